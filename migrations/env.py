@@ -1,0 +1,15 @@
+"""Alembic's environment: runs on the connection that service/store/migrate.py hands over, inside its transaction."""
+
+from alembic import context
+
+from service.store.migrate import CONTEXT_OPTIONS
+from service.store.models import metadata
+
+attributes = context.config.attributes
+context.configure(
+    connection=attributes["connection"],
+    target_metadata=metadata,
+    **CONTEXT_OPTIONS | attributes.get("context_options", {}),
+)
+with context.begin_transaction():
+    context.run_migrations()

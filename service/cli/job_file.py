@@ -1,0 +1,82 @@
+"""Reading a job from a JSON or YAML file."""
+
+import json
+import re
+import sys
+from pathlib import Path
+from typing import NoReturn
+
+import typer
+import yaml
+from pydantic import JsonValue, TypeAdapter, ValidationError
+
+_MAPPING = TypeAdapter(dict[str, JsonValue])
+
+
+def read_job(path: str) -> dict[str, JsonValue]:
+    """Return the job in a file, or on standard input where `path` is `-`.
+
+    Raises:
+        typer.BadParameter: unreadable, or neither JSON nor YAML of one object.
+    """
+    text = sys.stdin.read() if path == "-" else _read_file(Path(path))
+    try:
+        content = _parse_json(text) if path.endswith(".json") else _parse_yaml(text)
+        return _MAPPING.validate_python(content)
+    except (ValueError, yaml.YAMLError) as error:
+        reason = "it must hold one object" if isinstance(error, ValidationError) else str(error)
+        raise typer.BadParameter(f"{path} can't be read as a job: {reason}") from error
+
+
+def _read_file(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise typer.BadParameter(f"{path} can't be read: {_reason(error)}") from error
+
+
+def _reason(error: OSError | UnicodeDecodeError) -> str:
+    return (error.strerror or str(error)) if isinstance(error, OSError) else "it is not UTF-8 text"
+
+
+def _parse_json(text: str) -> object:
+    parsed: object = json.loads(text, parse_constant=_refuse_constant)
+    return parsed
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not JSON")
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML 1.2's plain scalars, of which JSON is a part.
+
+    PyYAML follows YAML 1.1, where `1e-5` is a string, `no` is false, `1:30` is 90 and dates are objects: a learning
+    rate written as people write it would be refused, or worse.
+    """
+
+    yaml_implicit_resolvers: dict[str, list[tuple[str, re.Pattern[str]]]] = {}  # noqa: RUF012 - PyYAML's own name
+
+
+_Loader.add_implicit_resolver("tag:yaml.org,2002:null", re.compile(r"^(?:~|null|Null|NULL|)$"), ["~", "n", "N", ""])
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:bool", re.compile(r"^(?:true|True|TRUE|false|False|FALSE)$"), list("tTfF")
+)
+_Loader.add_implicit_resolver("tag:yaml.org,2002:int", re.compile(r"^[-+]?[0-9]+$"), list("-+0123456789"))
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float",
+    re.compile(r"^[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?$"),
+    list("-+.0123456789"),
+)
+
+
+def _decimal(_loader: yaml.SafeLoader, node: yaml.ScalarNode) -> int:
+    return int(node.value, 10)  # 010 is ten, not YAML 1.1's eight
+
+
+_Loader.add_constructor("tag:yaml.org,2002:int", _decimal)
+
+
+def _parse_yaml(text: str) -> object:
+    parsed: object = yaml.load(text, Loader=_Loader)
+    return parsed

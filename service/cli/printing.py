@@ -1,0 +1,143 @@
+"""What commands print: tables and lines for people, JSON for programs."""
+
+import json
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from typing import NoReturn
+
+import typer
+from pydantic import BaseModel
+from rich.console import Console
+from rich.table import Table
+
+from service.client import Job, Trial, TrialSummary
+
+_PIPED_WIDTH = 10_000
+"""Into a pipe or file tables are never cut to a terminal's 80 columns."""
+
+
+def console() -> Console:
+    """Return the console on standard output; names come from users, so nothing in them is markup."""
+    plain = Console(markup=False, emoji=False, highlight=False)
+    if not plain.is_terminal:
+        plain.width = _PIPED_WIDTH
+    return plain
+
+
+def say(line: str) -> None:
+    """Print a remark on standard error, out of the way of the data."""
+    typer.echo(line, err=True)
+
+
+def fail(message: str) -> NoReturn:
+    """Print what went wrong and end with exit code 1."""
+    say(f"stepsize: {message}")
+    raise typer.Exit(1)
+
+
+def print_json(answer: BaseModel | Sequence[BaseModel], *, indent: int | None = 2) -> None:
+    """Print what the service sent."""
+    rows = _plain(answer) if isinstance(answer, BaseModel) else [_plain(row) for row in answer]
+    typer.echo(json.dumps(rows, indent=indent, ensure_ascii=False))
+
+
+def print_jobs(jobs: Iterable[Job]) -> None:
+    """Print one line a job."""
+    table = _table("job", "name", "state", "trials", "best", "submitted")
+    for job in jobs:
+        table.add_row(
+            *_cells(job.id, job.name, with_reason(job.state, job.reason), trials_done(job), best_value(job), age(job))
+        )
+    console().print(table)
+
+
+def print_trials(trials: Sequence[Trial]) -> None:
+    """Print one line a trial, with a column for each parameter and metric that occurs."""
+    params = _names(trial.params for trial in trials)
+    metrics = _names(trial.values for trial in trials)
+    table = _table("trial", "state", *params, *metrics, "duration")
+    for trial in trials:
+        table.add_row(
+            *_cells(
+                str(trial.number),
+                with_reason(trial.state, trial.reason),
+                *(number(trial.params.get(name)) for name in params),
+                *(number(trial.values.get(name)) for name in metrics),
+                duration(trial.duration_s),
+            )
+        )
+    console().print(table)
+
+
+def with_reason(state: str, reason: str | None) -> str:
+    """Return a state with why it is so."""
+    return f"{state}, {reason}" if reason else state
+
+
+def trials_done(job: Job) -> str:
+    """Return e.g. `12/40`."""
+    return f"{job.progress.n_finished}/{job.progress.max_trials or '?'}"
+
+
+def best_value(job: Job) -> str:
+    """Return e.g. `val_accuracy 0.957`, or nothing."""
+    if job.best is None or not job.objectives:
+        return ""
+    metric = job.objectives[0].metric
+    return f"{metric} {number(job.best.values.get(metric))}"
+
+
+def describe_best(job: Job) -> str:
+    """Return e.g. `val_accuracy 0.957 (trial 7: learning_rate 0.0123, batch_size 64)`."""
+    return f"{best_value(job)} ({describe_params(job.best)})" if job.best else "no feasible trial yet"
+
+
+def describe_params(trial: TrialSummary) -> str:
+    """Return e.g. `trial 7: learning_rate 0.0123, batch_size 64`."""
+    params = ", ".join(f"{name} {number(value)}" for name, value in trial.params.items())
+    return f"trial {trial.number}: {params}"
+
+
+def number(value: float | str | None) -> str:
+    """Return a parameter or metric with four significant digits, or nothing."""
+    if value is None:
+        return ""
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def duration(seconds: float | None) -> str:
+    """Return e.g. `0.4 s`, `12 s`, `3 min 20 s` or `2 h 5 min`."""
+    if seconds is None:
+        return ""
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest} s" if minutes else f"{rest} s"
+    return f"{minutes // 60} h {minutes % 60} min"
+
+
+def age(job: Job) -> str:
+    """Return how long ago a job was submitted."""
+    return f"{duration((datetime.now(UTC) - job.created_at).total_seconds())} ago"
+
+
+def _plain(answer: BaseModel) -> object:
+    # exclude_unset: exactly the fields the service sent, not the client's defaults.
+    return answer.model_dump(mode="json", exclude_unset=True)
+
+
+def _table(*columns: str) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    return table
+
+
+def _cells(*texts: str) -> Iterable[str]:
+    # A name could carry terminal escapes.
+    return ("".join(character if character.isprintable() else "?" for character in text) for text in texts)
+
+
+def _names(mappings: Iterable[Iterable[str]]) -> list[str]:
+    return list(dict.fromkeys(name for mapping in mappings for name in mapping))

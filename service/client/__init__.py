@@ -1,0 +1,27 @@
+"""A typed HTTP client of the service; it needs only httpx and the spec models.
+
+with Client("http://127.0.0.1:8000") as client:
+    job = client.wait(client.submit({"trainer": {"name": "synthetic"}}).id)
+    print(job.best)
+"""
+
+from service.client.answers import Job, Problem, Progress, Report, Trial, TrialSummary
+from service.client.errors import ApiError, ClientError, ServerUnreachableError
+from service.client.events import Event
+from service.client.http import DEFAULT_SERVER, Client, Control
+
+__all__ = [
+    "DEFAULT_SERVER",
+    "ApiError",
+    "Client",
+    "ClientError",
+    "Control",
+    "Event",
+    "Job",
+    "Problem",
+    "Progress",
+    "Report",
+    "ServerUnreachableError",
+    "Trial",
+    "TrialSummary",
+]

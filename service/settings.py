@@ -1,0 +1,37 @@
+"""Settings: environment variables with the prefix STEPSIZE_."""
+
+from pathlib import Path
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Settings(BaseSettings):
+    """Where data lives and how patient to be. Every field is an environment variable: STEPSIZE_ plus its name."""
+
+    model_config = SettingsConfigDict(env_prefix="STEPSIZE_", frozen=True, use_attribute_docstrings=True)
+
+    database_url: str = ""
+    """SQLAlchemy URL: `sqlite:///…` or `postgresql+psycopg://…`; empty: SQLite in the data directory."""
+    data_dir: Path = Path("stepsize-data")
+    """Database (SQLite), artifacts, logs, checkpoints and data sets; shared by API and workers."""
+    lease_s: float = Field(default=30.0, gt=0)
+    """Seconds after which an unrenewed lease may be taken over; renewed every third of it."""
+    slots: int | None = Field(default=None, ge=1)
+    """Slots of a worker; null: one per GPU, or one per two CPU cores."""
+    trainers: str = ""
+    """Comma-separated Python modules that define more trainers (read by workers)."""
+    max_body_bytes: int = Field(default=1 << 20, ge=1024)
+    """Largest request body accepted."""
+    log_level: str = "INFO"
+    """DEBUG, INFO, WARNING or ERROR."""
+
+    @property
+    def url(self) -> str:
+        """The database URL with its default filled in."""
+        return self.database_url or f"sqlite:///{(self.data_dir / 'stepsize.db').resolve()}"
+
+    @property
+    def trainer_modules(self) -> list[str]:
+        """The modules named in `trainers`."""
+        return [module.strip() for module in self.trainers.split(",") if module.strip()]

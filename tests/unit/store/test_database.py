@@ -1,0 +1,92 @@
+"""Transactions: what SQLite and PostgreSQL promise alike."""
+
+import threading
+import time
+
+import pytest
+from sqlalchemy import select, text, update
+
+from service.store.database import Database, db_now
+from service.store.jobs import get_job
+from service.store.models import jobs
+from tests.builders import make_job
+
+
+def test_an_exception_rolls_the_transaction_back(database: Database) -> None:
+    def write_and_fail() -> None:
+        with database.write() as connection:
+            make_job(connection)
+            raise RuntimeError("no")
+
+    with pytest.raises(RuntimeError, match="no"):
+        write_and_fail()
+
+    with database.read() as connection:
+        assert connection.execute(select(jobs.c.id)).all() == []
+
+
+def test_the_databases_clock_tells_unix_seconds(database: Database) -> None:
+    with database.read() as connection:
+        told = connection.scalar(select(db_now()))
+
+    # Same machine, same clock: 50 ms are for the query; SQLite's clock counts milliseconds.
+    assert told == pytest.approx(time.time(), abs=0.05)
+
+
+def test_the_databases_clock_moves_within_a_transaction(database: Database) -> None:
+    """A transaction that waited for a lock must judge a lease by the time now, not by when it began."""
+    with database.read() as connection:
+        before = connection.scalar(select(db_now()))
+        time.sleep(0.05)
+        after = connection.scalar(select(db_now()))
+
+    assert before is not None
+    assert after is not None
+    assert after - before >= 0.045
+
+
+def test_reading_sees_one_moment(database: Database) -> None:
+    """A job and its trials are read by several statements; a commit between them must not show in half."""
+    with database.write() as connection:
+        job = make_job(connection)
+
+    with database.read() as reader:
+        before = get_job(reader, job.id)
+        with database.write() as writer:
+            writer.execute(update(jobs).values(change=99))
+        after = get_job(reader, job.id)
+
+    assert before.change == after.change
+
+
+def test_writers_wait_for_each_other(database: Database) -> None:
+    """Read, then write: without the write lock taken first, SQLite would refuse one with `database is locked`."""
+    with database.write() as connection:
+        job = make_job(connection)
+
+    def increment() -> None:
+        for _ in range(20):
+            with database.write() as connection:
+                statement = select(jobs.c.change).where(jobs.c.id == job.id).with_for_update()
+                change = connection.scalars(statement).one()
+                connection.execute(update(jobs).where(jobs.c.id == job.id).values(change=change + 1))
+
+    threads = [threading.Thread(target=increment) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    with database.read() as connection:
+        assert get_job(connection, job.id).change == 1 + 4 * 20
+
+
+def test_sqlite_commits_survive_power_loss(sqlite_url: str) -> None:
+    database = Database(sqlite_url)
+    with database.read() as connection:
+        settings = {
+            name: connection.scalar(text(f"PRAGMA {name}")) for name in ("journal_mode", "synchronous", "foreign_keys")
+        }
+    database.dispose()
+
+    assert settings == {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1}

@@ -1,0 +1,45 @@
+"""`python -m workers`: one worker process, with the slots of this machine, until SIGTERM or SIGINT."""
+
+import argparse
+import os
+import signal
+
+from pydantic import TypeAdapter
+
+from service.domain.trainer import TrainerCard
+from service.logs import configure_logging
+from service.settings import Settings
+from service.store.database import Database
+from workers.engines.local import LocalEngine, Preload, detect_slots
+from workers.engines.slot import die_with
+from workers.loop import WorkerLoop
+from workers.trainers.registry import BUILT_IN, SNAPSHOT, load_trainer, trainer_names
+
+
+def main() -> None:
+    """Run a worker as the environment and the command line say."""
+    parser = argparse.ArgumentParser(prog="python -m workers", description=main.__doc__)
+    parser.add_argument("--slots", type=int, default=None, help="slots instead of one per GPU or share of the cores")
+    n_slots = parser.parse_args().slots
+    settings = Settings()
+    configure_logging(settings.log_level)
+    if parent := os.environ.get("STEPSIZE_PARENT_PID"):
+        die_with(int(parent))
+    cards = _cards(settings.trainer_modules)
+    preload = Preload([card.name for card in cards], settings.trainer_modules)
+    engine = LocalEngine(detect_slots(n_slots or settings.slots), preload)
+    worker = WorkerLoop(Database(settings.url, pool_size=3), engine, settings, cards)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: worker.stop())
+    worker.run()
+
+
+def _cards(modules: list[str]) -> list[TrainerCard]:
+    """Return the cards of all trainers, the built-in ones' from the snapshot: this process never imports torch."""
+    built_in = TypeAdapter(list[TrainerCard]).validate_json(SNAPSHOT.read_bytes())
+    others = [name for name in trainer_names(modules) if name not in BUILT_IN]
+    return built_in + [load_trainer(name, modules).card() for name in others]
+
+
+if __name__ == "__main__":
+    main()

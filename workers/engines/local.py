@@ -1,0 +1,303 @@
+"""The local engine: slots are warm processes on this machine, one device each."""
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from multiprocessing.connection import Connection, Pipe, wait
+
+from service.domain.trial import TrialError
+from service.store.workers import SlotRecord
+from workers.engines.base import (
+    Answer,
+    Assignment,
+    CheckpointSaved,
+    Ended,
+    Event,
+    Outcome,
+    Reported,
+    Stop,
+    TrialKey,
+)
+
+_CLOSE_GRACE_S = 2.0
+_LIMIT_CHECK_S = 0.05
+_THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
+
+
+@dataclass
+class _Run:
+    """A group being run by a slot: what has not ended yet, and the clocks of each trial."""
+
+    assignments: dict[TrialKey, Assignment]
+    started: float
+    last_heard: dict[TrialKey, float]
+    kill_at: dict[TrialKey, float] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, group: Sequence[Assignment]) -> "_Run":
+        now = time.monotonic()
+        return cls({item.key: item for item in group}, now, {item.key: now for item in group})
+
+    @property
+    def has_limits(self) -> bool:
+        return bool(self.kill_at) or any(
+            item.trial_timeout_s or item.stall_timeout_s for item in self.assignments.values()
+        )
+
+    def overdue(self, now: float) -> Outcome | None:
+        """Return why the slot must be killed now, if it must."""
+        for key, assignment in self.assignments.items():
+            if now >= self.kill_at.get(key, float("inf")):
+                return Outcome.STOPPED
+            if assignment.trial_timeout_s and now - self.started > assignment.trial_timeout_s:
+                return Outcome.TIMEOUT
+            if assignment.stall_timeout_s and now - self.last_heard[key] > assignment.stall_timeout_s:
+                return Outcome.STALLED
+        return None
+
+
+@dataclass(frozen=True)
+class Preload:
+    """Which trainers a slot process imports while idle, and the modules that define more of them."""
+
+    trainers: Sequence[str] = ()
+    modules: Sequence[str] = ()
+
+
+class _Slot:
+    """One slot and its current process."""
+
+    def __init__(self, record: SlotRecord, preload: Preload) -> None:
+        self.record = record
+        self.run: _Run | None = None
+        self._preload = preload
+        self.connection, self._lifeline, self._process = self._spawn()
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def _spawn(self) -> tuple[Connection, int, "subprocess.Popen[bytes]"]:
+        ours, theirs = Pipe()
+        lifeline_read, lifeline_write = os.pipe()
+        command = [sys.executable, "-m", "workers.engines.slot", str(theirs.fileno()), str(lifeline_read)]
+        settings = [
+            str(os.getpid()),
+            _torch_device(self.record.device),
+            ",".join(self._preload.modules),
+            ",".join(self._preload.trainers),
+        ]
+        process = subprocess.Popen(
+            command + settings,
+            pass_fds=[theirs.fileno(), lifeline_read],
+            env=_slot_environment(os.environ, self.record),
+            stdin=subprocess.DEVNULL,
+        )
+        theirs.close()
+        os.close(lifeline_read)
+        return ours, lifeline_write, process
+
+    def send(self, message: Assignment | Answer | Stop) -> None:
+        with suppress(BrokenPipeError, ConnectionResetError):  # a dead process is noticed by its closed pipe
+            self.connection.send(message)
+
+    def receive(self) -> Iterator[Event]:
+        """Yield all events there are, then raise EOFError if the process is gone."""
+        while self.connection.poll(0):
+            try:
+                yield self.connection.recv()
+            except ConnectionResetError as error:
+                raise EOFError from error
+
+    def end(self) -> int:
+        """Kill the process and return its exit status."""
+        self._process.kill()
+        os.close(self._lifeline)
+        self.connection.close()
+        return self._process.wait()
+
+    def retire(self) -> None:
+        """Let an idle process end by itself."""
+        self.connection.close()
+        os.close(self._lifeline)
+
+    def wait_for_end(self, timeout_s: float) -> None:
+        try:
+            self._process.wait(timeout_s)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+    def recycle(self) -> int:
+        """Replace the process by a fresh one; return the old one's exit status."""
+        status = self.end()
+        self.run = None
+        self.connection, self._lifeline, self._process = self._spawn()
+        return status
+
+
+class LocalEngine:
+    """Runs trials in slot processes of this machine. Not thread-safe but for `wake`."""
+
+    def __init__(self, slots: Sequence[SlotRecord], preload: Preload | None = None) -> None:
+        self._slots = [_Slot(record, preload or Preload()) for record in slots]
+        self._wake_reader, self._wake_writer = socket.socketpair()
+        self._wake_reader.setblocking(False)
+
+    @property
+    def slots(self) -> Sequence[SlotRecord]:
+        return [slot.record for slot in self._slots]
+
+    @property
+    def slot_pids(self) -> list[int]:
+        """Process ids of the slots, by slot index."""
+        return [slot.pid for slot in self._slots]
+
+    def free_slots(self) -> list[SlotRecord]:
+        return [slot.record for slot in self._slots if slot.run is None]
+
+    def start(self, slot: SlotRecord, group: Sequence[Assignment]) -> None:
+        place = self._slots[slot.index]
+        assert place.run is None, "a slot runs one group at a time"
+        place.run = _Run.of(group)
+        for assignment in group:
+            place.send(assignment)
+
+    def answer(self, key: TrialKey, *, stop: bool) -> None:
+        if place := self._place_of(key):
+            place.send(Answer(key, stop))
+
+    def stop(self, key: TrialKey, *, grace_s: float) -> None:
+        place = self._place_of(key)
+        if place is None or place.run is None:
+            return
+        place.send(Stop(key))
+        deadline = time.monotonic() + grace_s
+        place.run.kill_at[key] = min(deadline, place.run.kill_at.get(key, deadline))
+
+    def poll(self, timeout_s: float) -> list[Event]:
+        waiting: list[Connection | socket.socket] = [self._wake_reader, *(slot.connection for slot in self._slots)]
+        wait(waiting, self._until_next_deadline(timeout_s))
+        with suppress(BlockingIOError):
+            while self._wake_reader.recv(4096):
+                pass
+        events: list[Event] = []
+        for slot in self._slots:
+            events += self._drain(slot)
+        return events
+
+    def wake(self) -> None:
+        with suppress(OSError):  # closed, or full: a wake-up is waiting already
+            self._wake_writer.send(b".")
+
+    def close(self) -> None:
+        for slot in self._slots:
+            if slot.run is None:
+                slot.retire()
+            else:
+                slot.end()
+        for slot in self._slots:
+            slot.wait_for_end(_CLOSE_GRACE_S)
+        self._wake_reader.close()
+        self._wake_writer.close()
+
+    def _drain(self, slot: _Slot) -> list[Event]:
+        events: list[Event] = []
+        try:
+            for event in slot.receive():
+                events.append(event)
+                self._note(slot, event)
+        except EOFError:
+            return events + self._replace(slot, Outcome.LOST)
+        if slot.run and (why := slot.run.overdue(time.monotonic())):
+            events += self._replace(slot, why)
+        return events
+
+    def _note(self, slot: _Slot, event: Event) -> None:
+        if slot.run is None:
+            return
+        match event:
+            case Ended(key=key):
+                slot.run.assignments.pop(key, None)
+                if not slot.run.assignments:
+                    slot.run = None
+            case Reported(key=key) | CheckpointSaved(key=key):
+                slot.run.last_heard[key] = time.monotonic()
+
+    def _replace(self, slot: _Slot, why: Outcome) -> list[Event]:
+        """Kill and renew a slot's process; its trials end for the reason given."""
+        run = slot.run
+        status = slot.recycle()
+        if run is None:
+            return []
+        duration = time.monotonic() - run.started
+        return [Ended(key, why, _error(why, status, item), (), duration) for key, item in run.assignments.items()]
+
+    def _until_next_deadline(self, timeout_s: float) -> float:
+        """Return how long to wait so that no time limit is overrun by much."""
+        has_limits = any(slot.run and slot.run.has_limits for slot in self._slots)
+        return min(timeout_s, _LIMIT_CHECK_S) if has_limits else timeout_s
+
+    def _place_of(self, key: TrialKey) -> _Slot | None:
+        return next((slot for slot in self._slots if slot.run and key in slot.run.assignments), None)
+
+
+def _error(why: Outcome, status: int, assignment: Assignment) -> TrialError | None:
+    match why:
+        case Outcome.LOST:
+            ended = f"killed by signal {-status}" if status < 0 else f"exit status {status}"
+            return TrialError("ProcessLost", f"the trial's process ended: {ended}")
+        case Outcome.TIMEOUT:
+            return TrialError("TrialTimeout", f"ran longer than trial_timeout_s = {assignment.trial_timeout_s}")
+        case Outcome.STALLED:
+            return TrialError("TrialStalled", f"reported nothing for stall_timeout_s = {assignment.stall_timeout_s}")
+        case _:
+            return None
+
+
+def _torch_device(device: str) -> str:
+    # CUDA_VISIBLE_DEVICES leaves the slot's process a single GPU, which is its number 0.
+    return "cuda:0" if device.startswith("cuda") else device
+
+
+def _slot_environment(environment: Mapping[str, str], slot: SlotRecord) -> dict[str, str]:
+    """Return the environment of a slot's process: its own device, and no more CPU threads than its share.
+
+    Without the pinning two slots with default threads on two cores ran 10 times slower.
+    """
+    threads = dict.fromkeys(_THREAD_VARIABLES, str(slot.cpus))
+    visible = slot.device.removeprefix("cuda:") if slot.device.startswith("cuda:") else ""
+    return {**environment, **threads, "CUDA_VISIBLE_DEVICES": visible, "PYTHONUNBUFFERED": "1"}
+
+
+def detect_slots(n_slots: int | None) -> list[SlotRecord]:
+    """Return this machine's slots: one per GPU, or one per CPU core up to two and one per four beyond.
+
+    Args:
+        n_slots: how many instead; several slots share a GPU in equal parts.
+    """
+    cores = len(os.sched_getaffinity(0))
+    n_gpus = _count_gpus()
+    n = n_slots or n_gpus or max(min(cores, 2), cores // 4)
+    cpus = max(1, cores // n)
+    if not n_gpus:
+        return [SlotRecord(index, "cpu", 0.0, cpus) for index in range(n)]
+    per_gpu = -(-n // n_gpus)
+    return [SlotRecord(index, f"cuda:{index % n_gpus}", 1 / per_gpu, cpus) for index in range(n)]
+
+
+def _count_gpus() -> int:
+    try:
+        import pynvml  # noqa: PLC0415 - absent from machines that will never have a GPU
+    except ImportError:
+        return 0
+    try:
+        pynvml.nvmlInit()
+    except pynvml.NVMLError:
+        return 0
+    return int(pynvml.nvmlDeviceGetCount())

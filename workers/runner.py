@@ -1,0 +1,580 @@
+"""Runs one job for as long as this worker holds its lease.
+
+The order of every step is: take in events → commit → tell the search → answer the trials. What the search is told, and
+what a trial is answered, is always in the record already.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeVar
+
+import structlog
+from sqlalchemy import select
+from sqlalchemy.exc import DBAPIError, IntegrityError
+
+from service.clock import now
+from service.domain.job import Desired, Job, JobReason, JobState
+from service.domain.lease import Lease
+from service.domain.seeds import training_seed
+from service.domain.trial import Report, Trial, TrialError, TrialReason, TrialState
+from service.spec.objective import Direction
+from service.spec.pruners import NoPruner
+from service.store.database import Database, is_transient
+from service.store.jobs import get_job
+from service.store.leases import Precedence
+from service.store.ledger import Ledger, NewTrial, open_leased_ledger
+from service.store.models import trials as trials_table
+from service.store.trials import load_reports, load_trials
+from service.store.workers import SlotRecord
+from workers.artifacts import ArtifactKeeper, trial_dir
+from workers.engines.base import Assignment, CheckpointSaved, Ended, Engine, Event, Outcome, Reported, TrialKey
+from workers.search import Proposal, Search
+
+log = structlog.get_logger()
+T = TypeVar("T")
+
+CANCEL_GRACE_S = 1.0
+"""A cancelled trial's process is killed if it has not ended by itself by then."""
+PRUNE_GRACE_S = 60.0
+SHUTDOWN_GRACE_S = 5.0
+_RETRY_FIRST_S = 0.05
+_RETRY_MOST_S = 1.0
+
+
+@dataclass(frozen=True)
+class Site:
+    """Where a runner works: one a worker."""
+
+    database: Database
+    engine: Engine
+    worker_id: str
+    data_dir: Path
+
+
+@dataclass
+class _Running:
+    """A trial under way: what it has said so far, and why it was asked to stop, if it was."""
+
+    key: TrialKey
+    slot: SlotRecord
+    step: int | None = None
+    checkpoint_step: int | None = None
+    values: dict[str, float] = field(default_factory=dict)
+    stop_because: TrialReason | None = None
+    shutting_down: bool = False
+
+
+@dataclass(frozen=True)
+class _Conclusion:
+    """How a trial goes on or ends, decided before the commit that says so."""
+
+    run: _Running
+    state: TrialState
+    reason: TrialReason | None = None
+    error: TrialError | None = None
+    values: tuple[float, ...] | None = None
+    """Of the objectives: measured, or what stands in for an infeasible trial's."""
+    artifacts: tuple[str, ...] = ()
+    gpu_seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class _Launch:
+    """A trial about to run in a slot."""
+
+    slot: SlotRecord
+    proposal: Proposal
+    queued: Trial | None = None
+
+
+class JobRunner:
+    """One job on this worker. Driven by the worker's loop; never blocks but for the database and a light sampler."""
+
+    def __init__(self, lease: Lease, job: Job, site: Site) -> None:
+        self.lease = lease
+        self._job = job
+        self._site = site
+        self._spec = job.spec
+        assert self._spec.objectives, "a stored spec has its objectives written back"
+        self._objectives = self._spec.objectives
+        self._judged = not isinstance(self._spec.pruner, NoPruner)
+        self._search = Search(job.id, job.spec)
+        self._artifacts = ArtifactKeeper(job.spec, site.data_dir, job.id)
+        self._running: dict[int, _Running] = {}
+        self._queued: list[Trial] = []
+        self._worst: tuple[float, ...] | None = None
+        self._shutting_down = False
+        self.is_over = False
+        """Whether the job has left this worker: finished, paused or released."""
+
+    # -- what the loop asks ------------------------------------------------------------------------------------------
+
+    @property
+    def precedence(self) -> Precedence:
+        """Where this job stands in the queue for the next free slot."""
+        return Precedence(-self._job.priority, len(self._running), self._job.created_at, self._job.id)
+
+    @property
+    def n_running(self) -> int:
+        return len(self._running)
+
+    def fits(self, slot: SlotRecord) -> bool:
+        """Tell whether the slot has what a trial of this job needs."""
+        needed = self._spec.resources
+        return slot.gpus >= needed.gpus and slot.cpus >= needed.cpus
+
+    def wants_slots(self) -> int:
+        """Return how many more trials could start now."""
+        if self.is_over or self._shutting_down or self._job.desired is not Desired.RUN or self._why_no_more():
+            return 0
+        parallel = self._spec.budget.max_parallel_trials or len(self._site.engine.slots)
+        left = len(self._queued) + (0 if self._search.is_exhausted else max(0, self._max_trials - self._job.n_counted))
+        return max(0, min(parallel - len(self._running), left))
+
+    # -- taking over -------------------------------------------------------------------------------------------------
+
+    def restore(self) -> None:
+        """Requeue what another worker left running, and rebuild the search from the record."""
+        with self._site.database.read() as connection:
+            orphans = load_trials(connection, self._job.id, [TrialState.RUNNING])
+        if orphans:
+            self._transact(lambda ledger: self._requeue_orphans(ledger, orphans))
+        self._rebuild_search()
+
+    def _requeue_orphans(self, ledger: Ledger, orphans: Sequence[Trial]) -> None:
+        for trial in orphans:
+            self._requeue_orphan(ledger, trial)
+
+    def _requeue_orphan(self, ledger: Ledger, trial: Trial) -> None:
+        if trial.cancel_requested:
+            ledger.move_trial(trial.number, TrialState.RUNNING, TrialState.CANCELLED, reason=TrialReason.USER)
+        elif trial.attempt >= self._spec.budget.max_attempts:
+            error = {"type": "WorkerLost", "message": f"its worker was lost in attempt {trial.attempt}"}
+            ledger.move_trial(trial.number, TrialState.RUNNING, TrialState.FAILED, reason=TrialReason.LOST, error=error)
+        else:
+            _requeue(ledger, trial.number, trial.checkpoint_step)
+
+    def _rebuild_search(self) -> None:
+        with self._site.database.read() as connection:
+            trials = load_trials(connection, self._job.id)
+            reports = list(load_reports(connection, self._job.id)) if self._judged else []
+        self._search = Search(self._job.id, self._spec)
+        self._search.restore(trials, reports)
+        self._artifacts.restore(trials)
+        self._queued = [trial for trial in trials if trial.state is TrialState.QUEUED]
+        self._worst = None
+        for trial in trials:
+            if trial.state is TrialState.COMPLETED:
+                self._remember_worst(self._objective_values(trial.values))
+
+    # -- starting trials ---------------------------------------------------------------------------------------------
+
+    def start(self, slots: Sequence[SlotRecord]) -> None:
+        """Start a trial in each of these free slots, as far as there are trials to start."""
+        launches: list[_Launch] = []
+        for slot in slots:
+            if launch := self._next_launch(slot, ahead=sum(1 for other in launches if other.queued is None)):
+                launches.append(launch)
+        if not launches:
+            return
+        for number, launch in self._transact(lambda ledger: self._record_starts(ledger, launches)):
+            self._launch(number, launch)
+
+    def _next_launch(self, slot: SlotRecord, *, ahead: int) -> _Launch | None:
+        if self._queued:
+            trial = self._queued.pop(0)
+            if self._search.is_open(trial.number):
+                return _Launch(slot, Proposal(trial.params, trial.cell), trial)
+            return _Launch(slot, self._search.complete(trial.number, trial.params), trial)
+        proposal = self._search.propose(self._job.n_trials + ahead)
+        return _Launch(slot, proposal) if proposal else None
+
+    def _record_starts(self, ledger: Ledger, launches: Sequence[_Launch]) -> list[tuple[int, _Launch]]:
+        if done := self._already_started(ledger, launches):
+            return done
+        started: list[tuple[int, _Launch]] = []
+        fresh: list[NewTrial] = []
+        for launch in launches:
+            if launch.queued is None:
+                number = ledger.job.n_trials + len(fresh)
+                fresh.append(self._new_trial(number, launch))
+            elif self._record_restart(ledger, launch, launch.queued):
+                number = launch.queued.number
+            else:  # cancelled since it was read
+                continue
+            started.append((number, launch))
+        ledger.insert_trials(fresh)
+        return started
+
+    def _already_started(self, ledger: Ledger, launches: Sequence[_Launch]) -> list[tuple[int, _Launch]]:
+        """Find the trials of a first try whose commit succeeded although its answer was lost."""
+        if ledger.job.n_trials == self._job.n_trials:
+            return []
+        fresh = [launch for launch in launches if launch.queued is None]
+        numbers = [number for number in ledger.running_since(self._job.n_trials) if number not in self._running]
+        return list(zip(numbers, fresh, strict=True)) if len(numbers) == len(fresh) else []
+
+    def _new_trial(self, number: int, launch: _Launch) -> NewTrial:
+        assert self._spec.sampler.seed is not None, "a stored spec has its seed written back"
+        return NewTrial(
+            number=number,
+            state=TrialState.RUNNING,
+            params=launch.proposal.params,
+            seed=training_seed(self._spec.sampler.seed),
+            cell=launch.proposal.cell,
+            worker=self._site.worker_id,
+            device=launch.slot.device,
+        )
+
+    def _record_restart(self, ledger: Ledger, launch: _Launch, trial: Trial) -> bool:
+        return ledger.move_trial(
+            trial.number,
+            TrialState.QUEUED,
+            TrialState.RUNNING,
+            params=launch.proposal.params,
+            cell=launch.proposal.cell,
+            attempt=trial.attempt + 1,
+            worker=self._site.worker_id,
+            device=launch.slot.device,
+            started_at=now(),
+        )
+
+    def _launch(self, number: int, launch: _Launch) -> None:
+        if not self._search.is_open(number):
+            self._search.open(number, launch.proposal)
+        trial = launch.queued
+        key = TrialKey(self._job.id, number, trial.attempt + 1 if trial else 1)
+        checkpoint_step = trial.checkpoint_step if trial else None
+        self._running[number] = _Running(key, launch.slot, checkpoint_step=checkpoint_step)
+        self._site.engine.start(launch.slot, [self._assignment(key, launch, checkpoint_step)])
+
+    def _assignment(self, key: TrialKey, launch: _Launch, checkpoint_step: int | None) -> Assignment:
+        seed = launch.queued.seed if launch.queued else training_seed(self._spec.sampler.seed or 0)
+        return Assignment(
+            key=key,
+            trainer=self._spec.trainer.name,
+            params={**self._spec.trainer.params, **launch.proposal.params},
+            seed=seed,
+            trial_dir=trial_dir(self._site.data_dir, self._job.id, key.number),
+            data_dir=self._site.data_dir,
+            waits_for_verdict=self._judged,
+            checkpoint_step=checkpoint_step,
+            trial_timeout_s=self._spec.budget.trial_timeout_s,
+            stall_timeout_s=self._spec.budget.stall_timeout_s,
+        )
+
+    # -- what trials say ---------------------------------------------------------------------------------------------
+
+    def handle(self, events: Sequence[Event]) -> None:
+        """Take in everything that waits, in one commit; then tell the search and answer the trials."""
+        events = [event for event in events if self._is_current(event.key)]
+        for event in events:
+            self._note(event)
+        conclusions = [self._conclude(event) for event in events if isinstance(event, Ended)]
+        # A first feasible trial gives its stand-in to every infeasible one recorded before it, this batch's too.
+        conclusions.sort(key=lambda conclusion: conclusion.state is TrialState.COMPLETED)
+        self._transact(lambda ledger: self._record(ledger, events, conclusions))
+        for event in events:
+            if isinstance(event, Reported):
+                self._judge(event)
+        for conclusion in conclusions:
+            self._follow_up(conclusion)
+
+    def _is_current(self, key: TrialKey) -> bool:
+        run = self._running.get(key.number)
+        return run is not None and run.key == key
+
+    def _note(self, event: Event) -> None:
+        run = self._running[event.key.number]
+        match event:
+            case Reported():
+                run.step = event.step
+                run.values |= event.values
+            case CheckpointSaved():
+                run.checkpoint_step = event.step
+            case Ended():
+                pass
+
+    def _conclude(self, ended: Ended) -> _Conclusion:
+        run = self._running[ended.key.number]
+        gpu_seconds = ended.duration_s * run.slot.gpus
+        match ended.outcome:
+            case Outcome.COMPLETED:
+                return self._conclude_completed(run, ended, gpu_seconds)
+            case Outcome.DIVERGED | Outcome.OOM:
+                reason = TrialReason(ended.outcome.value)
+                return _Conclusion(
+                    run, TrialState.INFEASIBLE, reason, ended.error, self._worst, gpu_seconds=gpu_seconds
+                )
+            case Outcome.ERROR | Outcome.TIMEOUT | Outcome.STALLED:
+                reason = TrialReason(ended.outcome.value)
+                return _Conclusion(run, TrialState.FAILED, reason, ended.error, gpu_seconds=gpu_seconds)
+            case Outcome.STOPPED | Outcome.LOST:
+                return self._conclude_interrupted(run, ended, gpu_seconds)
+
+    def _conclude_completed(self, run: _Running, ended: Ended, gpu_seconds: float) -> _Conclusion:
+        missing = [objective.metric for objective in self._objectives if objective.metric not in run.values]
+        if missing:
+            error = TrialError("ObjectiveNotReported", f"the trainer ended without reporting {', '.join(missing)}")
+            return _Conclusion(run, TrialState.FAILED, TrialReason.ERROR, error, gpu_seconds=gpu_seconds)
+        values = self._objective_values(run.values)
+        return _Conclusion(run, TrialState.COMPLETED, values=values, artifacts=ended.artifacts, gpu_seconds=gpu_seconds)
+
+    def _conclude_interrupted(self, run: _Running, ended: Ended, gpu_seconds: float) -> _Conclusion:
+        if run.stop_because is TrialReason.PRUNER:
+            return _Conclusion(run, TrialState.PRUNED, TrialReason.PRUNER, gpu_seconds=gpu_seconds)
+        if run.stop_because is TrialReason.USER:
+            return _Conclusion(run, TrialState.CANCELLED, TrialReason.USER, gpu_seconds=gpu_seconds)
+        if not run.shutting_down and run.key.attempt >= self._spec.budget.max_attempts:
+            return _Conclusion(run, TrialState.FAILED, TrialReason.LOST, ended.error, gpu_seconds=gpu_seconds)
+        return _Conclusion(run, TrialState.QUEUED, gpu_seconds=gpu_seconds)
+
+    def _record(self, ledger: Ledger, events: Sequence[Event], conclusions: Sequence[_Conclusion]) -> None:
+        ledger.add_reports(
+            [
+                Report(event.key.number, event.step, event.values, event.elapsed_s)
+                for event in events
+                if isinstance(event, Reported)
+            ]
+        )
+        ended = {conclusion.run.key.number for conclusion in conclusions}
+        for number in {event.key.number for event in events} - ended:
+            run = self._running[number]
+            ledger.touch_trial(number, step=run.step, values=run.values, checkpoint_step=run.checkpoint_step)
+        for conclusion in conclusions:
+            self._record_conclusion(ledger, conclusion)
+
+    def _record_conclusion(self, ledger: Ledger, conclusion: _Conclusion) -> None:
+        run = conclusion.run
+        number = run.key.number
+        if conclusion.state is TrialState.QUEUED:
+            ledger.spend_gpu(conclusion.gpu_seconds)
+            _requeue(ledger, number, run.checkpoint_step)
+            return
+        is_feasible = conclusion.state is TrialState.COMPLETED
+        values = conclusion.values
+        if is_feasible and self._worst is None and values:
+            ledger.tell_infeasible(values)
+        error = conclusion.error
+        moved = ledger.move_trial(
+            number,
+            TrialState.RUNNING,
+            conclusion.state,
+            reason=conclusion.reason,
+            step=run.step,
+            values=run.values,
+            objective=values[0] if is_feasible and values else None,
+            told=None if is_feasible or values is None else list(values),
+            study_attrs=self._search.study_attrs(number),
+            error={"type": error.type, "message": error.message} if error else None,
+            artifacts=list(conclusion.artifacts),
+            gpu_seconds=trials_table.c.gpu_seconds + conclusion.gpu_seconds,
+        )
+        if moved:
+            ledger.spend_gpu(conclusion.gpu_seconds)
+
+    def _judge(self, event: Reported) -> None:
+        """Tell the search of a committed report and give the waiting trial its verdict."""
+        run = self._running[event.key.number]
+        prune = self._judged and self._search.report(event.key.number, event.step, event.values)
+        if prune and run.stop_because is None:
+            run.stop_because = TrialReason.PRUNER
+        if self._judged:
+            self._site.engine.answer(event.key, stop=run.stop_because is not None or run.shutting_down)
+
+    def _follow_up(self, conclusion: _Conclusion) -> None:
+        """Bring the search and the files in line with what was just committed."""
+        number = conclusion.run.key.number
+        del self._running[number]
+        if conclusion.state is TrialState.QUEUED:
+            self._requeued()
+            return
+        self._artifacts.remove_checkpoint(number)
+        is_feasible = conclusion.state is TrialState.COMPLETED
+        self._drop_artifacts(number, conclusion)
+        if is_feasible and self._worst is None and self._job.counts[TrialState.INFEASIBLE]:
+            self._rebuild_search()  # infeasible trials that waited for a stand-in have one now
+            return
+        if is_feasible:
+            self._remember_worst(conclusion.values)
+        if self._search.is_open(number):  # a rebuild on the way here has taken it in already
+            self._search.close(number, conclusion.state, conclusion.values)
+
+    def _requeued(self) -> None:
+        if self._judged:
+            # The interrupted attempt's reports must leave the study, and Optuna's trials forget nothing.
+            self._rebuild_search()
+            return
+        with self._site.database.read() as connection:
+            self._queued = load_trials(connection, self._job.id, [TrialState.QUEUED])
+
+    def _drop_artifacts(self, number: int, conclusion: _Conclusion) -> None:
+        objective = conclusion.values[0] if conclusion.state is TrialState.COMPLETED and conclusion.values else None
+        if objective is not None and not conclusion.artifacts:
+            return
+        dropped = self._artifacts.to_drop(number, objective)
+        named = [other for other in dropped if other != number or conclusion.artifacts]
+        if named:
+            self._transact(lambda ledger: ledger.touch_trials(named, artifacts=[]))
+        for other in dropped:
+            self._artifacts.remove_artifacts(other)
+
+    # -- what clients want -------------------------------------------------------------------------------------------
+
+    def read_controls(self) -> None:
+        """Look at what clients have asked for since, and act on it."""
+        with self._site.database.read() as connection:
+            self._job = get_job(connection, self._job.id, project=self._job.project)
+            self._spec = self._job.spec
+            cancelled = connection.scalars(
+                select(trials_table.c.number).where(
+                    trials_table.c.job_id == self._job.id,
+                    trials_table.c.state == TrialState.RUNNING,
+                    trials_table.c.cancel_requested,
+                )
+            ).all()
+            if self._job.counts[TrialState.QUEUED] != len(self._queued):
+                self._queued = load_trials(connection, self._job.id, [TrialState.QUEUED])
+        if self._job.desired is Desired.CANCEL:
+            cancelled = list(self._running)
+        for number in cancelled:
+            self._stop_trial(number, TrialReason.USER, CANCEL_GRACE_S)
+
+    def _stop_trial(self, number: int, reason: TrialReason, grace_s: float) -> None:
+        run = self._running.get(number)
+        if run is None or run.stop_because is not None:
+            return
+        run.stop_because = reason
+        self._site.engine.stop(run.key, grace_s=grace_s)
+
+    def settle(self) -> None:
+        """Move the job on if nothing is left to do here: stopping, paused, completed, failed, cancelled."""
+        if self.is_over:
+            return
+        if self._running:
+            if self._job.desired is Desired.STOP and self._job.state is JobState.RUNNING:
+                self._transact(lambda ledger: ledger.move_job(JobState.STOPPING, JobReason.USER))
+            return
+        match self._job.desired:
+            case Desired.CANCEL:
+                self._finish(JobState.CANCELLED, JobReason.USER)
+            case Desired.STOP:
+                self._finish(JobState.COMPLETED, JobReason.USER)
+            case Desired.PAUSE:
+                self._leave(JobState.PAUSED, JobReason.USER)
+            case Desired.RUN:
+                if reason := self._why_no_more():
+                    failed = reason is JobReason.MAX_FAILED_TRIALS
+                    self._finish(JobState.FAILED if failed else JobState.COMPLETED, reason)
+
+    def _why_no_more(self) -> JobReason | None:
+        """Return why no further trial may start, or None."""
+        budget, job = self._spec.budget, self._job
+        if budget.max_failed_trials and job.counts[TrialState.FAILED] >= budget.max_failed_trials:
+            return JobReason.MAX_FAILED_TRIALS
+        if budget.timeout_s and job.started_at and now() - job.started_at > budget.timeout_s:
+            return JobReason.TIMEOUT
+        if budget.max_gpu_seconds and job.gpu_seconds >= budget.max_gpu_seconds:
+            return JobReason.MAX_GPU_SECONDS
+        if self._queued:
+            return None
+        if job.n_counted >= self._max_trials:
+            return JobReason.MAX_TRIALS
+        return JobReason.SPACE_EXHAUSTED if self._search.is_exhausted else None
+
+    @property
+    def _max_trials(self) -> int:
+        assert self._spec.budget.max_trials is not None, "a stored spec has its number of trials written back"
+        return self._spec.budget.max_trials
+
+    def _finish(self, state: JobState, reason: JobReason) -> None:
+        def finish(ledger: Ledger) -> bool:
+            if ledger.job.desired is not self._job.desired or ledger.job.spec != self._spec:
+                return False  # a client changed its mind since; look again
+            if ledger.job.counts[TrialState.QUEUED] and reason in (JobReason.MAX_TRIALS, JobReason.SPACE_EXHAUSTED):
+                return False  # a client enqueued a trial since
+            ledger.move_trials([TrialState.QUEUED], TrialState.CANCELLED, reason=TrialReason.USER)
+            ledger.move_job(state, reason)
+            ledger.release_lease()
+            return True
+
+        self.is_over = self._transact(finish)
+        if not self.is_over:
+            self.read_controls()
+
+    def _leave(self, state: JobState, reason: JobReason | None = None) -> None:
+        """Give the job back, to be claimed by whoever may."""
+
+        def leave(ledger: Ledger) -> None:
+            ledger.move_job(state, reason)
+            ledger.release_lease()
+
+        self._transact(leave)
+        self.is_over = True
+
+    def release(self) -> None:
+        """Give the job back for another worker to claim; only without running trials."""
+        assert not self._running, "running trials would be lost"
+        self._leave(JobState.STOPPING if self._job.state is JobState.STOPPING else JobState.QUEUED)
+
+    def shut_down(self) -> None:
+        """Interrupt the running trials; each is requeued as it ends, to resume from its last checkpoint."""
+        self._shutting_down = True
+        for run in self._running.values():
+            run.shutting_down = True
+            self._site.engine.stop(run.key, grace_s=SHUTDOWN_GRACE_S)
+
+    def abandon(self) -> None:
+        """The lease is lost: end the trials' processes now and write nothing."""
+        self.is_over = True
+        for run in self._running.values():
+            self._site.engine.stop(run.key, grace_s=0.0)
+        self._running.clear()
+
+    # -- odds and ends -----------------------------------------------------------------------------------------------
+
+    def _objective_values(self, values: dict[str, float]) -> tuple[float, ...]:
+        return tuple(values[objective.metric] for objective in self._objectives)
+
+    def _remember_worst(self, values: tuple[float, ...] | None) -> None:
+        """Keep the worst feasible value of each objective: what infeasible trials are told to the study as."""
+        if values is None or self._worst is None:
+            self._worst = values
+            return
+        pick = [max if objective.direction is Direction.MINIMIZE else min for objective in self._objectives]
+        self._worst = tuple(f(old, new) for f, old, new in zip(pick, self._worst, values, strict=True))
+
+    def _transact(self, body: Callable[[Ledger], T]) -> T:
+        """Run one transaction under the lease, again while the database is away.
+
+        A commit may have succeeded although its answer was lost; then the second try finds every guarded move made and
+        every new row there.
+
+        Raises:
+            LeaseLostError: the job is another worker's now.
+        """
+        pause_s = _RETRY_FIRST_S
+        while True:
+            try:
+                with (
+                    self._site.database.write() as connection,
+                    open_leased_ledger(connection, self.lease) as ledger,
+                ):
+                    result = body(ledger)
+                self._job = ledger.job
+                return result
+            except DBAPIError as error:
+                if isinstance(error, IntegrityError) or not is_transient(error):
+                    raise
+                log.warning("database away, trying again", job=self._job.id, error=str(error.orig), pause_s=pause_s)
+                time.sleep(pause_s)
+                pause_s = min(2 * pause_s, _RETRY_MOST_S)
+
+
+def _requeue(ledger: Ledger, number: int, checkpoint_step: int | None) -> None:
+    ledger.forget_reports(number, after_step=-1 if checkpoint_step is None else checkpoint_step)
+    ledger.move_trial(
+        number, TrialState.RUNNING, TrialState.QUEUED, checkpoint_step=checkpoint_step, step=checkpoint_step, values={}
+    )

@@ -1,0 +1,150 @@
+"""What a trainer is: the one file to read before writing your own.
+
+A trainer is a class with a `Params` model, a few descriptive attributes and `train(context)`. A trainer whose work is
+"a model, a loss and batches" should derive from `workers.training.loop.Task` instead and inherit schedules, optimisers,
+checkpoints and exact resume.
+
+Obligations of `train(context)`:
+  * report at increasing steps with finite numbers; a non-finite number ends the trial as `infeasible, diverged`;
+  * return soon after `report` or `should_stop` answers True; what was reported is kept;
+  * take every random number from `context.seed`: same seed and device, same reports;
+  * raise `Diverged` when training has exploded; let `MemoryError` and CUDA's out-of-memory error through;
+    any other exception fails the trial and its traceback goes to the trial's log;
+  * never write outside `context.artifact(...)` and `context.save_checkpoint(...)`.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Generic, Protocol, TypeVar
+
+from pydantic import BaseModel, ConfigDict
+
+from service.domain.trainer import Capabilities, Metric, TrainerCard
+from service.spec.objective import Objective
+from service.spec.space import Scalar, SearchSpace
+
+
+class Params(BaseModel):
+    """A trainer's parameters: flat, scalars only, each with a default, bounds and a help text (its docstring)."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, allow_inf_nan=False)
+
+
+P_co = TypeVar("P_co", bound=Params, covariant=True)
+P = TypeVar("P", bound=Params)
+
+
+class Diverged(Exception):
+    """Training exploded: the trial ends as `infeasible, diverged`.
+
+    Attributes:
+        step: the step being worked on when it happened.
+        learning_rate: the rate at that moment, where known.
+    """
+
+    def __init__(self, message: str, *, step: int, learning_rate: float | None = None) -> None:
+        super().__init__(message)
+        self.step = step
+        self.learning_rate = learning_rate
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """What an interrupted attempt left behind: `path` as its `save_checkpoint` wrote it, after `step`."""
+
+    step: int
+    path: Path
+
+
+class TrialContext(Protocol[P_co]):
+    """What a running trial may know and say."""
+
+    @property
+    def params(self) -> P_co:
+        """The validated parameters, fixed and searched together."""
+
+    @property
+    def seed(self) -> int:
+        """The training seed: drives initialisation and data order."""
+
+    @property
+    def attempt(self) -> int:
+        """Which start of this trial this is, from 1; it must not change what is reported."""
+
+    @property
+    def device(self) -> str:
+        """A torch device string: `cpu` or `cuda:0`."""
+
+    @property
+    def data_dir(self) -> Path:
+        """Where data sets and their caches live; shared by all trials of the machine."""
+
+    @property
+    def checkpoint(self) -> Checkpoint | None:
+        """The checkpoint to resume from, or None to start at step 0."""
+
+    def report(self, step: int, values: Mapping[str, float]) -> bool:
+        """Record one measurement and return whether the trial should stop now.
+
+        With a pruner this waits for its verdict; without one it returns at once.
+
+        Args:
+            step: in the trainer's `step_unit`, greater than every step reported before.
+            values: metric name → number. A non-finite number raises `Diverged`.
+        """
+
+    def should_stop(self) -> bool:
+        """Return whether the trial was asked to stop; cheap enough to call at every update."""
+
+    def save_checkpoint(self, step: int, write: Callable[[Path], None]) -> None:
+        """Keep what is needed to go on after `step`; `write` gets a path to fill, replaced atomically."""
+
+    def artifact(self, name: str) -> Path:
+        """Return the path at which to write a file that is kept with the trial."""
+
+
+class Trainer(ABC, Generic[P]):
+    """Code that trains one trial. One class a trainer; an instance is made for each trial and holds no state between them."""
+
+    name: ClassVar[str]
+    version: ClassVar[str]
+    """Raise it whenever the same parameters would give different results."""
+    help: ClassVar[str]
+    """One line for the catalogue."""
+    Params: ClassVar[type[Params]]
+    metrics: ClassVar[tuple[Metric, ...]]
+    step_unit: ClassVar[str]
+    max_step_param: ClassVar[str | None] = None
+    default_search_space: ClassVar[SearchSpace]
+    default_objectives: ClassVar[tuple[Objective, ...]]
+    capabilities: ClassVar[Capabilities] = Capabilities()
+
+    @abstractmethod
+    def train(self, context: TrialContext[P]) -> None:
+        """Train one trial, reporting as it goes; see the obligations above."""
+
+    @classmethod
+    def card(cls) -> TrainerCard:
+        """Return the description the service works with."""
+        return TrainerCard(
+            name=cls.name,
+            version=cls.version,
+            help=cls.help,
+            params_schema=cls.Params.model_json_schema(),
+            metrics=list(cls.metrics),
+            step_unit=cls.step_unit,
+            max_step_param=cls.max_step_param,
+            default_search_space=cls.default_search_space,
+            default_objectives=list(cls.default_objectives),
+            capabilities=cls.capabilities,
+        )
+
+
+def applies_when(**parents: Scalar | list[Scalar]) -> dict[str, Any]:
+    """Return the `json_schema_extra` of a parameter that applies only under some values of another.
+
+    Example: `momentum: float = Field(0.9, ge=0, lt=1, json_schema_extra=applies_when(optimizer=["sgd", "rmsprop"]))`.
+    """
+    return {"x-when": {name: values if isinstance(values, list) else [values] for name, values in parents.items()}}
