@@ -32,6 +32,8 @@ check: install ## Lint, types, layers, and that generated files are up to date
 	$(BIN)/python -m migrations check
 	$(BIN)/python -m service.api.openapi --check
 	$(BIN)/python -m workers.trainers.registry --check
+	$(BIN)/hadolint Dockerfile
+	$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec docker-compose.yml
 
 format: install ## Format the code and fix what can be fixed
 	$(BIN)/ruff check --fix $(SOURCES)
@@ -50,7 +52,7 @@ openapi: install ## Write docs/openapi.json from the app
 	$(BIN)/python -m service.api.openapi
 
 cards: install ## Write the built-in trainers' cards into service/
-	$(BIN)/python -m workers.trainers.registry
+	$(BIN)/python -m workers.trainers.registry --write
 
 migration: install ## Write the next revision from models.py: make migration m="What changes"
 	$(BIN)/python -m migrations revise "$(m)"

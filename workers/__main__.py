@@ -7,7 +7,7 @@ import signal
 from pydantic import TypeAdapter
 
 from service.domain.trainer import TrainerCard
-from service.logs import configure_logging
+from service.logs import configure_logs
 from service.settings import Settings
 from service.store.database import Database
 from workers.engines.local import LocalEngine, Preload, detect_slots
@@ -22,7 +22,7 @@ def main() -> None:
     parser.add_argument("--slots", type=int, default=None, help="slots instead of one per GPU or share of the cores")
     n_slots = parser.parse_args().slots
     settings = Settings()
-    configure_logging(settings.log_level)
+    configure_logs(settings.log_level)
     if parent := os.environ.get("STEPSIZE_PARENT_PID"):
         die_with(int(parent))
     cards = _cards(settings.trainer_modules)

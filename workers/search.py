@@ -42,7 +42,6 @@ from service.spec.space import (
 )
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
-warnings.filterwarnings("ignore", category=ExperimentalWarning)
 
 _FEASIBLE = "feasible"
 """The constraint key that every trial carries: a constraint on only some trials makes the GP sampler raise."""
@@ -70,7 +69,9 @@ class Search:
         self._space: SearchSpace = spec.search_space
         self._objectives: Sequence[Objective] = spec.objectives
         self._seed: int = spec.sampler.seed
-        self._sampler = _build_sampler(spec.sampler, self._space)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ExperimentalWarning)  # grouped TPE: what conditional spaces need
+            self._sampler = _build_sampler(spec.sampler, self._space)
         self._study = optuna.create_study(
             study_name=job_id,
             directions=[objective.direction.value for objective in self._objectives],

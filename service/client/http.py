@@ -180,6 +180,8 @@ class Client:
         """
         job = self.job(job_id)
         yield job
+        if job.is_finished:
+            return
         try:
             for event in self.events(job_id, after=str(job.change)):
                 if event.job is not None:
@@ -187,8 +189,7 @@ class Client:
                     yield job
         except ApiError:
             pass  # polling tells whether it was the stream or the job
-        if not job.is_finished:
-            yield from self._poll(job, poll_s)
+        yield from self._poll(job, poll_s)
 
     def wait(self, job_id: str) -> Job:
         """Return a job once it has finished."""

@@ -1,8 +1,8 @@
 """Optimisers: torch's own, described without torch.
 
-To add one: a class here, in the union on the last line, and its row in workers/training/optimizers.py. Learning rate, schedule,
-weight decay and clipping belong to every training and stand elsewhere. As with schedules, a parameter name has one
-meaning, one range and one default, whichever optimisers use it: shared ones are mixins.
+To add one: a class here, in the union on the last line, and its row in workers/training/optimizers.py. Learning rate,
+schedule, weight decay and clipping belong to every training and stand elsewhere. As with schedules, a parameter name
+has one meaning, one range and one default, whichever optimisers use it: shared ones are mixins.
 """
 
 from typing import Annotated, Literal, get_args

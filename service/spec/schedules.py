@@ -2,8 +2,8 @@
 
 A schedule is a pure function of the update: `factor(update, n_updates)` in [0, 1], multiplied with `learning_rate`,
 which is always the highest rate reached. Two rules hold for all of them:
-  * lengths (`step_size`, `cycle_length`, `timescale`) and decays (`gamma`, `decay_rate`) count in the trainer's steps, so
-    they mean the same at every batch size; `updates_per_step` converts. With 1 they are PyTorch's own.
+  * lengths (`step_size`, `cycle_length`, `timescale`) and decays (`gamma`, `decay_rate`) count in the trainer's steps,
+    so they mean the same at every batch size; `updates_per_step` converts. With 1 they are PyTorch's own.
   * a warmup comes first; the schedule then begins, and its lengths and fractions count what is left after the warmup.
 A parameter name has one meaning, one range and one default, whichever schedules use it: shared ones are mixins.
 """

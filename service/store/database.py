@@ -1,5 +1,7 @@
 """The database: connections, transactions, and the few places where SQLite and PostgreSQL differ."""
 
+import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -87,6 +89,20 @@ def _prepare_sqlite(dbapi_connection: Any, record: object) -> None:
     cursor.execute("PRAGMA synchronous = FULL")  # an answered commit survives power loss
     cursor.execute("PRAGMA foreign_keys = ON")
     cursor.close()
+
+
+def _switch_to_wal(cursor: sqlite3.Cursor) -> None:
+    # SQLite does not wait for this lock, whatever the busy timeout: processes that open a new file at once would fail.
+    deadline = time.monotonic() + _BUSY_TIMEOUT_MS / 1000
+    while True:
+        try:
+            cursor.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.01)
+        else:
+            return
 
 
 def _begin_sqlite(connection: Connection) -> None:

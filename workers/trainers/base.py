@@ -36,7 +36,7 @@ P_co = TypeVar("P_co", bound=Params, covariant=True)
 P = TypeVar("P", bound=Params)
 
 
-class Diverged(Exception):
+class Diverged(Exception):  # noqa: N818 - an outcome, not a mistake
     """Training exploded: the trial ends as `infeasible, diverged`.
 
     Attributes:
@@ -106,7 +106,7 @@ class TrialContext(Protocol[P_co]):
 
 
 class Trainer(ABC, Generic[P]):
-    """Code that trains one trial. One class a trainer; an instance is made for each trial and holds no state between them."""
+    """Code that trains one trial. One class a trainer; an instance is made for each trial."""
 
     name: ClassVar[str]
     version: ClassVar[str]

@@ -1,7 +1,7 @@
 """The parameters every task inherits: learning rate, optimiser, schedule and how batches become updates.
 
-The optimisers' and schedules' own parameters are generated from service/spec/optimizers.py and service/spec/schedules.py:
-a class added there is searchable here. Each is conditional on the choice it belongs to (`x-when`).
+The optimisers' and schedules' own parameters are generated from service/spec/optimizers.py and schedules.py: a class
+added there is searchable here. Each is conditional on the choice it belongs to (`x-when`).
 """
 
 from collections.abc import Mapping
@@ -14,6 +14,7 @@ from pydantic.fields import FieldInfo
 from service.spec.base import Spec
 from service.spec.optimizers import OptimizerBase, optimizer_types
 from service.spec.schedules import ScheduleBase, schedule_types
+from service.spec.space import Scalar
 from workers.trainers.base import Params, applies_when
 
 S = TypeVar("S", bound=Spec)
@@ -46,7 +47,8 @@ def choice_fields(selector: str, types: Mapping[str, type[Spec]], *, default: st
     for field, info in infos.items():
         flat = copy(info)
         if len(users[field]) < len(types):
-            flat.json_schema_extra = applies_when(**{selector: [*users[field]]})
+            names: list[Scalar] = [*users[field]]
+            flat.json_schema_extra = applies_when(**{selector: names})
         fields[field] = (info.annotation, flat)
     return fields
 
@@ -66,16 +68,33 @@ def _means_the_same(one: FieldInfo, other: FieldInfo) -> bool:
     )
 
 
+class _Core(Params):
+    learning_rate: float = Field(default=0.01, gt=0, le=1e4)
+    """The highest rate the schedule reaches."""
+    batch_size: int = Field(default=64, ge=1, le=2**20)
+    """Samples whose gradient is computed at once; see `grad_accumulation`."""
+    epochs: int = Field(default=5, ge=1, le=100_000)
+    """Passes over the training data."""
+    weight_decay: float = Field(default=0.0, ge=0, le=10)
+    """L2 penalty on every weight, as the optimiser applies it (adamw: apart from the gradient)."""
+    clip_norm: float = Field(default=0.0, ge=0, le=1e6)
+    """Scale gradients down to this total norm; 0: never."""
+    grad_accumulation: int = Field(default=1, ge=1, le=4096)
+    """Batches whose gradients are averaged for one update: the effective batch is this times batch_size."""
+    mixed_precision: bool = False
+    """Compute in bfloat16 where that is safe, on CUDA; elsewhere it changes nothing."""
+
+
 if TYPE_CHECKING:
 
-    class _Choices(Params):
+    class _Choices(_Core):
         optimizer: str
         schedule: str
 
 else:
     _Choices = create_model(
         "_Choices",
-        __base__=Params,
+        __base__=_Core,
         **choice_fields(
             "optimizer",
             optimizer_types(),
@@ -93,21 +112,6 @@ else:
 
 class TrainingParams(_Choices):
     """What every task can be told; derive your own from it and add fields."""
-
-    learning_rate: float = Field(default=0.01, gt=0, le=1e4)
-    """The highest rate the schedule reaches."""
-    batch_size: int = Field(default=64, ge=1, le=2**20)
-    """Samples whose gradient is computed at once; see `grad_accumulation`."""
-    epochs: int = Field(default=5, ge=1, le=100_000)
-    """Passes over the training data."""
-    weight_decay: float = Field(default=0.0, ge=0, le=10)
-    """L2 penalty on every weight, as the optimiser applies it (adamw: apart from the gradient)."""
-    clip_norm: float = Field(default=0.0, ge=0, le=1e6)
-    """Scale gradients down to this total norm; 0: never."""
-    grad_accumulation: int = Field(default=1, ge=1, le=4096)
-    """Batches whose gradients are averaged for one update: the effective batch is this times batch_size."""
-    mixed_precision: bool = False
-    """Compute in bfloat16 where that is safe, on CUDA; elsewhere it changes nothing."""
 
     def chosen_optimizer(self) -> OptimizerBase:
         """Return the optimiser with its own parameters."""

@@ -2,6 +2,8 @@
 
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 from sqlalchemy import select, text, update
@@ -90,3 +92,20 @@ def test_sqlite_commits_survive_power_loss(sqlite_url: str) -> None:
     database.dispose()
 
     assert settings == {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1}
+
+
+def test_connections_that_open_a_new_sqlite_file_at_once_all_succeed(tmp_path: Path) -> None:
+    """`stepsize api` and `stepsize worker` may start together; the switch to WAL ignores the busy timeout."""
+    n_files, n_threads = 30, 4
+    barrier = threading.Barrier(n_threads)
+
+    def open_all(_: int) -> None:
+        for number in range(n_files):
+            barrier.wait()
+            database = Database(f"sqlite:///{tmp_path / f'{number}.db'}")
+            with database.write() as connection:
+                connection.execute(text("CREATE TABLE IF NOT EXISTS t (x)"))
+            database.dispose()
+
+    with ThreadPoolExecutor(n_threads) as pool:
+        list(pool.map(open_all, range(n_threads)))

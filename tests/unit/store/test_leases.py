@@ -25,7 +25,7 @@ OFFER = Offer(trainers=[("synthetic", "1")], gpus=0.0, cpus=4)
 
 def _next(connection: Connection, offer: Offer = OFFER) -> str | None:
     found = find_claimable(connection, offer)
-    return found and found.job_id
+    return found.job_id if found else None
 
 
 # Which job
@@ -269,9 +269,7 @@ def test_the_holder_of_a_lease_writes(database: Database) -> None:
         assert len(load_trials(connection, lease.job_id)) == 1
 
 
-@pytest.mark.parametrize(
-    "loss", ["expired", "taken over", "released", "deleted"], ids=lambda loss: loss.replace(" ", "-")
-)
+@pytest.mark.parametrize("loss", ["expired", "taken-over", "released", "deleted"])
 def test_a_lost_lease_writes_nothing(database: Database, loss: str) -> None:
     with database.write() as connection:
         lease = take_lease(connection, make_job(connection).id)
@@ -282,7 +280,7 @@ def test_a_lost_lease_writes_nothing(database: Database, loss: str) -> None:
             connection.execute(jobs.delete())
         else:
             expire_lease(connection, lease.job_id)
-        if loss == "taken over":
+        if loss == "taken-over":
             take_lease(connection, lease.job_id, owner="worker-2")
         before = connection.execute(select(jobs)).all()
 

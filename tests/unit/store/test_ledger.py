@@ -21,7 +21,8 @@ MAXIMIZE = {"objectives": [{"metric": "accuracy", "direction": "maximize"}]}
 
 
 def _new(number: int = 0, **fields: Any) -> NewTrial:
-    return NewTrial(**{"number": number, "state": TrialState.QUEUED, "params": {}, "seed": 0} | fields)
+    defaults: dict[str, Any] = {"state": TrialState.QUEUED, "params": {}, "seed": 0}
+    return NewTrial(number=number, **defaults | fields)
 
 
 # Change and revision
@@ -37,11 +38,8 @@ def test_change_rises_once_per_transaction_and_stands_on_its_rows(database: Data
             ledger.touch_trial(2, cancel_requested=True)
 
         assert get_job(connection, job.id).change == ledger.change == job.change + 2
-        assert [trial.change for trial in load_trials(connection, job.id)] == [
-            job.change + 1,
-            ledger.change,
-            ledger.change,
-        ]
+        changes = [trial.change for trial in load_trials(connection, job.id)]
+        assert changes == [job.change + 1, ledger.change, ledger.change]
         assert connection.scalars(select(reports.c.change)).all() == [ledger.change]
 
 
@@ -140,20 +138,9 @@ def test_a_trial_comes_back_as_it_was_written(database: Database) -> None:
 
     assert repr(trial.params) == repr(new.params), "order, types and signs are kept"
     assert repr(trial.study_attrs) == repr(new.study_attrs)
-    assert (trial.seed, trial.cell, trial.enqueued, trial.worker, trial.device) == (
-        new.seed,
-        new.cell,
-        True,
-        "worker-1",
-        "cpu",
-    )
-    assert (trial.state, trial.attempt, trial.error, trial.told, trial.artifacts) == (
-        TrialState.RUNNING,
-        1,
-        None,
-        None,
-        (),
-    )
+    assert (trial.seed, trial.cell, trial.enqueued) == (new.seed, new.cell, True)
+    assert (trial.state, trial.attempt, trial.worker, trial.device) == (TrialState.RUNNING, 1, "worker-1", "cpu")
+    assert (trial.error, trial.told, trial.artifacts) == (None, None, ())
 
 
 def test_a_queued_trial_has_not_been_attempted(database: Database) -> None:

@@ -16,7 +16,7 @@ from tests.builders import make_job, make_trial
 from tests.postgres import PostgresServer
 
 QUICK_S = 2.0
-"""A change takes milliseconds to be noticed; more is allowed for a busy machine, still far below the waits' time-outs."""
+"""A change takes milliseconds to be noticed; a busy machine may take longer, though far less than the time-outs."""
 
 
 @pytest.fixture
@@ -88,9 +88,13 @@ def test_without_a_commit_the_wait_times_out(signal: ChangeSignal) -> None:
 
 
 def test_a_rollback_is_no_change(database: Database, signal: ChangeSignal) -> None:
-    with pytest.raises(RuntimeError), database.write() as connection:
-        make_job(connection)
-        raise RuntimeError
+    def write_and_fail() -> None:
+        with database.write() as connection:
+            make_job(connection)
+            raise RuntimeError("no")
+
+    with pytest.raises(RuntimeError, match="no"):
+        write_and_fail()
 
     assert not signal.wait(0.2)
 

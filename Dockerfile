@@ -1,0 +1,60 @@
+# Two images from one file: `api` (no torch, small) and `worker` (torch with CUDA). Both run the same `stepsize` command:
+#   docker build --target api -t stepsize-api .       docker run stepsize-api api
+#   docker build --target worker -t stepsize-worker . docker run --gpus all stepsize-worker worker
+
+FROM python:3.11-slim-trixie AS base
+ENV PYTHONUNBUFFERED=1 \
+    PYTHONDONTWRITEBYTECODE=1 \
+    STEPSIZE_DATA_DIR=/data \
+    PATH=/opt/stepsize/bin:$PATH
+RUN groupadd --system --gid 10001 stepsize \
+    && useradd --system --uid 10001 --gid 10001 --create-home --home-dir /home/stepsize stepsize \
+    && install -d -o stepsize -g stepsize /data
+WORKDIR /home/stepsize
+VOLUME /data
+
+
+# Builders are thrown away: pip, its cache and the sources stay out of the images.
+# Dependencies come first, from the metadata alone: a change of code does not download them again.
+FROM base AS dependencies
+WORKDIR /src
+COPY pyproject.toml constraints.txt README.md LICENSE ./
+RUN mkdir service \
+    && printf '__version__ = "0"\n' > service/__init__.py \
+    && python -m venv /opt/stepsize \
+    && pip install --no-cache-dir --disable-pip-version-check -c constraints.txt .
+
+# torch's ordinary wheel for Linux is the CUDA build; where there is no GPU it runs on the CPU.
+FROM dependencies AS dependencies-worker
+RUN pip install --no-cache-dir --disable-pip-version-check -c constraints.txt '.[worker]'
+
+FROM dependencies AS build-api
+COPY service service
+COPY workers workers
+COPY migrations migrations
+RUN pip install --no-cache-dir --disable-pip-version-check --no-deps --force-reinstall .
+
+FROM dependencies-worker AS build-worker
+COPY service service
+COPY workers workers
+COPY migrations migrations
+RUN pip install --no-cache-dir --disable-pip-version-check --no-deps --force-reinstall .
+
+
+FROM base AS api
+COPY --from=build-api /opt/stepsize /opt/stepsize
+USER 10001:10001
+EXPOSE 8000
+HEALTHCHECK --interval=10s --timeout=3s --start-period=10s --retries=3 \
+    CMD ["python", "-c", "import urllib.request as r; r.urlopen('http://127.0.0.1:8000/healthz', timeout=2)"]
+ENTRYPOINT ["stepsize"]
+CMD ["api"]
+
+
+FROM base AS worker
+COPY --from=build-worker /opt/stepsize /opt/stepsize
+USER 10001:10001
+# A worker listens nowhere: it is healthy while the record says that it was seen within its lease.
+HEALTHCHECK --interval=30s --timeout=10s --start-period=60s --retries=3 CMD ["python", "-m", "workers.health"]
+ENTRYPOINT ["stepsize"]
+CMD ["worker"]

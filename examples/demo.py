@@ -1,0 +1,133 @@
+"""A real tuning job from start to end: `make demo`.
+
+Starts `stepsize up` on a free port in a fresh `.demo/`, submits examples/mnist-cnn.json (a small convolutional network
+on 5,000 real MNIST digits), shows its progress, prints the best trial and what each learning rate reached at each batch
+size, and stops what it started.
+"""
+
+import math
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+
+import httpx
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from service.cli.job_file import read_job
+from service.cli.printing import print_trials
+from service.cli.watching import watch_job
+from service.client import Client, Job, Trial
+
+ROOT = Path(__file__).parents[1]
+FOLDER = ROOT / ".demo"
+LOG = FOLDER / "service.log"
+JOB_FILE = ROOT / "examples" / "mnist-cnn.json"
+METRIC = "val_accuracy"
+
+console = Console(highlight=False)
+
+
+def main() -> int:
+    """Run the demo and return the exit code."""
+    signal.signal(signal.SIGTERM, _end)
+    with running_service() as url, Client(url) as client:
+        console.print(f"The service runs at {url} for the length of this demo; its log is {LOG.relative_to(ROOT)}\n")
+        job = watch_job(client, client.submit(read_job(str(JOB_FILE))).id)
+        show_answers(client, job)
+    return 0 if job.state == "completed" and job.best is not None else 1
+
+
+@contextmanager
+def running_service() -> Iterator[str]:
+    """Give the URL of a service that lives as long as the context."""
+    shutil.rmtree(FOLDER, ignore_errors=True)
+    FOLDER.mkdir()
+    url = f"http://127.0.0.1:{free_port()}"
+    command = [sys.executable, "-m", "service.cli", "up", "--port", url.rpartition(":")[2], "--data-dir", str(FOLDER)]
+    with LOG.open("wb") as log, subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=log) as process:
+        try:
+            wait_until_ready(url, process)
+            yield url
+        finally:
+            process.terminate()
+
+
+def free_port() -> int:
+    """Return a port nobody listens on now."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port: int = listener.getsockname()[1]
+    return port
+
+
+def wait_until_ready(url: str, process: "subprocess.Popen[bytes]", *, timeout_s: float = 60.0) -> None:
+    """Return when the service answers; end the demo if it doesn't."""
+    deadline = time.monotonic() + timeout_s
+    while process.poll() is None and time.monotonic() < deadline:
+        try:
+            if httpx.get(f"{url}/readyz", trust_env=False).is_success:
+                return
+        except httpx.TransportError:
+            pass
+        time.sleep(0.1)
+    sys.exit(f"the service did not start; its log:\n{LOG.read_text()}")
+
+
+def show_answers(client: Client, job: Job) -> None:
+    """Print the best trial and the table."""
+    console.print(Text("\nThe best trial", style="bold"))
+    print_trials(client.best(job.id))
+    console.print(Text(f"\nBest {METRIC} by learning rate and batch size", style="bold"))
+    console.print(lr_batch_table(list(client.trials(job.id))))
+    console.print("· not tried   † some trials here diverged")
+
+
+def lr_batch_table(trials: Sequence[Trial]) -> Table:
+    """Return a table: a row per half decade of learning rate, a column per batch size."""
+    cells: dict[tuple[int, int], list[Trial]] = defaultdict(list)
+    for trial in trials:
+        cells[band_of(float(trial.params["learning_rate"])), int(trial.params["batch_size"])].append(trial)
+    bands = sorted({band for band, _ in cells})
+    batch_sizes = sorted({size for _, size in cells})
+    table = Table("learning rate", *(f"batch {size}" for size in batch_sizes), box=None, header_style="bold")
+    for band in range(bands[0], bands[-1] + 1):
+        table.add_row(label_of(band), *(describe(cells[band, size]) for size in batch_sizes))
+    return table
+
+
+def band_of(learning_rate: float) -> int:
+    """Return the half decade a rate lies in."""
+    return math.floor(2 * math.log10(learning_rate))
+
+
+def label_of(band: int) -> str:
+    """Return a half decade's ends."""
+    return f"{10 ** (band / 2):.1e} to {10 ** ((band + 1) / 2):.1e}"
+
+
+def describe(trials: Sequence[Trial]) -> str:
+    """Return what the trials of one cell reached."""
+    if not trials:
+        return "·"
+    values = [trial.values[METRIC] for trial in trials if trial.state == "completed"]
+    n_diverged = sum(trial.reason == "diverged" for trial in trials)
+    if not values:
+        return "diverged" if n_diverged else trials[0].state
+    return f"{max(values):.3f}" + (" †" if n_diverged else "")
+
+
+def _end(_signum: int, _frame: FrameType | None) -> None:
+    sys.exit(1)  # through the contexts above, which stop the service
+
+
+if __name__ == "__main__":
+    sys.exit(main())

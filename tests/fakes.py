@@ -1,0 +1,65 @@
+"""Fakes that tests share."""
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Generic, TypeVar
+
+from workers.trainers.base import Checkpoint, Diverged, Params
+
+P_co = TypeVar("P_co", bound=Params, covariant=True)
+
+
+@dataclass
+class RecordingContext(Generic[P_co]):
+    """A `TrialContext` that keeps what a trainer says, and says stop when told to.
+
+    Attributes:
+        stop_at_step: the verdict of the report at this step is to stop.
+        stop_after_polls: `should_stop` answers True from this call on (1: at once).
+        reports: what was reported, in order.
+    """
+
+    params: P_co
+    directory: Path
+    seed: int = 0
+    attempt: int = 1
+    device: str = "cpu"
+    data_dir: Path = Path("/nonexistent")
+    checkpoint: Checkpoint | None = None
+    stop_at_step: int | None = None
+    stop_after_polls: float = math.inf
+    reports: list[tuple[int, dict[str, float]]] = field(default_factory=list)
+    n_polls: int = 0
+    checkpoints: dict[int, Path] = field(default_factory=dict)
+
+    def report(self, step: int, values: Mapping[str, float]) -> bool:
+        """Record a measurement and return the verdict."""
+        for name, value in values.items():
+            if not math.isfinite(value):
+                raise Diverged(f"{name} became {value}", step=step)
+        self.reports.append((step, dict(values)))
+        return step == self.stop_at_step
+
+    def should_stop(self) -> bool:
+        """Count the question and answer it."""
+        self.n_polls += 1
+        return self.n_polls >= self.stop_after_polls
+
+    def save_checkpoint(self, step: int, write: Callable[[Path], None]) -> None:
+        """Write a checkpoint; unlike a worker's, every one is kept."""
+        self.directory.mkdir(parents=True, exist_ok=True)
+        path = self.directory / f"checkpoint-{step}"
+        write(path)
+        self.checkpoints[step] = path
+
+    def artifact(self, name: str) -> Path:
+        """Return a path in the context's own directory."""
+        path = self.directory / "artifacts" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return path
+
+    def checkpoint_after(self, step: int) -> Checkpoint:
+        """Return the checkpoint that was saved after a step."""
+        return Checkpoint(step, self.checkpoints[step])

@@ -1,0 +1,173 @@
+"""Commands that talk HTTP, against a scripted service: what they print, and their exit codes."""
+
+import json
+from pathlib import Path
+
+import httpx
+import pytest
+from typer.testing import CliRunner, Result
+
+from service.cli import app, connection
+from tests.unit.fake_service import FakeService, event_stream, event_text, job_json, problem, trial_json
+
+
+@pytest.fixture
+def fake(monkeypatch: pytest.MonkeyPatch) -> FakeService:
+    service = FakeService()
+    monkeypatch.setattr(connection, "Client", service.client)
+    return service
+
+
+@pytest.fixture
+def job_path(tmp_path: Path) -> str:
+    path = tmp_path / "job.yaml"
+    path.write_text("trainer: {name: synthetic}")
+    return str(path)
+
+
+def run(*arguments: str) -> Result:
+    return CliRunner().invoke(app, list(arguments))
+
+
+def test_submit_prints_the_id_alone_on_stdout(fake: FakeService, job_path: str) -> None:
+    fake.on("POST /v1/jobs", job_json(warnings=["few trials"]))
+    result = run("submit", job_path)
+    assert (result.exit_code, result.stdout) == (0, "job_1\n")
+    assert "few trials" in result.stderr
+    assert fake.bodies() == [{"trainer": {"name": "synthetic"}}]
+
+
+@pytest.mark.parametrize(("state", "code"), [("completed", 0), ("failed", 1), ("cancelled", 1)])
+def test_submit_wait_ends_with_the_jobs_fate(fake: FakeService, job_path: str, state: str, code: int) -> None:
+    finished = job_json(state=state, change=10)
+    fake.on("POST /v1/jobs", job_json())
+    fake.on("GET /v1/jobs/job_1", job_json(), finished)
+    fake.on("GET /v1/jobs/job_1/events", event_stream(event_text("job", 10, finished)))
+    result = run("submit", job_path, "--wait")
+    assert result.exit_code == code
+    assert result.stdout.splitlines()[-1].startswith(f"{state} 3/10 trials")
+
+
+def test_submit_wait_json_prints_one_document(fake: FakeService, job_path: str) -> None:
+    fake.on("POST /v1/jobs", job_json())
+    fake.on("GET /v1/jobs/job_1", job_json(state="completed"))
+    result = run("submit", job_path, "--wait", "--json")
+    assert json.loads(result.stdout) == job_json(state="completed")
+
+
+def test_a_refused_job_names_its_fields_and_exits_1(fake: FakeService, job_path: str) -> None:
+    fake.on("POST /v1/jobs", problem(422, "Wrong", errors=[{"pointer": "/trainer/name", "message": "unknown"}]))
+    result = run("submit", job_path)
+    assert result.exit_code == 1
+    assert "/trainer/name: unknown" in result.stderr
+    assert result.stdout == ""
+
+
+def test_an_absent_service_is_one_line_that_says_how_to_start_it(fake: FakeService) -> None:
+    fake.on("GET /v1/jobs", httpx.ConnectError("refused"))
+    result = run("jobs")
+    assert result.exit_code == 1
+    assert len(result.stderr.splitlines()) == 1
+    assert "stepsize up" in result.stderr
+
+
+def test_jobs_lists_one_line_each(fake: FakeService) -> None:
+    fake.on("GET /v1/jobs", {"items": [job_json()], "next_page_token": None})
+    header, line = run("jobs", "--state", "running", "--label", "team:vision").stdout.splitlines()
+    assert header.split() == ["job", "name", "state", "trials", "best", "submitted"]
+    assert line.split()[:6] == ["job_1", "mnist", "running", "3/10", "loss", "0.125"]
+    assert dict(fake.requests[0].url.params) == {"state": "running", "label": "team:vision", "limit": "50"}
+
+
+def test_a_name_can_carry_neither_markup_nor_terminal_escapes(fake: FakeService) -> None:
+    fake.on("GET /v1/jobs", {"items": [job_json(name="[red]a\x1b[2J")], "next_page_token": None})
+    assert "[red]a?[2J" in run("jobs").stdout
+
+
+def test_trials_has_a_column_for_each_parameter_that_occurs(fake: FakeService) -> None:
+    pruned = trial_json(
+        1, state="infeasible", reason="diverged", params={"learning_rate": 10.0, "momentum": 0.9}, values={}
+    )
+    fake.on("GET /v1/jobs/job_1/trials", {"items": [trial_json(0), pruned], "next_page_token": None})
+    header, first, second = run(
+        "trials", "job_1", "--filter", "values.loss<1", "--sort", "values.loss"
+    ).stdout.splitlines()
+    assert header.split() == ["trial", "state", "learning_rate", "batch_size", "momentum", "loss", "duration"]
+    assert first.split() == ["0", "completed", "0.01", "64", "0.5", "3.2", "s"]
+    assert second.split() == ["1", "infeasible,", "diverged", "10", "0.9", "3.2", "s"]
+
+
+def test_json_is_exactly_what_the_service_sent(fake: FakeService) -> None:
+    fake.on("GET /v1/jobs/job_1/trials", {"items": [trial_json(0, extra=[1])], "next_page_token": None})
+    assert json.loads(run("trials", "job_1", "--json").stdout) == [trial_json(0, extra=[1])]
+
+
+@pytest.mark.parametrize("arguments", [["jobs", "--json"], ["trials", "job_1", "--json"]])
+def test_no_rows_are_an_empty_json_list(fake: FakeService, arguments: list[str]) -> None:
+    fake.on("GET /v1/jobs", {"items": [], "next_page_token": None})
+    fake.on("GET /v1/jobs/job_1/trials", {"items": [], "next_page_token": None})
+    assert json.loads(run(*arguments).stdout) == []
+
+
+def test_best_without_a_feasible_trial_exits_1(fake: FakeService) -> None:
+    fake.on("GET /v1/jobs/job_1/best", {"items": []})
+    assert run("best", "job_1").exit_code == 1
+
+
+def test_control_says_what_is_asked_for_but_not_yet_so(fake: FakeService) -> None:
+    fake.on("POST /v1/jobs/job_1/pause", job_json(desired="pause"))
+    assert run("pause", "job_1").stdout == "job_1: running, pause asked for\n"
+    fake.on("POST /v1/jobs/job_1/cancel", job_json(state="cancelled", desired="cancel", reason="user"))
+    assert run("cancel", "job_1").stdout == "job_1: cancelled, user\n"
+
+
+def test_watch_json_is_one_line_a_change(fake: FakeService) -> None:
+    finished = job_json(state="completed", change=10)
+    fake.on("GET /v1/jobs/job_1", job_json(), finished)
+    fake.on("GET /v1/jobs/job_1/events", event_stream(event_text("job", 10, finished)))
+    lines = run("watch", "job_1", "--json").stdout.splitlines()
+    assert [json.loads(line)["state"] for line in lines] == ["running", "completed"]
+
+
+def test_ctrl_c_while_watching_sends_nothing(fake: FakeService, monkeypatch: pytest.MonkeyPatch) -> None:
+    fake.on("GET /v1/jobs/job_1", job_json(), KeyboardInterrupt())
+    fake.on("GET /v1/jobs/job_1/events", httpx.Response(406))
+    result = run("watch", "job_1")
+    assert result.exit_code == 1
+    assert "goes on" in result.stderr
+    assert {request.method for request in fake.requests} == {"GET"}
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["submit"],
+        ["submit", "nowhere.json"],
+        ["jobs", "--limit", "0"],
+        ["frobnicate"],
+        ["up", "--host", "0.0.0.0"],
+        ["api", "--host", "example.org"],
+    ],
+)
+def test_wrong_usage_exits_2(arguments: list[str]) -> None:
+    assert run(*arguments).exit_code == 2
+
+
+def test_a_wrong_setting_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STEPSIZE_LEASE_S", "soon")
+    result = run("migrate")
+    assert result.exit_code == 2
+    assert "STEPSIZE_LEASE_S" in result.stderr
+
+
+COMMANDS = [
+    *("up", "api", "worker", "migrate"),
+    *("submit", "watch", "jobs", "trials", "best", "pause", "resume", "stop", "cancel"),
+]
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_help(command: str) -> None:
+    result = run(command, "--help")
+    assert result.exit_code == 0
+    assert f"stepsize {command}" in result.stdout or f"root {command}" in result.stdout

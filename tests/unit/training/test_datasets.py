@@ -1,0 +1,143 @@
+"""Data sets: one split for all trials, a cache that several processes share."""
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from tests.unit.training.data import DATA_DIR
+from workers.training.datasets import DATASETS, ImageData, load, with_label_noise
+from workers.training.datasets.cache import cached
+from workers.training.datasets.images import hash_content, split_indices
+from workers.training.datasets.registry import Images, Labels
+
+
+def arrays(seed: int = 0) -> tuple[Images, Labels]:
+    rng = np.random.default_rng(seed)
+    return rng.integers(0, 255, (6, 1, 2, 2), dtype=np.uint8), rng.integers(0, 3, 6)
+
+
+@pytest.mark.parametrize("name", list(DATASETS))
+class TestEveryDataset:
+    @pytest.fixture
+    def data(self, name: str) -> ImageData:
+        return load(name, data_dir=DATA_DIR)
+
+    def test_is_as_its_row_says(self, name: str, data: ImageData) -> None:
+        row = DATASETS[name]
+        assert data.shape == row.shape
+        for part in (data.train, data.validation, data.test):
+            assert part.images.dtype == torch.float32
+            assert tuple(part.images.shape) == (len(part), *row.shape)
+            assert part.labels.unique().tolist() == list(range(row.n_classes))
+
+    def test_the_training_part_is_normalised(self, data: ImageData) -> None:
+        # float32 sums over up to 2.7 million pixels
+        assert data.train.images.mean().item() == pytest.approx(0.0, abs=1e-4)
+        assert data.train.images.std().item() == pytest.approx(1.0, abs=1e-4)
+
+    def test_pixels_go_from_0_to_1_before(self, data: ImageData) -> None:
+        pixels = data.train.images * data.std[0] + data.mean[0]
+        assert (pixels.min().item(), pixels.max().item()) == pytest.approx((0.0, 1.0), abs=1e-6)
+
+    def test_parts_share_the_images(self, data: ImageData) -> None:
+        n = len(data.train) + len(data.validation) + len(data.test)
+        assert len(data.validation) == len(data.test) == round(0.15 * n)
+
+    def test_another_split_seed_splits_otherwise(self, name: str, data: ImageData) -> None:
+        other = load(name, data_dir=DATA_DIR, split_seed=1)
+        assert other.content_hash == data.content_hash
+        assert not torch.equal(other.validation.labels, data.validation.labels)
+
+
+def test_a_split_covers_everything_once() -> None:
+    parts = split_indices(101, content_hash="abc", split_seed=0)
+    assert sorted(np.concatenate(parts).tolist()) == list(range(101))
+
+
+def test_a_split_depends_on_content_and_seed_alone() -> None:
+    # Written down, so that no new version of anything may change it unnoticed: results would no longer compare.
+    assert split_indices(10, content_hash="abc", split_seed=0)[0].tolist() == [1, 9, 8, 0, 3, 2]
+    assert split_indices(10, content_hash="abc", split_seed=1)[0].tolist() != [1, 9, 8, 0, 3, 2]
+    assert split_indices(10, content_hash="abd", split_seed=0)[0].tolist() != [1, 9, 8, 0, 3, 2]
+
+
+def test_the_content_hash_sees_every_pixel_and_label() -> None:
+    images, labels = arrays()
+    original = hash_content(images, labels)
+    assert hash_content(images.copy(), labels.copy()) == original
+    brighter = images.copy()
+    brighter[3, 0, 1, 1] ^= 1
+    relabelled = labels.copy()
+    relabelled[5] += 1
+    assert len({original, hash_content(brighter, labels), hash_content(images, relabelled)}) == 3
+
+
+def test_less_data_is_part_of_more_data() -> None:
+    train = load("digits", data_dir=DATA_DIR).train
+    half, tenth = train.first(0.5), train.first(0.1)
+    assert (len(half), len(tenth)) == (round(0.5 * len(train)), round(0.1 * len(train)))
+    assert torch.equal(tenth.images, half.images[: len(tenth)])
+    assert len(train.first(1e-9)) == 1
+
+
+def test_label_noise_replaces_the_asked_share_and_only_by_other_classes() -> None:
+    labels = torch.arange(10_000) % 10
+
+    def noisy(fraction: float) -> torch.Tensor:
+        return with_label_noise(labels, fraction=fraction, n_classes=10, rng=torch.Generator().manual_seed(0))
+
+    assert torch.equal(noisy(0.0), labels)
+    assert (noisy(1.0) != labels).all()
+    is_wrong = noisy(0.2) != labels
+    assert is_wrong.float().mean().item() == pytest.approx(0.2, abs=0.02)  # five standard deviations
+    assert torch.equal(noisy(0.5)[is_wrong], noisy(0.2)[is_wrong])
+    assert noisy(0.5).max() == 9
+
+
+def test_the_cache_fetches_once(tmp_path: Path) -> None:
+    calls = 0
+
+    def fetch() -> tuple[Images, Labels]:
+        nonlocal calls
+        calls += 1
+        return arrays()
+
+    path = tmp_path / "new" / "some.npz"
+    first, second = cached(path, fetch), cached(path, fetch)
+    assert calls == 1
+    for written, read in zip(first, second, strict=True):
+        np.testing.assert_array_equal(written, read)
+    assert [file.name for file in path.parent.iterdir()] == ["some.npz"]
+
+
+def test_a_failed_write_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise OSError("disk full")
+
+    monkeypatch.setattr(np, "savez_compressed", fail)
+    with pytest.raises(OSError, match="disk full"):
+        cached(tmp_path / "some.npz", arrays)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_several_processes_may_fill_the_cache_at_once(tmp_path: Path) -> None:
+    script = (
+        "import sys, time; from pathlib import Path; import numpy as np\n"
+        "from workers.training.datasets.cache import cached\n"
+        "def fetch():\n"
+        "    time.sleep(0.2)  # all of them find no file\n"
+        "    return np.ones((50, 1, 28, 28), np.uint8), np.ones(50, np.int64)\n"
+        "images, labels = cached(Path(sys.argv[1]), fetch)\n"
+        "assert images.sum() == 50 * 28 * 28 and labels.sum() == 50\n"
+    )
+    start: Callable[[], subprocess.Popen[bytes]] = lambda: subprocess.Popen(  # noqa: E731
+        [sys.executable, "-c", script, str(tmp_path / "some.npz")]
+    )
+    processes = [start() for _ in range(4)]
+    assert [process.wait(60) for process in processes] == [0, 0, 0, 0]
+    assert [file.name for file in tmp_path.iterdir()] == ["some.npz"]
