@@ -56,7 +56,7 @@ class WorkerLoop:
         self._stopping = threading.Event()
         self._changed = threading.Event()
         self._changed.set()
-        self._next_look = 0.0
+        self._looked_at = 0.0
         self._claimable: Precedence | None = None
 
     def stop(self) -> None:
@@ -84,9 +84,8 @@ class WorkerLoop:
         self._settle()
 
     def _wait_s(self) -> float:
-        if not self._changed.is_set():
-            return _POLL_S
-        return max(0.0, self._next_look - time.monotonic())
+        pause_s = _LOOK_EVERY_S if self._changed.is_set() else _POLL_S
+        return max(0.0, self._looked_at + pause_s - time.monotonic())
 
     # -- hearing -----------------------------------------------------------------------------------------------------
 
@@ -107,14 +106,12 @@ class WorkerLoop:
     # -- looking -----------------------------------------------------------------------------------------------------
 
     def _is_time_to_look(self) -> bool:
-        now = time.monotonic()
-        due = now >= self._next_look and self._changed.is_set()
-        return due or now >= self._next_look + _POLL_S
+        return self._wait_s() == 0.0
 
     def _look(self) -> None:
         """See what clients want of the jobs held, and whether there are jobs to claim."""
         self._changed.clear()
-        self._next_look = time.monotonic() + _LOOK_EVERY_S
+        self._looked_at = time.monotonic()
         for runner in list(self._runners.values()):
             self._guarded(runner, runner.read_controls)
         try:
@@ -211,8 +208,6 @@ class WorkerLoop:
         if not is_transient(error):
             raise error
         log.warning("database away", error=str(error.orig))
-        self._changed.set()
-        self._next_look = time.monotonic() + _POLL_S
 
     # -- coming and going --------------------------------------------------------------------------------------------
 

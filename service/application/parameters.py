@@ -139,7 +139,8 @@ def _check_range(schema: ParamsSchema, name: str, parameter: Parameter) -> Itera
             if message := _why_no_range(schema, name, parameter):
                 yield FieldError(pointer("search_space", name, "type"), message)
                 return
-            for bound, value in (("low", parameter.low), ("high", parameter.high)):
+            bounds: dict[str, Scalar | None] = {"low": parameter.low, "high": parameter.high}
+            for bound, value in bounds.items():
                 if value is not None and (message := schema.why_refused(name, value)):
                     yield FieldError(pointer("search_space", name, bound), message)
 
@@ -152,26 +153,26 @@ def _why_no_range(schema: ParamsSchema, name: str, parameter: FloatParameter | I
     return None
 
 
-def check_params(params: Params, choice: Choice, *at: str | int) -> Iterator[FieldError]:
+def check_params(params: Params, *at: str | int, fixed: Params, space: SearchSpace) -> Iterator[FieldError]:
     """Yield what is wrong with a configuration a client wants tried.
 
     Args:
-        choice: the job's parameters, its space with every condition written back.
         at: where the configuration stands in the document.
+        fixed: the job's fixed parameters.
+        space: the job's search space with every condition written back.
     """
     for name, value in params.items():
-        if message := _why_not_enqueued(name, value, params, choice):
+        if name in fixed:
+            yield FieldError(pointer(*at, name), f"{name} is fixed for all trials of the job")
+        elif name not in space:
+            yield FieldError(pointer(*at, name), f"{name} is not searched; {hint(name, space)}")
+        elif message := _why_not_tried(name, params, space[name]):
             yield FieldError(pointer(*at, name), message)
 
 
-def _why_not_enqueued(name: str, value: Scalar, params: Params, choice: Choice) -> str | None:
-    if name in choice.fixed:
-        return f"{name} is fixed for all trials of the job"
-    if name not in choice.space:
-        return f"{name} is not searched; {hint(name, choice.space)}"
-    parameter = choice.space[name]
-    if not contains(parameter, value):
-        return f"{value!r} is outside the search space"
+def _why_not_tried(name: str, params: Params, parameter: Parameter) -> str | None:
+    if not contains(parameter, params[name]):
+        return f"{params[name]!r} is outside the search space"
     if not applies(parameter, params):
         wanted = " and ".join(
             f"{parent} is {' or '.join(map(repr, values))}" for parent, values in (parameter.when or {}).items()

@@ -46,8 +46,7 @@ def resolve(spec: JobSpec, catalogue: Catalogue) -> Resolution:
     choice = Choice(ParamsSchema(card), spec.trainer.params, _chosen_space(spec, card))
     _refuse([*check_fixed(choice), *check_searched(choice), *check_conditions(choice), *_check_rest(spec, card)])
     space = with_conditions(choice)
-    resolved_choice = Choice(choice.schema, choice.fixed, space)
-    _refuse([*check_depth(space), *_check_enqueued(spec, resolved_choice)])
+    _refuse([*check_depth(space), *_check_enqueued(spec, space)])
     total_cells = _count_cells(spec.sampler, space)
     resolved = spec.model_copy(
         update={
@@ -88,9 +87,7 @@ def _check_rest(spec: JobSpec, card: TrainerCard) -> Iterator[FieldError]:
     yield from _check_range_tests(spec, card)
     yield from _check_objectives(spec, card)
     if len(_objectives(spec, card)) > 1 and not isinstance(spec.pruner, NoPruner):
-        yield FieldError(
-            pointer("pruner"), "a pruner needs a single objective; drop the pruner or all objectives but one"
-        )
+        yield FieldError(pointer("pruner"), "a pruner needs a single objective; drop it or all objectives but one")
     if spec.resources.gpus > 1:
         yield FieldError(pointer("resources", "gpus"), "a trial over several GPUs is not offered; ask for 1 or less")
 
@@ -121,9 +118,9 @@ def _check_objectives(spec: JobSpec, card: TrainerCard) -> Iterator[FieldError]:
         seen.add(name)
 
 
-def _check_enqueued(spec: JobSpec, choice: Choice) -> Iterator[FieldError]:
+def _check_enqueued(spec: JobSpec, space: SearchSpace) -> Iterator[FieldError]:
     for index, params in enumerate(spec.enqueue):
-        yield from check_params(params, choice, "enqueue", index)
+        yield from check_params(params, "enqueue", index, fixed=spec.trainer.params, space=space)
 
 
 def _count_cells(sampler: Sampler, space: SearchSpace) -> int | None:

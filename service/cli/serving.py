@@ -100,7 +100,8 @@ def _listening(host: str, port: int) -> Iterator[socket.socket]:
     try:
         listener = socket.create_server((host, port), family=family, backlog=2048)
     except OSError as error:
-        fail(f"can't listen on {host} port {port}: {error.strerror}; choose another with --host or --port")
+        reason, _, _ = str(error.strerror).partition(" (while")  # Python adds the address we name already
+        fail(f"can't listen on {host} port {port}: {reason}; choose another with --host or --port")
     with listener:
         yield listener
 

@@ -27,8 +27,8 @@ class Progress(Answer):
 
     @property
     def n_finished(self) -> int:
-        """Trials that ended, whatever the outcome."""
-        return self.total - self.counts.get("queued", 0) - self.counts.get("running", 0)
+        """Trials that ended and count towards `max_trials`: all but the cancelled."""
+        return self.total - sum(self.counts.get(state, 0) for state in ("queued", "running", "cancelled"))
 
 
 class TrialError(Answer):

@@ -85,7 +85,7 @@ def _prepare_sqlite(dbapi_connection: Any, record: object) -> None:
     dbapi_connection.isolation_level = None  # the driver's own BEGIN comes too late and is never IMMEDIATE
     cursor = dbapi_connection.cursor()
     cursor.execute(f"PRAGMA busy_timeout = {_BUSY_TIMEOUT_MS}")
-    cursor.execute("PRAGMA journal_mode = WAL")
+    _switch_to_wal(cursor)
     cursor.execute("PRAGMA synchronous = FULL")  # an answered commit survives power loss
     cursor.execute("PRAGMA foreign_keys = ON")
     cursor.close()

@@ -124,7 +124,7 @@ class Engine(Protocol):
         """Give a waiting trial its verdict."""
 
     def stop(self, key: TrialKey, *, grace_s: float) -> None:
-        """Ask a trial to end, and end its process if it has not within `grace_s` seconds."""
+        """Ask a trial to end, and end its process if it has not within `grace_s` seconds; with 0, end it unasked."""
 
     def poll(self, timeout_s: float) -> list[Event]:
         """Wait up to `timeout_s` for events; return all there are, each trial's in order."""

@@ -176,7 +176,8 @@ class LocalEngine:
         place = self._place_of(key)
         if place is None or place.run is None:
             return
-        place.send(Stop(key))
+        if grace_s > 0:
+            place.send(Stop(key))
         deadline = time.monotonic() + grace_s
         place.run.kill_at[key] = min(deadline, place.run.kill_at.get(key, deadline))
 

@@ -101,7 +101,7 @@ def test_connections_that_open_a_new_sqlite_file_at_once_all_succeed(tmp_path: P
 
     def open_all(_: int) -> None:
         for number in range(n_files):
-            barrier.wait()
+            barrier.wait(timeout=30)
             database = Database(f"sqlite:///{tmp_path / f'{number}.db'}")
             with database.write() as connection:
                 connection.execute(text("CREATE TABLE IF NOT EXISTS t (x)"))

@@ -33,7 +33,7 @@ class TestEveryDataset:
         for part in (data.train, data.validation, data.test):
             assert part.images.dtype == torch.float32
             assert tuple(part.images.shape) == (len(part), *row.shape)
-            assert part.labels.unique().tolist() == list(range(row.n_classes))
+            assert set(part.labels.tolist()) == set(range(row.n_classes))
 
     def test_the_training_part_is_normalised(self, data: ImageData) -> None:
         # float32 sums over up to 2.7 million pixels
@@ -61,9 +61,9 @@ def test_a_split_covers_everything_once() -> None:
 
 def test_a_split_depends_on_content_and_seed_alone() -> None:
     # Written down, so that no new version of anything may change it unnoticed: results would no longer compare.
-    assert split_indices(10, content_hash="abc", split_seed=0)[0].tolist() == [1, 9, 8, 0, 3, 2]
-    assert split_indices(10, content_hash="abc", split_seed=1)[0].tolist() != [1, 9, 8, 0, 3, 2]
-    assert split_indices(10, content_hash="abd", split_seed=0)[0].tolist() != [1, 9, 8, 0, 3, 2]
+    assert split_indices(10, content_hash="abc", split_seed=0)[0].tolist() == [1, 8, 4, 3, 2, 6]
+    assert split_indices(10, content_hash="abc", split_seed=1)[0].tolist() != [1, 8, 4, 3, 2, 6]
+    assert split_indices(10, content_hash="abd", split_seed=0)[0].tolist() != [1, 8, 4, 3, 2, 6]
 
 
 def test_the_content_hash_sees_every_pixel_and_label() -> None:

@@ -57,7 +57,7 @@ def test_every_optimiser_descends(name: str) -> None:
         optimizer.zero_grad()
         (weight**2).sum().backward()  # type: ignore[no-untyped-call]
         optimizer.step()
-    assert 0 < weight.item() < 1
+    assert abs(weight.item()) < 1  # momentum may swing past 0
 
 
 @pytest.mark.parametrize("name", list(optimizer_types()))

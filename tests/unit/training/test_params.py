@@ -44,7 +44,7 @@ def test_the_chosen_classes_get_their_parameters() -> None:
 
 
 def test_defaults_are_plain_sgd_at_a_constant_rate() -> None:
-    params = TrainingParams()
+    params = TrainingParams.model_validate({})
     assert params.chosen_optimizer() == Sgd()
     assert params.schedule == "constant"
 

@@ -1,0 +1,184 @@
+"""Jobs: submit, read, list, change, delete."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import Connection
+
+from service.application.catalogue import can_run, load_catalogue
+from service.application.pointers import pointer
+from service.application.progress import Progress, progress_of
+from service.application.submission import Resolution, resolve
+from service.clock import new_id
+from service.domain.job import Desired, Job, JobReason, JobState
+from service.domain.seeds import training_seed
+from service.domain.trial import Trial, TrialState
+from service.errors import FieldError, InvalidRequestError, StateConflictError
+from service.spec.budget import Budget
+from service.spec.job import JobSpec
+from service.store import jobs as job_store
+from service.store.keyset import Page
+from service.store.ledger import Ledger, NewTrial, open_ledger
+from service.store.listing import JobQuery, find_trials
+from service.store.listing import list_jobs as list_job_rows
+from service.store.workers import Worker, list_workers
+
+
+@dataclass(frozen=True)
+class JobReading:
+    """A job as clients see it: the record and what follows from it now."""
+
+    job: Job
+    reason: JobReason | None
+    """As recorded, or `no_worker` for a queued job that nobody alive can run."""
+    best: Trial | None
+    progress: Progress
+
+
+@dataclass(frozen=True)
+class JobChanges:
+    """What a client wants changed; None: as it is."""
+
+    labels: dict[str, str] | None = None
+    priority: int | None = None
+    budget: dict[str, float | None] | None = None
+    """Limit → its new value, None for no limit; a limit may only grow."""
+
+
+_ENDED_BY: dict[JobReason, str] = {
+    JobReason.MAX_TRIALS: "max_trials",
+    JobReason.TIMEOUT: "timeout_s",
+    JobReason.MAX_GPU_SECONDS: "max_gpu_seconds",
+    JobReason.MAX_FAILED_TRIALS: "max_failed_trials",
+}
+"""Which limit a larger value of lifts the reason a job ended for."""
+
+
+def dry_run(connection: Connection, spec: JobSpec, *, lease_s: float) -> Resolution:
+    """Return what would be submitted; nothing is stored.
+
+    Raises:
+        InvalidRequestError: names each field that is wrong.
+    """
+    return resolve(spec, load_catalogue(connection, lease_s=lease_s))
+
+
+def submit(connection: Connection, spec: JobSpec, *, lease_s: float) -> str:
+    """Record a job with the trials a client enqueued with it and return its id.
+
+    Raises:
+        InvalidRequestError: names each field that is wrong.
+    """
+    resolution = resolve(spec, load_catalogue(connection, lease_s=lease_s))
+    resolved = resolution.spec
+    new = job_store.NewJob(new_id("job"), resolved, resolution.warnings, resolution.total_cells)
+    job_store.insert_job(connection, new)
+    if resolved.enqueue:
+        assert resolved.sampler.seed is not None, "a resolved spec has its seed written back"
+        seed = training_seed(resolved.sampler.seed)
+        with open_ledger(connection, new.id) as ledger:
+            ledger.insert_trials(
+                [
+                    NewTrial(number=number, state=TrialState.QUEUED, params=params, seed=seed, enqueued=True)
+                    for number, params in enumerate(resolved.enqueue)
+                ]
+            )
+    return new.id
+
+
+def read_job(connection: Connection, job_id: str, *, lease_s: float) -> JobReading:
+    """Return a job; the cost doesn't grow with the job.
+
+    Raises:
+        JobNotFoundError: no such job.
+    """
+    return _read(connection, [job_store.get_job(connection, job_id)], lease_s=lease_s)[0]
+
+
+def list_jobs(connection: Connection, query: JobQuery, *, lease_s: float) -> Page[JobReading]:
+    """Return one page of jobs.
+
+    Raises:
+        PageTokenError: the token is none of this list's.
+    """
+    page = list_job_rows(connection, query)
+    return Page(_read(connection, page.items, lease_s=lease_s), page.next_token)
+
+
+def change_job(connection: Connection, job_id: str, changes: JobChanges) -> None:
+    """Change a job; a larger budget reopens one that ended for want of it.
+
+    Raises:
+        JobNotFoundError: no such job.
+        InvalidRequestError: a limit would shrink.
+    """
+    with open_ledger(connection, job_id) as ledger:
+        job = ledger.job
+        budget = _grown(job.spec.budget, changes.budget or {})
+        labels = job.labels if changes.labels is None else changes.labels
+        priority = job.priority if changes.priority is None else changes.priority
+        spec = job.spec.model_copy(update={"labels": labels, "priority": priority, "budget": budget})
+        ledger.set_job(labels=labels, priority=priority, spec=spec.model_dump(mode="json"))
+        grown = {name for name in Budget.model_fields if getattr(budget, name) != getattr(job.spec.budget, name)}
+        if _reopens(job, grown):
+            reopen(ledger)
+
+
+def delete_job(connection: Connection, job_id: str) -> None:
+    """Remove a finished job with its trials and reports; its files are the caller's to remove.
+
+    Raises:
+        JobNotFoundError: no such job.
+        StateConflictError: it is not finished.
+    """
+    with open_ledger(connection, job_id) as ledger:
+        state = ledger.job.state
+        if not state.is_finished:
+            raise StateConflictError(f"a {state} job can't be deleted; cancel it first", state=state)
+        job_store.delete_job(connection, job_id)
+
+
+def reopen(ledger: Ledger) -> None:
+    """Queue a finished job again; whoever held it writes nothing any more."""
+    ledger.move_job(JobState.QUEUED)
+    ledger.set_job(desired=Desired.RUN, error=None)
+    ledger.release_lease()
+
+
+def _read(connection: Connection, found: Sequence[Job], *, lease_s: float) -> list[JobReading]:
+    bests = find_trials(connection, [(job.id, job.best_trial) for job in found if job.best_trial is not None])
+    best_of = {trial.job_id: trial for trial in bests}
+    waits = any(job.state is JobState.QUEUED for job in found)
+    workers = list_workers(connection, lease_s=lease_s) if waits else []
+    return [JobReading(job, _reason(job, workers), best_of.get(job.id), progress_of(job)) for job in found]
+
+
+def _reason(job: Job, workers: Iterable[Worker]) -> JobReason | None:
+    if job.state is JobState.QUEUED and not any(can_run(worker, job.spec) for worker in workers):
+        return JobReason.NO_WORKER
+    return job.reason
+
+
+def _reopens(job: Job, grown: set[str]) -> bool:
+    if not job.state.is_finished or not grown or job.reason is None:
+        return False
+    return job.reason is JobReason.USER or _ENDED_BY.get(job.reason) in grown
+
+
+def _grown(budget: Budget, wanted: dict[str, float | None]) -> Budget:
+    errors = [
+        FieldError(pointer("budget", name), message)
+        for name, value in wanted.items()
+        if (message := _why_not_grown(name, getattr(budget, name), value))
+    ]
+    if errors:
+        raise InvalidRequestError(errors)
+    return budget.model_copy(update=wanted)
+
+
+def _why_not_grown(name: str, have: float | None, wanted: float | None) -> str | None:
+    if wanted is None:
+        return "a job always has a number of trials" if name in ("max_trials", "max_attempts") else None
+    if have is None:
+        return "a budget may only grow, and there is no limit now"
+    return f"a budget may only grow, and it is {have:g} now" if wanted < have else None

@@ -1,0 +1,207 @@
+"""What every trainer promises. A new one joins by its row in the registry; give it quick parameters in `QUICK`."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from service.domain.trainer import TrainerCard
+from service.spec.space import FloatParameter, IntParameter, Scalar, contains
+from tests.fakes import RecordingContext
+from tests.unit.training.data import DATA_DIR
+from workers.trainers.base import Params, Trainer
+from workers.trainers.registry import BUILT_IN, load_trainer
+
+TINY_MODULE = "tests.unit.training.tiny"
+
+# (trainer, parameters that make it quick): several rows a trainer where its parts might break a promise each.
+QUICK: list[tuple[str, dict[str, Scalar]]] = [
+    ("synthetic", {"n_reports": 4}),
+    ("synthetic", {"n_reports": 4, "noise": 0.1}),
+    ("tiny", {"epochs": 4, "batch_size": 5}),
+    ("image_classifier", {"dataset": "digits", "model": "mlp", "epochs": 3}),
+    ("image_classifier", {"dataset": "digits", "model": "cnn", "epochs": 3, "dropout": 0.3, "optimizer": "adam"}),
+    *[
+        (
+            "image_classifier",
+            {
+                "dataset": "digits",
+                "model": "mlp",
+                "epochs": 3,
+                "dropout": 0.2,
+                "learning_rate": 1e-3,
+                "optimizer": optimizer,
+                "schedule": schedule,
+                "label_noise": 0.1,
+                "grad_accumulation": 3,
+                "clip_norm": 1.0,
+            },
+        )
+        for optimizer, schedule in [
+            ("sgd", "one_cycle"),
+            ("adagrad", "step"),
+            ("rmsprop", "cyclical"),
+            ("adamw", "cosine"),
+            ("nadam", "inverse_sqrt"),
+            ("radam", "cosine_restarts"),
+        ]
+    ],
+]
+
+
+def quick_id(row: tuple[str, dict[str, Scalar]]) -> str:
+    name, params = row
+    return "-".join([name, *(str(params[key]) for key in ("model", "optimizer", "schedule", "noise") if key in params)])
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """Exactness is promised for one number of threads; one is the quickest for small nets."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def find(name: str) -> type[Trainer[Params]]:
+    return load_trainer(name, [TINY_MODULE])
+
+
+@pytest.fixture(params=QUICK, ids=quick_id)
+def row(request: pytest.FixtureRequest) -> tuple[str, dict[str, Scalar]]:
+    chosen: tuple[str, dict[str, Scalar]] = request.param
+    return chosen
+
+
+@pytest.fixture
+def trainer(row: tuple[str, dict[str, Scalar]]) -> type[Trainer[Params]]:
+    return find(row[0])
+
+
+@pytest.fixture
+def params(trainer: type[Trainer[Params]], row: tuple[str, dict[str, Scalar]]) -> Params:
+    return trainer.Params.model_validate(row[1])
+
+
+def run(trainer: type[Trainer[Params]], params: Params, directory: Path, **options: Any) -> RecordingContext[Params]:
+    """Train one trial and return its context."""
+    context = RecordingContext(params=params, directory=directory, data_dir=DATA_DIR, **options)
+    trainer().train(context)
+    return context
+
+
+def without_seconds(
+    trainer: type[Trainer[Params]], context: RecordingContext[Params]
+) -> list[tuple[int, dict[str, float]]]:
+    """Return the reports without what a clock measured."""
+    clocks = {metric.name for metric in trainer.metrics if metric.unit == "s"}
+    return [
+        (step, {name: value for name, value in values.items() if name not in clocks})
+        for step, values in context.reports
+    ]
+
+
+class TestEveryTrainer:
+    def test_the_same_seed_gives_the_same_reports(
+        self, trainer: type[Trainer[Params]], params: Params, tmp_path: Path
+    ) -> None:
+        first = run(trainer, params, tmp_path / "1", seed=5)
+        torch.rand(3)  # whatever the process did in between
+        second = run(trainer, params, tmp_path / "2", seed=5, attempt=2)
+        assert without_seconds(trainer, first) == without_seconds(trainer, second)
+
+    def test_reports_are_complete_and_steps_rise_to_the_last(
+        self, trainer: type[Trainer[Params]], params: Params, tmp_path: Path
+    ) -> None:
+        reports = run(trainer, params, tmp_path).reports  # the context refuses what is not finite
+        steps = [step for step, _ in reports]
+        assert steps == sorted(set(steps))
+        if trainer.max_step_param is not None:
+            assert steps[-1] == getattr(params, trainer.max_step_param)
+        declared = {metric.name for metric in trainer.metrics}
+        assert all(set(values) == declared for _, values in reports)
+
+    def test_stops_at_the_verdict(self, trainer: type[Trainer[Params]], params: Params, tmp_path: Path) -> None:
+        context = run(trainer, params, tmp_path, stop_at_step=2)
+        assert [step for step, _ in context.reports] == [1, 2]
+
+    @pytest.mark.parametrize("n_polls", [1, 3])
+    def test_stops_when_asked_between_reports(
+        self, trainer: type[Trainer[Params]], params: Params, tmp_path: Path, n_polls: int
+    ) -> None:
+        context = run(trainer, params, tmp_path, stop_after_polls=n_polls)
+        # It asks at every update, and does not ask again once it knows.
+        assert context.n_polls == n_polls
+        assert context.reports == run(trainer, params, tmp_path).reports[: len(context.reports)]
+
+    def test_resumes_exactly_from_every_checkpoint(
+        self, trainer: type[Trainer[Params]], params: Params, tmp_path: Path
+    ) -> None:
+        whole = run(trainer, params, tmp_path / "whole", seed=5)
+        assert bool(whole.checkpoints) == trainer.capabilities.resume
+        for step in whole.checkpoints:
+            torch.rand(3)
+            directory = tmp_path / f"from-{step}"
+            rest = run(trainer, params, directory, seed=5, attempt=2, checkpoint=whole.checkpoint_after(step))
+            expected = [report for report in without_seconds(trainer, whole) if report[0] > step]
+            assert without_seconds(trainer, rest) == expected
+            assert rest.artifact("model.safetensors").read_bytes() == whole.artifact("model.safetensors").read_bytes()
+
+
+@pytest.mark.parametrize("name", [*BUILT_IN, "tiny"])
+class TestEveryCard:
+    @pytest.fixture
+    def card(self, name: str) -> TrainerCard:
+        return find(name).card()
+
+    def test_survives_json(self, card: TrainerCard) -> None:
+        assert TrainerCard.model_validate_json(card.model_dump_json()) == card
+
+    def test_fits_into_a_catalogue(self, card: TrainerCard) -> None:
+        assert card.help
+        assert "\n" not in card.help
+        assert card.version
+
+    def test_every_parameter_is_a_scalar_with_default_and_help(self, card: TrainerCard) -> None:
+        for name, schema in card.params_schema["properties"].items():
+            assert schema["type"] in {"number", "integer", "boolean", "string"}, name
+            assert "default" in schema, name
+            assert schema["description"], name
+
+    def test_every_number_has_bounds(self, card: TrainerCard) -> None:
+        for name, schema in card.params_schema["properties"].items():
+            if schema["type"] in {"number", "integer"}:
+                assert {"minimum", "exclusiveMinimum"} & set(schema), name
+                assert {"maximum", "exclusiveMaximum"} & set(schema), name
+
+    def test_conditions_name_real_parameters_and_values(self, card: TrainerCard) -> None:
+        properties = card.params_schema["properties"]
+        for name, schema in properties.items():
+            for parent, values in schema.get("x-when", {}).items():
+                assert set(values) <= set(properties[parent]["enum"]), name
+                assert "x-when" not in properties[parent], "conditions are one level deep"
+
+    def test_unknown_parameters_are_refused(self, card: TrainerCard) -> None:
+        assert card.params_schema["additionalProperties"] is False
+
+    def test_the_default_search_space_fits_the_parameters(self, name: str, card: TrainerCard) -> None:
+        for parameter_name, parameter in card.default_search_space.items():
+            default = card.params_schema["properties"][parameter_name]["default"]
+            assert contains(parameter, default)
+            if isinstance(parameter, FloatParameter | IntParameter):
+                for bound in (parameter.low, parameter.high):
+                    find(name).Params.model_validate({parameter_name: bound})
+
+    def test_objectives_and_the_last_step_refer_to_what_there_is(self, card: TrainerCard) -> None:
+        metrics = {metric.name: metric for metric in card.metrics}
+        assert len(metrics) == len(card.metrics)
+        assert card.default_objectives
+        for objective in card.default_objectives:
+            assert metrics[objective.metric].direction is objective.direction
+        if card.max_step_param is not None:
+            assert card.params_schema["properties"][card.max_step_param]["type"] == "integer"
+
+    def test_test_metrics_are_never_reported(self, card: TrainerCard) -> None:
+        assert not [metric.name for metric in card.metrics if metric.name.startswith("test_")]
