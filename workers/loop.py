@@ -9,6 +9,7 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import structlog
@@ -95,7 +96,7 @@ class WorkerLoop:
             by_job[event.key.job_id].append(event)
         for job_id, its_events in by_job.items():
             if runner := self._runners.get(job_id):
-                self._guarded(runner, lambda runner=runner, its_events=its_events: runner.handle(its_events))
+                self._guarded(runner, partial(runner.handle, its_events))
 
     def _abandon_lost(self) -> None:
         for lease in self._keeper.take_lost():
@@ -131,7 +132,7 @@ class WorkerLoop:
                 granted[job_id].append(slot)
         for job_id, slots in granted.items():
             runner = self._runners[job_id]
-            self._guarded(runner, lambda runner=runner, slots=slots: runner.start(slots))
+            self._guarded(runner, partial(runner.start, slots))
 
     def _next_job(self, slot: SlotRecord, granted: dict[str, list[SlotRecord]]) -> str | None:
         while True:

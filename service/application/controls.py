@@ -4,6 +4,7 @@ Clients write `desired`; with a live lease its holder moves `state`; with none t
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 from sqlalchemy import Connection
 
@@ -27,7 +28,7 @@ _SETTLED = {
 }
 """Where a job that nobody holds is moved at once."""
 
-FRESH = {
+FRESH: dict[str, Any] = {
     "reason": None,
     "error": None,
     "values": {},

@@ -11,12 +11,7 @@ from sqlalchemy import Connection
 
 from service.application.jobs import JobReading, read_job
 from service.domain.trial import Report, Trial
-from service.store.changes import (
-    Changed,
-    end_of_batch,
-    reports_changed,
-    trials_changed,
-)
+from service.store.changes import Changed, end_of_batch, reports_changed, trials_changed
 
 BATCH_ROWS = 500
 """Rows of a kind in a batch, more only where a single change has more."""
@@ -30,6 +25,8 @@ class Batch:
     """Each row with its change, rising; the job comes last."""
     seen: int
     """The change up to which everything is told."""
+    change: int
+    """Once the job's own is later, there is more to tell; not `seen`, which a client may claim to be ahead."""
     is_last: bool
     """The job has finished and all is told."""
 
@@ -54,4 +51,4 @@ def read_batch(connection: Connection, job_id: str, *, after: int, lease_s: floa
     # A job's row rises with every report; it is news only when a state changed, or to say that this was all.
     if drained and (job.revision > after or (job.state.is_finished and job.change > after)):
         events.append((job.change, reading))
-    return Batch(events, max(after, end), drained and job.state.is_finished)
+    return Batch(events, max(after, end), end, drained and job.state.is_finished)

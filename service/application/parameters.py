@@ -140,8 +140,8 @@ def _check_range(schema: ParamsSchema, name: str, parameter: Parameter) -> Itera
                 yield FieldError(pointer("search_space", name, "type"), message)
                 return
             bounds: dict[str, Scalar | None] = {"low": parameter.low, "high": parameter.high}
-            for bound, value in bounds.items():
-                if value is not None and (message := schema.why_refused(name, value)):
+            for bound, limit in bounds.items():
+                if limit is not None and (message := schema.why_refused(name, limit)):
                     yield FieldError(pointer("search_space", name, bound), message)
 
 
@@ -161,7 +161,7 @@ def check_params(params: Params, *at: str | int, fixed: Params, space: SearchSpa
         fixed: the job's fixed parameters.
         space: the job's search space with every condition written back.
     """
-    for name, value in params.items():
+    for name in params:
         if name in fixed:
             yield FieldError(pointer(*at, name), f"{name} is fixed for all trials of the job")
         elif name not in space:

@@ -1,12 +1,13 @@
 """Idempotency keys: a request repeated with its key has its effect once.
 
-The key is recorded in the transaction of the effect. A concurrent duplicate waits for that transaction: on PostgreSQL at
-the unique index, on SQLite at the write lock.
+The key is recorded in the transaction of the effect. A concurrent duplicate waits for that transaction: on PostgreSQL
+at the unique index, on SQLite at the write lock.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
-from sqlalchemy import Connection, delete, select, tuple_, update
+from sqlalchemy import ColumnElement, Connection, delete, select, tuple_, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from service.clock import now
@@ -15,7 +16,7 @@ from service.store.models import idempotency_keys as keys
 
 KEEP_S = 86_400.0
 _PURGED_AT_ONCE = 100
-_INSERT = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
+_INSERT: dict[str, Any] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,7 @@ def record_outcome(connection: Connection, request: RequestKey, outcome: Outcome
     connection.execute(update(keys).where(*_is_key(request)).values(status=outcome.status, resource=outcome.resource))
 
 
-def _is_key(request: RequestKey) -> tuple[object, ...]:
+def _is_key(request: RequestKey) -> tuple[ColumnElement[bool], ...]:
     return (keys.c.project == request.project, keys.c.scope == request.scope, keys.c.key == request.key)
 
 

@@ -13,6 +13,8 @@ from typing import Any, Generic, TypeVar
 
 from sqlalchemy import ColumnElement, Connection, Row, Select, and_, false, literal, null, or_
 
+from service.errors import FieldError, InvalidRequestError
+
 Key = str | float | None
 T = TypeVar("T")
 
@@ -24,8 +26,11 @@ def is_text(value: str) -> bool:
     return "\0" not in value and not any("\ud800" <= character <= "\udfff" for character in value)
 
 
-class PageTokenError(ValueError):
+class PageTokenError(InvalidRequestError):
     """The page token is none this listing gave out."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__([FieldError("?page_token", message)])
 
 
 @dataclass(frozen=True)

@@ -16,38 +16,24 @@ from workers.trainers.registry import BUILT_IN, load_trainer
 
 TINY_MODULE = "tests.unit.training.tiny"
 
+
+def quick_classifier(**params: Scalar) -> dict[str, Scalar]:
+    return {"dataset": "digits", "model": "mlp", "epochs": 3, "dropout": 0.2, **params}
+
+
 # (trainer, parameters that make it quick): several rows a trainer where its parts might break a promise each.
 QUICK: list[tuple[str, dict[str, Scalar]]] = [
     ("synthetic", {"n_reports": 4}),
     ("synthetic", {"n_reports": 4, "noise": 0.1}),
     ("tiny", {"epochs": 4, "batch_size": 5}),
-    ("image_classifier", {"dataset": "digits", "model": "mlp", "epochs": 3}),
-    ("image_classifier", {"dataset": "digits", "model": "cnn", "epochs": 3, "dropout": 0.3, "optimizer": "adam"}),
-    *[
-        (
-            "image_classifier",
-            {
-                "dataset": "digits",
-                "model": "mlp",
-                "epochs": 3,
-                "dropout": 0.2,
-                "learning_rate": 1e-3,
-                "optimizer": optimizer,
-                "schedule": schedule,
-                "label_noise": 0.1,
-                "grad_accumulation": 3,
-                "clip_norm": 1.0,
-            },
-        )
-        for optimizer, schedule in [
-            ("sgd", "one_cycle"),
-            ("adagrad", "step"),
-            ("rmsprop", "cyclical"),
-            ("adamw", "cosine"),
-            ("nadam", "inverse_sqrt"),
-            ("radam", "cosine_restarts"),
-        ]
-    ],
+    ("image_classifier", quick_classifier(model="cnn", clip_norm=1.0, grad_accumulation=3)),
+    ("image_classifier", quick_classifier(optimizer="sgd", schedule="one_cycle", label_noise=0.1)),
+    ("image_classifier", quick_classifier(optimizer="adagrad", schedule="step")),
+    ("image_classifier", quick_classifier(optimizer="rmsprop", schedule="cyclical", learning_rate=1e-3)),
+    ("image_classifier", quick_classifier(optimizer="adam", schedule="constant", learning_rate=1e-3)),
+    ("image_classifier", quick_classifier(optimizer="adamw", schedule="cosine", learning_rate=1e-3)),
+    ("image_classifier", quick_classifier(optimizer="nadam", schedule="inverse_sqrt", learning_rate=1e-3)),
+    ("image_classifier", quick_classifier(optimizer="radam", schedule="cosine_restarts", learning_rate=1e-3)),
 ]
 
 
@@ -134,7 +120,8 @@ class TestEveryTrainer:
         context = run(trainer, params, tmp_path, stop_after_polls=n_polls)
         # It asks at every update, and does not ask again once it knows.
         assert context.n_polls == n_polls
-        assert context.reports == run(trainer, params, tmp_path).reports[: len(context.reports)]
+        whole = run(trainer, params, tmp_path)
+        assert without_seconds(trainer, context) == without_seconds(trainer, whole)[: len(context.reports)]
 
     def test_resumes_exactly_from_every_checkpoint(
         self, trainer: type[Trainer[Params]], params: Params, tmp_path: Path

@@ -3,13 +3,13 @@
 import os
 import signal
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from service.cli.supervisor import Supervisor
+from tests.waiting import wait_for
 
 Start = Callable[[str], Supervisor]
 
@@ -29,14 +29,6 @@ def start(tmp_path: Path) -> Iterator[Start]:
     yield start_one
     for supervisor in started:
         supervisor.stop(timeout_s=0)
-
-
-def wait_for(condition: Callable[[], bool]) -> None:
-    # 20 s: a Python start takes 20 ms alone, seconds on a busy machine.
-    deadline = time.monotonic() + 20
-    while not condition():
-        assert time.monotonic() < deadline, "waited 20 s"
-        time.sleep(0.01)
 
 
 ONE_LINE_A_START = """

@@ -48,8 +48,8 @@ class TestEveryModel:
         """Differences between inputs must reach the output, or no gradient can say which way to go."""
         model = build(name, replace(SIZES, activation=activation, depth=4))
         spread = model(images(200)).std(0).mean().item()
-        # Unit inputs. Measured over 5 seeds: 0.044 (cnn, sigmoid) to 2.6; with PyTorch's own defaults 0.0002 for sigmoid
-        # and 0.01 for relu.
+        # Unit inputs. Measured over 5 seeds: 0.044 (cnn, sigmoid) to 2.6; with PyTorch's own defaults 0.0002 for
+        # sigmoid and 0.01 for relu.
         assert 0.03 < spread < 10
 
     def test_dropout_acts_in_training_only(self, name: str) -> None:

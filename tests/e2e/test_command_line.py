@@ -1,0 +1,226 @@
+"""The command line against the real thing: `stepsize up` with its API, its worker and its slot processes."""
+
+import contextlib
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import psutil
+import pytest
+
+from service.client import Client
+from tests.waiting import wait_for
+from tests.worker_process import wait_until_gone
+
+STEPSIZE = [sys.executable, "-m", "service.cli"]
+READY = re.compile(r"Stepsize answers at (http://\S+)")
+PATIENCE_S = 60.0
+"""Far beyond what anything here takes (a worker is up in two seconds), for machines that do other things too."""
+SLOW_JOB = {
+    "trainer": {"name": "synthetic", "params": {"n_reports": 3, "step_s": 0.1}},
+    "sampler": {"name": "random", "seed": 1},
+    "budget": {"max_trials": 500},
+}
+
+
+class Service:
+    """A `stepsize up` in a directory of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.log = folder / "up.log"
+        command = [*STEPSIZE, "up", "--port", "0", "--data-dir", str(folder / "data"), "--slots", "1"]
+        with self.log.open("wb") as log:
+            self.process = psutil.Popen(command, stdout=log, stderr=log, env=environment())
+        self.url = self._url_once_ready()
+
+    def workers(self) -> list[psutil.Process]:
+        """Return the worker process, if there is one."""
+        found: list[psutil.Process] = self.process.children()
+        return found
+
+    def run(self, *arguments: str, stdin: str | None = None) -> "subprocess.CompletedProcess[str]":
+        """Run a command against this service."""
+        return run(*arguments, server=self.url, stdin=stdin)
+
+    def close(self) -> None:
+        """End everything, whatever state it is in."""
+        family = [self.process, *self.process.children(recursive=True)] if self.process.is_running() else []
+        for process in family:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
+        self.process.wait()
+
+    def _url_once_ready(self) -> str:
+        def url() -> str | None:
+            assert self.process.poll() is None, self.log.read_text()
+            found = READY.search(self.log.read_text())
+            return found[1] if found else None
+
+        return wait_for(url, timeout_s=PATIENCE_S) or ""
+
+
+def environment(**changes: str) -> dict[str, str]:
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("STEPSIZE_")}
+    return clean | changes
+
+
+def run(
+    *arguments: str, server: str = "http://127.0.0.1:1", stdin: str | None = None
+) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
+        [*STEPSIZE, *arguments],
+        input=stdin,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_S,
+        check=False,
+        env=environment(STEPSIZE_SERVER=server),
+    )
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """A service that tests share and leave running."""
+    shared = Service(tmp_path_factory.mktemp("up"))
+    yield shared
+    shared.close()
+
+
+@pytest.fixture
+def own_service(tmp_path: Path) -> Iterator[Service]:
+    """A service for one test to end."""
+    own = Service(tmp_path)
+    yield own
+    own.close()
+
+
+def test_a_job_from_submission_to_its_best_trial(service: Service, tmp_path: Path) -> None:
+    path = tmp_path / "job.yaml"
+    path.write_text(
+        "{trainer: {name: synthetic, params: {n_reports: 2}}, sampler: {name: tpe, seed: 1}, budget: {max_trials: 20}}"
+    )
+    submitted = service.run("submit", str(path), "--wait", "--json")
+    assert submitted.returncode == 0, submitted.stderr
+    job = json.loads(submitted.stdout)
+    assert (job["state"], job["progress"]["total"]) == ("completed", 20)
+
+    trials = json.loads(service.run("trials", job["id"], "--json", "--sort", "values.loss").stdout)
+    (best,) = json.loads(service.run("best", job["id"], "--json").stdout)
+    assert len(trials) == 20
+    assert best["values"]["loss"] == min(trial["values"]["loss"] for trial in trials) == trials[0]["values"]["loss"]
+
+    limit = trials[9]["params"]["learning_rate"]
+    filtered = json.loads(
+        service.run("trials", job["id"], "--json", "--filter", f"params.learning_rate>={limit}").stdout
+    )
+    assert {trial["number"] for trial in filtered} == {
+        trial["number"] for trial in trials if trial["params"]["learning_rate"] >= limit
+    }
+    assert job["id"] in service.run("jobs").stdout
+
+
+def test_watch_follows_to_the_end_and_again_afterwards(service: Service) -> None:
+    short = SLOW_JOB | {"budget": {"max_trials": 3}}
+    job_id = service.run("submit", "-", stdin=json.dumps(short)).stdout.strip()
+    for _ in range(2):
+        watched = service.run("watch", job_id)
+        assert watched.returncode == 0, watched.stderr
+        assert watched.stdout.splitlines()[-1].startswith("completed 3/3 trials")
+
+
+def test_a_wrong_job_is_refused_field_by_field(service: Service) -> None:
+    wrong = {"trainer": {"name": "synthetic", "params": {"learning_rat": 1}}, "budgets": {}}
+    refused = service.run("submit", "-", stdin=json.dumps(wrong))
+    assert refused.returncode == 1
+    assert "/budgets" in refused.stderr
+    assert "budget" in refused.stderr
+    assert refused.stdout == ""
+
+
+def test_controls_reach_a_running_job(service: Service) -> None:
+    job_id = service.run("submit", "-", stdin=json.dumps(SLOW_JOB)).stdout.strip()
+    with Client(service.url) as client:
+        for command, state in [("pause", "paused"), ("resume", "running"), ("stop", "completed")]:
+            assert service.run(command, job_id).returncode == 0
+            wait_for(lambda state=state: client.job(job_id).state == state)  # type: ignore[misc]
+        finished = client.job(job_id)
+    assert finished.progress.n_finished < 500
+    refused = service.run("resume", job_id)
+    assert refused.returncode == 1
+    assert "completed" in refused.stderr
+
+
+def test_ctrl_c_leaves_the_job_running(service: Service) -> None:
+    job_id = service.run("submit", "-", stdin=json.dumps(SLOW_JOB)).stdout.strip()
+    watch = subprocess.Popen(
+        [*STEPSIZE, "watch", job_id], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        env=environment(STEPSIZE_SERVER=service.url),
+    )  # fmt: skip
+    assert watch.stdout is not None
+    assert watch.stdout.readline(), "it shows something before it is interrupted"
+    watch.send_signal(signal.SIGINT)
+    _, said = watch.communicate(timeout=PATIENCE_S)
+    assert watch.returncode == 1
+    assert "goes on" in said
+    with Client(service.url) as client:
+        assert not client.job(job_id).is_finished
+    assert service.run("cancel", job_id).returncode == 0
+
+
+def test_a_taken_port_is_named(service: Service, tmp_path: Path) -> None:
+    port = service.url.rpartition(":")[2]
+    taken = run("up", "--port", port, "--data-dir", str(tmp_path / "data"))
+    assert taken.returncode == 1
+    assert re.search(rf"can't listen on 127\.0\.0\.1 port {port}: Address already in use", taken.stderr)
+    assert not (tmp_path / "data").exists(), "nothing is touched before the port is ours"
+
+
+def test_an_absent_service_is_said_in_one_line() -> None:
+    absent = run("jobs")
+    assert absent.returncode == 1
+    assert len(absent.stderr.splitlines()) == 1
+    assert "stepsize up" in absent.stderr
+
+
+@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_all_of_it_in_order_even_under_an_open_stream(
+    own_service: Service, signum: signal.Signals
+) -> None:
+    job_id = own_service.run("submit", "-", stdin=json.dumps(SLOW_JOB)).stdout.strip()
+    family = own_service.process.children(recursive=True)
+    with httpx.stream("GET", f"{own_service.url}/v1/jobs/{job_id}/events", timeout=PATIENCE_S) as stream:
+        next(stream.iter_bytes())
+        own_service.process.send_signal(signum)
+        # 20 s: three for open requests, fifteen for the worker, and the machine's own slowness.
+        assert own_service.process.wait(20) == 0, own_service.log.read_text()
+    assert len(family) >= 2, "a worker and its slot"
+    assert not wait_until_gone(family, timeout_s=1)
+    assert "Traceback" not in own_service.log.read_text()
+
+
+def test_a_worker_that_dies_is_replaced_and_the_job_goes_on(own_service: Service) -> None:
+    short = SLOW_JOB | {"budget": {"max_trials": 5}}
+    job_id = own_service.run("submit", "-", stdin=json.dumps(short)).stdout.strip()
+    (first,) = own_service.workers()
+    with Client(own_service.url) as client:
+        wait_for(lambda: client.job(job_id).progress.total > 0)
+        first.kill()
+        job = client.wait(job_id)
+    assert (job.state, job.progress.counts["completed"]) == ("completed", 5)
+    assert first.pid not in [worker.pid for worker in own_service.workers()]
+
+
+def test_kill_9_of_up_leaves_no_process_behind(own_service: Service) -> None:
+    own_service.run("submit", "-", stdin=json.dumps(SLOW_JOB))
+    family = own_service.process.children(recursive=True)
+    own_service.process.kill()
+    assert len(family) >= 2, "a worker and its slot"
+    # The kernel tells the worker at once; 5 s for a busy machine to run what it does then.
+    assert not wait_until_gone(family, timeout_s=5)
