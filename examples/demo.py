@@ -19,12 +19,11 @@ from pathlib import Path
 from types import FrameType
 
 import httpx
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from service.cli.job_file import read_job
-from service.cli.printing import print_trials
+from service.cli.printing import console, print_trials
 from service.cli.watching import watch_job
 from service.client import Client, Job, Trial
 
@@ -34,14 +33,12 @@ LOG = FOLDER / "service.log"
 JOB_FILE = ROOT / "examples" / "mnist-cnn.json"
 METRIC = "val_accuracy"
 
-console = Console(highlight=False)
-
 
 def main() -> int:
     """Run the demo and return the exit code."""
     signal.signal(signal.SIGTERM, _end)
     with running_service() as url, Client(url) as client:
-        console.print(f"The service runs at {url} for the length of this demo; its log is {LOG.relative_to(ROOT)}\n")
+        console().print(f"The service runs at {url} for the length of this demo; its log is {LOG.relative_to(ROOT)}\n")
         job = watch_job(client, client.submit(read_job(str(JOB_FILE))).id)
         show_answers(client, job)
     return 0 if job.state == "completed" and job.best is not None else 1
@@ -84,11 +81,11 @@ def wait_until_ready(url: str, process: "subprocess.Popen[bytes]", *, timeout_s:
 
 def show_answers(client: Client, job: Job) -> None:
     """Print the best trial and the table."""
-    console.print(Text("\nThe best trial", style="bold"))
+    console().print(Text("\nThe best trial", style="bold"))
     print_trials(client.best(job.id))
-    console.print(Text(f"\nBest {METRIC} by learning rate and batch size", style="bold"))
-    console.print(lr_batch_table(list(client.trials(job.id))))
-    console.print("· not tried   † some trials here diverged")
+    console().print(Text(f"\nBest {METRIC} by learning rate and batch size", style="bold"))
+    console().print(lr_batch_table(list(client.trials(job.id))))
+    console().print("·  not tried    †  some trials here diverged    0.1 is guessing: nothing was learned")
 
 
 def lr_batch_table(trials: Sequence[Trial]) -> Table:

@@ -1,3 +1,3 @@
-"""The Stepsize service: specification, record, HTTP API and command line. Never imports torch, Optuna's searches or `workers`."""
+"""The Stepsize service: specification, record, HTTP API and command line. Never imports torch or `workers`."""
 
 __version__ = "0.1.0"

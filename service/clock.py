@@ -1,4 +1,4 @@
-"""Time and identity. Times are Unix seconds in UTC (float) inside, RFC 3339 at the edge; leases use the database's clock."""
+"""Time and identity. Times are Unix seconds in UTC inside, RFC 3339 at the edge; leases use the database's clock."""
 
 import secrets
 import time

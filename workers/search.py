@@ -28,7 +28,16 @@ from service.domain.trial import Report, Trial, TrialState
 from service.spec.grid import grid_cells
 from service.spec.job import JobSpec
 from service.spec.objective import Objective
-from service.spec.pruners import AshaPruner, MedianPruner, NoPruner, Pruner
+from service.spec.pruners import (
+    AshaPruner,
+    HyperbandPruner,
+    MedianPruner,
+    NoPruner,
+    PatientPruner,
+    PercentilePruner,
+    Pruner,
+    ThresholdPruner,
+)
 from service.spec.samplers import GridSampler, RandomSampler, Sampler, TpeSampler
 from service.spec.space import (
     CategoricalParameter,
@@ -70,13 +79,14 @@ class Search:
         self._objectives: Sequence[Objective] = spec.objectives
         self._seed: int = spec.sampler.seed
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ExperimentalWarning)  # grouped TPE: what conditional spaces need
+            warnings.simplefilter("ignore", ExperimentalWarning)  # grouped TPE and the patient pruner
             self._sampler = _build_sampler(spec.sampler, self._space)
+            pruner = _build_pruner(spec.pruner)
         self._study = optuna.create_study(
             study_name=job_id,
             directions=[objective.direction.value for objective in self._objectives],
             sampler=self._sampler,
-            pruner=_build_pruner(spec.pruner),
+            pruner=pruner,
         )
         self._grid = _Grid(spec.sampler, self._space, self._seed) if isinstance(spec.sampler, GridSampler) else None
         self._open: dict[int, optuna.trial.Trial] = {}
@@ -295,6 +305,28 @@ def _build_pruner(pruner: Pruner) -> optuna.pruners.BasePruner:
                 reduction_factor=pruner.reduction_factor,
                 min_early_stopping_rate=pruner.min_early_stopping_rate,
             )
+        case PercentilePruner():
+            return optuna.pruners.PercentilePruner(
+                pruner.percentile,
+                n_startup_trials=pruner.n_startup_trials,
+                n_warmup_steps=pruner.n_warmup_steps,
+                interval_steps=pruner.interval_steps,
+            )
+        case HyperbandPruner():
+            return optuna.pruners.HyperbandPruner(
+                min_resource=pruner.min_resource,
+                max_resource=pruner.max_resource or "auto",
+                reduction_factor=pruner.reduction_factor,
+            )
+        case ThresholdPruner():
+            return optuna.pruners.ThresholdPruner(
+                lower=pruner.lower,
+                upper=pruner.upper,
+                n_warmup_steps=pruner.n_warmup_steps,
+                interval_steps=pruner.interval_steps,
+            )
+        case PatientPruner():
+            return optuna.pruners.PatientPruner(None, patience=pruner.patience, min_delta=pruner.min_delta)
         case _:
             assert_never(pruner)
 

@@ -27,7 +27,7 @@ _MESSAGES = {
 def field_errors(error: RequestValidationError, request: Request) -> list[FieldError]:
     """Return each wrong field once, with the nearest valid name where one is unknown."""
     schema = _body_schema(request)
-    found = {}
+    found: dict[str, FieldError] = {}
     for wrong in error.errors():
         field = _field_error(wrong, schema)
         found.setdefault(field.pointer, field)  # a union reports one error a member
@@ -49,6 +49,8 @@ def _field_error(wrong: Mapping[str, Any], schema: Schema) -> FieldError:
 
 def _body_error(wrong: Mapping[str, Any], schema: Schema, loc: Sequence[str | int]) -> FieldError:
     path, at = _walk(schema, loc)
+    if wrong["type"] == "missing" and not path:
+        return FieldError("", "a JSON body is required, with Content-Type: application/json")
     if wrong["type"] == "extra_forbidden":
         _, parent = _walk(schema, loc[:-1])
         known = parent.get("properties", {})

@@ -3,7 +3,7 @@
 Clients write `desired`; with a live lease its holder moves `state`; with none the API moves it in the same transaction.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from sqlalchemy import Connection
@@ -15,6 +15,9 @@ from service.errors import StateConflictError
 from service.store.jobs import get_job
 from service.store.ledger import Ledger, open_ledger
 from service.store.trials import load_trials
+
+Control = Callable[[Connection, str], None]
+"""One thing a client can want of a job, by its id."""
 
 _VERBS = {Desired.RUN: "resumed", Desired.PAUSE: "paused", Desired.STOP: "stopped", Desired.CANCEL: "cancelled"}
 _FIRMNESS = {Desired.RUN: 0, Desired.PAUSE: 0, Desired.STOP: 1, Desired.CANCEL: 2}

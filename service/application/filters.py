@@ -6,6 +6,7 @@ import re
 from service.application.hints import hint
 from service.errors import FieldError, InvalidRequestError
 from service.store.listing import (
+    JOB_SORTS,
     TRIAL_COLUMN_FIELDS,
     TRIAL_DOCUMENT_FIELDS,
     Comparison,
@@ -44,6 +45,30 @@ def parse_sort(text: str) -> Sort:
         InvalidRequestError: it names no field.
     """
     return Sort(_parse_field(text.removeprefix("-"), "?sort"), descending=text.startswith("-"))
+
+
+def parse_job_sort(text: str) -> tuple[str, bool]:
+    """Return the column jobs are to be sorted by and whether descending.
+
+    Raises:
+        InvalidRequestError: jobs can't be sorted so.
+    """
+    column = text.removeprefix("-")
+    if column not in JOB_SORTS:
+        raise _invalid("?sort", f"jobs can't be sorted by {column!r}; {hint(column, JOB_SORTS)}")
+    return column, text.startswith("-")
+
+
+def parse_labels(texts: list[str]) -> dict[str, str]:
+    """Return the labels that `key:value` texts name.
+
+    Raises:
+        InvalidRequestError: one has no colon.
+    """
+    for text in texts:
+        if ":" not in text:
+            raise _invalid("?label", f"{text!r} is no label; write key:value")
+    return {key: value for key, _, value in (text.partition(":") for text in texts)}
 
 
 def _parse_field(text: str, pointer: str) -> Field:

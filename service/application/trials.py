@@ -1,5 +1,7 @@
 """Trials: list, read, enqueue, cancel, retry."""
 
+from collections.abc import Callable
+
 from sqlalchemy import Connection
 
 from service.application.controls import is_winding_up, retry_trials
@@ -14,6 +16,9 @@ from service.store.keyset import Page
 from service.store.ledger import NewTrial, open_ledger
 from service.store.listing import TrialQuery
 from service.store.trials import get_trial
+
+Control = Callable[[Connection, str, int], None]
+"""One thing a client can want of a trial, by its job's id and its number."""
 
 RETRIABLE = frozenset({TrialState.INFEASIBLE, TrialState.FAILED, TrialState.CANCELLED})
 

@@ -52,9 +52,13 @@ def print_jobs(jobs: Iterable[Job]) -> None:
 
 
 def print_trials(trials: Sequence[Trial]) -> None:
-    """Print one line a trial, with a column for each parameter and metric that occurs."""
+    """Print one line a trial, with a column for each parameter and metric that occurs.
+
+    A metric with a parameter's name is left out: a training loop reports the rate it is at, the table shows the rate
+    that was asked for.
+    """
     params = _names(trial.params for trial in trials)
-    metrics = _names(trial.values for trial in trials)
+    metrics = [name for name in _names(trial.values for trial in trials) if name not in params]
     table = _table("trial", "state", *params, *metrics, "duration")
     for trial in trials:
         table.add_row(
@@ -106,11 +110,11 @@ def number(value: float | str | None) -> str:
 
 
 def duration(seconds: float | None) -> str:
-    """Return e.g. `0.4 s`, `12 s`, `3 min 20 s` or `2 h 5 min`."""
+    """Return e.g. `0.05 s`, `3.2 s`, `12 s`, `3 min 20 s` or `2 h 5 min`; whole seconds stay whole."""
     if seconds is None:
         return ""
-    if seconds < 10:
-        return f"{seconds:.1f} s"
+    if isinstance(seconds, float) and seconds < 10:
+        return f"{seconds:.1f} s" if seconds >= 1 else f"{max(seconds, 0.01):.2f} s"
     minutes, rest = divmod(round(seconds), 60)
     if minutes < 60:
         return f"{minutes} min {rest} s" if minutes else f"{rest} s"

@@ -39,12 +39,12 @@ def _watch_live(client: Client, job_id: str, screen: Console) -> Job:
 
 
 def _watch_lines(client: Client, job_id: str) -> Job:
-    last = ""
+    shown: tuple[str, int] | None = None
     for job in client.follow(job_id):
-        line = f"{job.state} {_progress_line(job)} · {describe_best(job)}"
-        if line != last:
-            typer.echo(line)
-        last = line
+        milestone = (job.state, job.progress.n_finished)
+        if milestone != shown:
+            typer.echo(f"{job.state} {_progress_line(job)} · {describe_best(job)}")
+        shown = milestone
     return job
 
 
@@ -67,7 +67,7 @@ def _progress_line(job: Job) -> str:
     parts = [f"{trials_done(job)} trials"]
     parts += [f"{counts[state]} {state}" for state in _COUNTED if counts.get(state)]
     if job.progress.eta_s is not None and not job.is_finished:
-        parts.append(f"about {duration(job.progress.eta_s)} left")
+        parts.append(f"about {duration(max(1, round(job.progress.eta_s)))} left")
     return " · ".join(parts)
 
 

@@ -16,9 +16,12 @@ class ApiError(ClientError):
     """The service refused; `problem` says why, and its text names each wrong field."""
 
     def __init__(self, problem: Problem) -> None:
-        lines = [f"{problem.title} ({problem.status})" + (f": {problem.detail}" if problem.detail else "")]
-        lines += [f"  {error.pointer or '/'}: {error.message}" for error in problem.errors]
-        super().__init__("\n".join(lines))
+        headline = f"{problem.title} ({problem.status})"
+        if problem.errors:  # `detail` would say the same in one long line
+            text = "\n".join([headline, *(f"  {error.pointer or '/'}: {error.message}" for error in problem.errors)])
+        else:
+            text = f"{headline}: {problem.detail}" if problem.detail else headline
+        super().__init__(text)
         self.problem = problem
 
 

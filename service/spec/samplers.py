@@ -1,4 +1,7 @@
-"""Samplers: how a search proposes parameters. To add one: a class here, in the union on the last line, and a builder in workers/search.py."""
+"""Samplers: how a search proposes parameters.
+
+To add one: a class here, in the union on the last line, and a builder in workers/search.py.
+"""
 
 from typing import Annotated, ClassVar, Literal
 
@@ -24,7 +27,7 @@ class _Sampler(Spec):
 
 
 class TpeSampler(_Sampler):
-    """Bayesian search by tree-structured Parzen estimators: the default, good from about 20 trials on almost any space."""
+    """Bayesian search by tree-structured Parzen estimators: the default, good from about 20 trials on any space."""
 
     supports = Supports(categorical=True, conditional=True, multi_objective=True, infeasible=True)
     name: Literal["tpe"] = "tpe"

@@ -149,7 +149,8 @@ def grid_values(parameter: Parameter, *, points: int | None) -> list[Scalar]:
 
 
 def _float_values(parameter: FloatParameter, points: int | None) -> Iterator[float]:
-    assert parameter.low is not None and parameter.high is not None, "bounds are resolved before a grid is laid"
+    assert parameter.low is not None, "bounds are resolved before a grid is laid"
+    assert parameter.high is not None, "bounds are resolved before a grid is laid"
     low, high = parameter.low, parameter.high
     if parameter.step is not None:
         # 1e-9 of a step: 0.1 + 2 * 0.1 must still reach a high of 0.3.

@@ -67,6 +67,8 @@ class Database:
 
 def is_transient(error: DBAPIError) -> bool:
     """Tell whether the same transaction may succeed when tried again: the server restarts, or a lock was busy."""
+    if isinstance(error.orig, sqlite3.OperationalError):  # which also says "no such table" and "disk full"
+        return any(word in str(error.orig) for word in ("locked", "busy"))
     return isinstance(error, OperationalError) or error.connection_invalidated
 
 

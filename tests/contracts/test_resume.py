@@ -84,15 +84,26 @@ def two_databases(tmp_path: Path, sqlite_template: Path) -> Iterator[tuple[Datab
         database.dispose()
 
 
-@pytest.mark.parametrize("pruner", ["none", "median", "asha"])
+PRUNERS = [
+    {"name": "none"},
+    {"name": "median"},
+    {"name": "percentile", "percentile": 40},
+    {"name": "asha"},
+    {"name": "hyperband", "max_resource": N_REPORTS},
+    {"name": "threshold", "upper": 8.0},
+    {"name": "patient", "patience": 1},
+]
+
+
+@pytest.mark.parametrize("pruner", PRUNERS, ids=lambda pruner: pruner["name"])
 @pytest.mark.parametrize("sampler", ["tpe", "random", "grid"])
 def test_resumed_search_equals_uninterrupted(
-    sampler: str, pruner: str, two_databases: tuple[Database, Database], tmp_path: Path
+    sampler: str, pruner: dict[str, object], two_databases: tuple[Database, Database], tmp_path: Path
 ) -> None:
     spec = {
         "search_space": SPACE,
         "sampler": {"name": sampler, "seed": 3} | ({"points": 3} if sampler == "grid" else {}),
-        "pruner": {"name": pruner},
+        "pruner": pruner,
         "budget": {"max_trials": N_TRIALS, "max_attempts": 100, "max_failed_trials": None},
     }
     whole = play(two_databases[0], spec, tmp_path, kill_chance=0.0)

@@ -1,0 +1,95 @@
+"""The ASGI application: `uvicorn --factory service.api.app:create_app`."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.concurrency import run_in_threadpool
+
+from service import __version__
+from service.api.dependencies import Site
+from service.api.feed import Feed
+from service.api.middleware import BodyLimit, EntityTags, LastResort, LoopbackHost
+from service.api.notifier import Notifier
+from service.api.problems import MEDIA_TYPE, install_problems
+from service.api.routes import catalogue, events, health, jobs, results, trials, workers
+from service.settings import Settings
+from service.store.database import Database
+
+_DESCRIPTION = """\
+Post a tuning job, follow it, read the best trial. `{"trainer": {"name": "synthetic"}}` is a whole job: try it below.
+
+Errors are problem documents (RFC 9457); with status 422 `errors` names each wrong field. Unknown fields and query
+parameters are refused. Every POST takes an `Idempotency-Key`. GETs carry an `ETag`.
+"""
+
+
+def create_app(settings: Settings | None = None) -> FastAPI:
+    """Return the application; without settings they come from the environment."""
+    settings = settings or Settings()
+    app = FastAPI(
+        title="Stepsize",
+        version=__version__,
+        description=_DESCRIPTION,
+        redirect_slashes=False,
+        lifespan=_lifespan,
+    )
+    app.state.site = _make_site(settings)
+    install_problems(app)
+    for router in (
+        jobs.router,
+        trials.router,
+        results.router,
+        events.router,
+        catalogue.router,
+        catalogue.preview_router,
+        workers.router,
+        health.router,
+    ):
+        app.include_router(router)
+    # The last added is the outermost.
+    app.add_middleware(EntityTags)
+    app.add_middleware(BodyLimit, max_bytes=settings.max_body_bytes)
+    app.add_middleware(LoopbackHost)
+    app.add_middleware(LastResort)
+    _document_problems(app)
+    return app
+
+
+def _make_site(settings: Settings) -> Site:
+    database = Database(settings.url)
+    notifier = Notifier(database)
+    return Site(settings, database, notifier, Feed(database, notifier, lease_s=settings.lease_s))
+
+
+@asynccontextmanager
+async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    yield
+    site: Site = app.state.site
+    await run_in_threadpool(site.notifier.close)
+    site.database.dispose()
+
+
+def _document_problems(app: FastAPI) -> None:
+    """Say in /openapi.json that errors have a media type of their own; FastAPI has no word for that."""
+    make = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            for operations in make()["paths"].values():
+                for operation in operations.values():
+                    _rename_problems(operation["responses"])
+        assert app.openapi_schema is not None, "made above"
+        return app.openapi_schema
+
+    app.openapi = openapi  # type: ignore[method-assign]  # the way FastAPI documents
+
+
+def _rename_problems(responses: dict[str, Any]) -> None:
+    for response in responses.values():
+        content = response.get("content", {})
+        for media_type, described in list(content.items()):
+            if described.get("schema", {}).get("$ref") == "#/components/schemas/Problem":
+                del content[media_type]
+                content[MEDIA_TYPE] = described

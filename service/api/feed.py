@@ -1,0 +1,87 @@
+"""The event stream of a job, read once for all streams that stand at the same place."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+from fastapi.concurrency import run_in_threadpool
+from fastapi.sse import ServerSentEvent
+from sqlalchemy.exc import DBAPIError
+
+from service.api.notifier import Notifier
+from service.api.schemas import JobOut, ReportOut, TrialOut
+from service.application.events import Batch, read_batch
+from service.application.jobs import JobReading
+from service.domain.trial import Report, Trial
+from service.errors import JobNotFoundError
+from service.store.database import Database
+
+
+@dataclass(frozen=True)
+class _Told:
+    """A batch, rendered."""
+
+    events: list[ServerSentEvent]
+    batch: Batch
+
+
+class Feed:
+    """Reads batches of events, sharing what several streams ask for at once."""
+
+    def __init__(self, database: Database, notifier: Notifier, *, lease_s: float) -> None:
+        self._database = database
+        self._notifier = notifier
+        self._lease_s = lease_s
+        self._pending: dict[tuple[str, int], asyncio.Task[_Told]] = {}
+
+    async def events(self, job_id: str, *, after: int) -> AsyncIterator[ServerSentEvent]:
+        """Yield a job's changes as they happen, until it has finished and all is told.
+
+        It also ends when the job is deleted or the database goes away; clients come back with the last id they have.
+        """
+        with self._notifier.watch(job_id) as watch:
+            while True:
+                try:
+                    told = await self._read(job_id, after)
+                except (JobNotFoundError, DBAPIError):
+                    return
+                for event in told.events:
+                    yield event
+                if told.batch.is_last:
+                    return
+                after = told.batch.seen
+                await watch.beyond(told.batch.change)
+
+    async def _read(self, job_id: str, after: int) -> _Told:
+        place = (job_id, after)
+        task = self._pending.get(place)
+        if task is None:
+            task = asyncio.create_task(run_in_threadpool(self._read_now, job_id, after))
+            self._pending[place] = task
+            task.add_done_callback(lambda _: self._pending.pop(place, None))
+        return await asyncio.shield(task)
+
+    def _read_now(self, job_id: str, after: int) -> _Told:
+        with self._database.read() as connection:
+            batch = read_batch(connection, job_id, after=after, lease_s=self._lease_s)
+        return _Told(list(_rendered(batch)), batch)
+
+
+def _rendered(batch: Batch) -> list[ServerSentEvent]:
+    """Render the events; only the last of each change carries it as its id, so that nobody resumes inside one."""
+    changes = [change for change, _ in batch.events]
+    ends = [change != following for change, following in zip(changes, [*changes[1:], None], strict=True)]
+    return [
+        _render(row, str(change) if is_end else None) for (change, row), is_end in zip(batch.events, ends, strict=True)
+    ]
+
+
+def _render(row: Trial | Report | JobReading, event_id: str | None) -> ServerSentEvent:
+    match row:
+        case Trial():
+            kind, data = "trial", TrialOut.of(row).model_dump_json()
+        case Report():
+            kind, data = "report", ReportOut.of(row).model_dump_json()
+        case JobReading():
+            kind, data = "job", JobOut.of(row).model_dump_json()
+    return ServerSentEvent(raw_data=data, event=kind, id=event_id)

@@ -1,0 +1,39 @@
+"""Events: a job's changes as they happen."""
+
+from collections.abc import AsyncIterator
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Header
+from fastapi.sse import EventSourceResponse, ServerSentEvent
+
+from service.api.bodies import STRICT_QUERY
+from service.api.dependencies import AnySite, JobId
+from service.api.responses import ALWAYS, problems
+from service.application import jobs
+
+router = APIRouter(prefix="/v1/jobs/{job_id}", tags=["events"], dependencies=STRICT_QUERY, responses=ALWAYS)
+
+
+def existing_job(job_id: JobId, site: AnySite) -> str:
+    """Return the id of a job that exists: once a stream has begun, it is too late for a 404."""
+    with site.database.read() as connection:
+        return jobs.read_job(connection, job_id, lease_s=site.settings.lease_s).job.id
+
+
+@router.get(
+    "/events", response_class=EventSourceResponse, responses=problems(404), summary="Follow a job (Server-Sent Events)"
+)
+async def follow(
+    job_id: Annotated[str, Depends(existing_job)],
+    site: AnySite,
+    last_event_id: Annotated[
+        int, Header(alias="Last-Event-ID", ge=0, lt=2**62, description="Go on after this event; 0: from the start.")
+    ] = 0,
+) -> AsyncIterator[ServerSentEvent]:
+    """Events `job`, `trial` and `report` hold the rows as they are now, in the order of their last change.
+
+    Ids are changes; the last event of each change carries it. The stream ends when the job has finished and all is
+    told.
+    """
+    async for event in site.feed.events(job_id, after=last_event_id):
+        yield event

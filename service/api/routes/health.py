@@ -1,0 +1,50 @@
+"""Health: is the process alive, is it ready."""
+
+from http import HTTPStatus
+
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import HTMLResponse
+
+from service.api.dependencies import AnySite, answer
+from service.api.problems import problem
+from service.api.responses import NOT_MODIFIED, problems
+from service.api.schemas import HealthOut
+from service.store.migrate import is_at_head
+
+router = APIRouter(tags=["operations"])
+
+_PAGE = """<!doctype html>
+<html lang="en">
+<meta charset="utf-8">
+<title>Stepsize</title>
+<h1>Stepsize</h1>
+<p>A hyperparameter tuning service that understands the learning rate.</p>
+<p><a href="/docs">Try the API</a> · <a href="/v1/jobs">jobs</a> · <a href="/v1/trainers">trainers</a></p>
+</html>
+"""
+
+
+@router.get("/healthz", response_model=HealthOut, responses=NOT_MODIFIED, summary="Is the process alive?")
+def healthz() -> Response:
+    return answer(HealthOut())
+
+
+@router.get(
+    "/readyz", response_model=HealthOut, responses=NOT_MODIFIED | problems(500, 503), summary="Is the database ready?"
+)
+def readyz(request: Request, site: AnySite) -> Response:
+    """It answers, and has the schema this version expects."""
+    with site.database.read() as connection:
+        if is_at_head(connection):
+            return answer(HealthOut())
+    return problem(
+        HTTPStatus.SERVICE_UNAVAILABLE,
+        title="Database not migrated",
+        detail="the database has another schema than this version expects; run `stepsize migrate`",
+        instance=request.url.path,
+    )
+
+
+@router.get("/", response_class=HTMLResponse, include_in_schema=False)
+def home() -> Response:
+    return HTMLResponse(_PAGE)

@@ -1,0 +1,45 @@
+"""Results: the best trials, and their files."""
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query, Response
+from fastapi.responses import FileResponse
+
+from service.api.bodies import STRICT_QUERY
+from service.api.dependencies import AnySite, FileName, JobId, answer
+from service.api.responses import ALWAYS, NOT_MODIFIED, problems
+from service.api.schemas import PageOut, TrialOut
+from service.application import files, results
+
+router = APIRouter(prefix="/v1/jobs/{job_id}", tags=["results"], dependencies=STRICT_QUERY, responses=ALWAYS)
+
+_FILE: dict[int | str, dict[str, Any]] = {
+    200: {"description": "The file", "content": {"application/octet-stream": {"schema": {"type": "string"}}}}
+}
+
+
+@router.get(
+    "/best",
+    response_model=PageOut[TrialOut],
+    responses=NOT_MODIFIED | problems(404, 409),
+    summary="Read the best trials",
+)
+def best(
+    job_id: JobId, site: AnySite, n: Annotated[int, Query(ge=1, le=500, description="How many, best first.")] = 1
+) -> Response:
+    """Completed trials only, replicates left out. Empty until one has completed; 409 with several objectives."""
+    with site.database.read() as connection:
+        found = results.best(connection, job_id, n=n)
+    return answer(PageOut(items=[TrialOut.of(trial) for trial in found]))
+
+
+@router.get(
+    "/best/artifacts/{name}",
+    response_class=FileResponse,
+    responses=_FILE | problems(404, 409),
+    summary="Download the best trial's artifact",
+)
+def best_artifact(job_id: JobId, name: FileName, site: AnySite) -> Response:
+    with site.database.read() as connection:
+        path = files.find_best_artifact(connection, site.settings.data_dir, job_id, name)
+    return FileResponse(path, media_type="application/octet-stream", filename=name)
