@@ -37,7 +37,8 @@ class Feed:
     async def events(self, job_id: str, *, after: int) -> AsyncIterator[ServerSentEvent]:
         """Yield a job's changes as they happen, until it has finished and all is told.
 
-        It also ends when the job is deleted or the database goes away; clients come back with the last id they have.
+        It also ends when the job is deleted, the database goes away or the server stops; clients come back with the
+        last id they have.
         """
         with self._notifier.watch(job_id) as watch:
             while True:
@@ -50,7 +51,8 @@ class Feed:
                 if told.batch.is_last:
                     return
                 after = told.batch.seen
-                await watch.beyond(told.batch.change)
+                if not await watch.beyond(told.batch.change):
+                    return
 
     async def _read(self, job_id: str, after: int) -> _Told:
         place = (job_id, after)

@@ -5,6 +5,7 @@ import ipaddress
 import secrets
 from http import HTTPStatus
 
+import anyio
 import structlog
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
@@ -36,10 +37,19 @@ class LastResort:
         except Exception as error:  # the edge of the service: everything else has been handled
             if scope["type"] != "http":
                 raise
+            if started and _is_reader_gone(error):
+                return
             correlation_id = secrets.token_hex(8)
             log.error("request failed", path=scope["path"], correlation_id=correlation_id, exc_info=error)
             if not started:
                 await _internal_error(scope, correlation_id)(scope, receive, send)
+
+
+def _is_reader_gone(error: BaseException) -> bool:
+    """Tell whether a client left in the middle of an event: FastAPI closes such a stream before what writes to it."""
+    if isinstance(error, BaseExceptionGroup):
+        return all(map(_is_reader_gone, error.exceptions))
+    return isinstance(error, anyio.BrokenResourceError)
 
 
 class LoopbackHost:

@@ -35,14 +35,21 @@ class Watch:
         self._loop = asyncio.get_running_loop()
         self._changed = asyncio.Event()
         self._latest = 0
+        self._is_ended = False
         self.told = 0
         """What the notifier's thread has told last."""
 
-    async def beyond(self, change: int) -> None:
-        """Wait until the job's change is later than `change`, or the job is gone."""
-        while self._latest <= change:
+    async def beyond(self, change: int) -> bool:
+        """Wait until the job's change is later than `change`, or the job is gone; False: the stream should end now."""
+        while self._latest <= change and not self._is_ended:
             self._changed.clear()
             await self._changed.wait()
+        return not self._is_ended
+
+    def end(self) -> None:
+        """End the stream, from its event loop."""
+        self._is_ended = True
+        self._changed.set()
 
     def publish(self, change: int) -> None:
         """Tell the job's change, from the notifier's thread."""
@@ -89,6 +96,13 @@ class Notifier:
         """How many streams wait."""
         with self._lock:
             return sum(map(len, self._watches.values()))
+
+    def end_streams(self) -> None:
+        """End every stream, from their event loop: a server that stops would otherwise wait for them."""
+        with self._lock:
+            watches = [watch for watches in self._watches.values() for watch in watches]
+        for watch in watches:
+            watch.end()
 
     def close(self) -> None:
         """End the thread."""

@@ -9,6 +9,7 @@ from types import FrameType
 import uvicorn
 
 from service.api.app import create_app
+from service.api.dependencies import Site
 from service.cli.printing import fail, say
 from service.cli.supervisor import Supervisor
 from service.logs import configure_logs
@@ -16,7 +17,7 @@ from service.settings import Settings
 from service.store.migrate import upgrade
 
 _DRAIN_S = 3
-"""Open requests get this long at the end; event streams would otherwise hold the exit for ever."""
+"""Open requests get this long at the end."""
 _WORKER_STOP_S = 15.0
 
 
@@ -58,9 +59,11 @@ class _Server(uvicorn.Server):
     """uvicorn, ended by `request_stop`: signals are handled by whoever started it, because more than the API ends."""
 
     def __init__(self, settings: Settings, listener: socket.socket) -> None:
+        app = create_app(settings)
+        self._site: Site = app.state.site
         super().__init__(
             uvicorn.Config(
-                create_app(settings),
+                app,
                 log_config=None,
                 access_log=False,
                 server_header=False,
@@ -91,6 +94,11 @@ class _Server(uvicorn.Server):
         await super().startup(sockets)
         if self.started:
             say(f"Stepsize answers at {url} (documentation of its API at {url}/docs)")
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """End open event streams first: uvicorn waits for them before it tells the application."""
+        self._site.notifier.end_streams()
+        await super().shutdown(sockets)
 
 
 @contextlib.contextmanager

@@ -85,6 +85,16 @@ def run(
     )
 
 
+def running_job(service: Service) -> tuple[str, list[psutil.Process]]:
+    """Return a job whose trials run and every process below `stepsize up`."""
+    job_id = service.run("submit", "-", stdin=json.dumps(SLOW_JOB)).stdout.strip()
+    with Client(service.url) as client:
+        wait_for(lambda: client.job(job_id).progress.counts["completed"] > 0, timeout_s=PATIENCE_S)
+    family = service.process.children(recursive=True)
+    assert len(family) >= 2, "a worker and its slot"
+    return job_id, family
+
+
 @pytest.fixture(scope="module")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     """A service that tests share and leave running."""
@@ -174,6 +184,16 @@ def test_ctrl_c_leaves_the_job_running(service: Service) -> None:
     assert service.run("cancel", job_id).returncode == 0
 
 
+def test_clients_that_leave_mid_event_leave_no_trace(own_service: Service) -> None:
+    job_id, _ = running_job(own_service)
+    for _ in range(30):
+        with httpx.stream("GET", f"{own_service.url}/v1/jobs/{job_id}/events", timeout=PATIENCE_S) as stream:
+            next(stream.iter_raw(1))
+    own_service.process.terminate()
+    assert own_service.process.wait(20) == 0
+    assert "Traceback" not in own_service.log.read_text()
+
+
 def test_a_taken_port_is_named(service: Service, tmp_path: Path) -> None:
     port = service.url.rpartition(":")[2]
     taken = run("up", "--port", port, "--data-dir", str(tmp_path / "data"))
@@ -193,14 +213,13 @@ def test_an_absent_service_is_said_in_one_line() -> None:
 def test_a_signal_ends_all_of_it_in_order_even_under_an_open_stream(
     own_service: Service, signum: signal.Signals
 ) -> None:
-    job_id = own_service.run("submit", "-", stdin=json.dumps(SLOW_JOB)).stdout.strip()
-    family = own_service.process.children(recursive=True)
+    job_id, family = running_job(own_service)
     with httpx.stream("GET", f"{own_service.url}/v1/jobs/{job_id}/events", timeout=PATIENCE_S) as stream:
-        next(stream.iter_bytes())
+        chunks = stream.iter_bytes()  # kept: without a reader httpx closes the connection
+        next(chunks)
         own_service.process.send_signal(signum)
         # 20 s: three for open requests, fifteen for the worker, and the machine's own slowness.
         assert own_service.process.wait(20) == 0, own_service.log.read_text()
-    assert len(family) >= 2, "a worker and its slot"
     assert not wait_until_gone(family, timeout_s=1)
     assert "Traceback" not in own_service.log.read_text()
 
@@ -218,9 +237,7 @@ def test_a_worker_that_dies_is_replaced_and_the_job_goes_on(own_service: Service
 
 
 def test_kill_9_of_up_leaves_no_process_behind(own_service: Service) -> None:
-    own_service.run("submit", "-", stdin=json.dumps(SLOW_JOB))
-    family = own_service.process.children(recursive=True)
+    _, family = running_job(own_service)
     own_service.process.kill()
-    assert len(family) >= 2, "a worker and its slot"
     # The kernel tells the worker at once; 5 s for a busy machine to run what it does then.
     assert not wait_until_gone(family, timeout_s=5)

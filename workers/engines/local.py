@@ -215,6 +215,9 @@ class LocalEngine:
                 self._note(slot, event)
         except EOFError:
             return events + self._replace(slot, Outcome.LOST)
+        if any(isinstance(event, Ended) and event.outcome is Outcome.OOM for event in events):
+            # What an allocator holds after running out of memory is anybody's guess; a group's others start anew.
+            events += self._replace(slot, Outcome.LOST)
         if slot.run and (why := slot.run.overdue(time.monotonic())):
             events += self._replace(slot, why)
         return events

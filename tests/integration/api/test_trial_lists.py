@@ -1,0 +1,168 @@
+"""Filters, sorts and pages of trials: the same answers on both databases."""
+
+from typing import Any
+
+import pytest
+from starlette.testclient import TestClient
+
+from service.domain.trial import TrialState
+from service.store.database import Database
+from service.store.ledger import open_ledger
+from tests.builders import make_job, make_report, make_trial
+from tests.integration.api.conftest import pointers
+
+PARAMS: list[dict[str, Any]] = [
+    {"x": 1, "kind": "a", "flag": True},
+    {"x": 1.5, "kind": "b", "flag": False},
+    {"x": "1", "kind": "B"},
+    {"x": "text", "kind": "é"},
+    {"kind": "a"},
+    {"x": 1e-3, 'odd"name': 2},
+    {"x": 2**53, "$.x": 7},
+]
+
+
+@pytest.fixture
+def job_id(database: Database) -> str:
+    with database.write() as connection:
+        job = make_job(connection)
+        for number, params in enumerate(PARAMS):
+            values = {"loss": number / 4} if number % 2 else {}
+            make_trial(
+                connection,
+                job.id,
+                state=TrialState.COMPLETED if number % 2 else TrialState.RUNNING,
+                params=params,
+                values=values,
+                started_at=100.0,
+                **({"finished_at": 100.0 + 10 - number} if number % 2 else {}),
+            )
+    return job.id
+
+
+def _numbers(client: TestClient, job_id: str, **query: Any) -> list[int]:
+    response = client.get(f"/v1/jobs/{job_id}/trials", params=query)
+    assert response.status_code == 200, response.text
+    return [trial["number"] for trial in response.json()["items"]]
+
+
+@pytest.mark.parametrize(
+    ("filters", "numbers"),
+    [
+        (["params.x>=1"], [0, 1, 6]),
+        (["params.x<1"], [5]),
+        (["params.x=1"], [0, 2]),
+        (["params.x!=1"], [1, 3, 5, 6]),
+        (["params.x=text"], [3]),
+        (["params.x!=text"], [0, 1, 2, 5, 6]),
+        (["params.kind=a"], [0, 4]),
+        (["params.kind=é"], [3]),
+        (["params.kind>0"], []),
+        (["params.flag=true"], [0]),
+        (["params.flag!=true"], [1]),
+        (['params.odd"name=2'], [5]),
+        (["params.$.x=7"], [6]),
+        (["params.x>=1", "params.kind=a"], [0]),
+        (["values.loss>0.5"], [3, 5]),
+        (["number>=5"], [5, 6]),
+        (["duration_s<=7"], [3, 5]),
+        (["params.none=1"], []),
+        (["params.none!=1"], []),
+    ],
+)
+def test_filters_compare_numbers_with_numbers_and_strings_with_strings(
+    client: TestClient, job_id: str, filters: list[str], numbers: list[int]
+) -> None:
+    assert _numbers(client, job_id, filter=filters) == numbers
+
+
+@pytest.mark.parametrize(
+    ("sort", "numbers"),
+    [
+        ("number", [0, 1, 2, 3, 4, 5, 6]),
+        ("-number", [6, 5, 4, 3, 2, 1, 0]),
+        ("values.loss", [1, 3, 5, 0, 2, 4, 6]),
+        ("-values.loss", [5, 3, 1, 0, 2, 4, 6]),
+        ("duration_s", [5, 3, 1, 0, 2, 4, 6]),
+        # Numbers, then strings, then those without it, in either direction.
+        ("params.x", [5, 0, 1, 6, 2, 3, 4]),
+        ("-params.x", [6, 1, 0, 5, 3, 2, 4]),
+        # By code point on both databases: B before a, é last.
+        ("params.kind", [2, 0, 4, 1, 3, 5, 6]),
+    ],
+)
+def test_sorts_put_what_lacks_the_key_last(client: TestClient, job_id: str, sort: str, numbers: list[int]) -> None:
+    assert _numbers(client, job_id, sort=sort) == numbers
+
+
+@pytest.mark.parametrize("sort", ["number", "-number", "values.loss", "-values.loss", "params.x", "-params.x", None])
+@pytest.mark.parametrize("limit", [1, 3])
+@pytest.mark.parametrize("across", [False, True])
+def test_pages_joined_are_the_whole_list(
+    client: TestClient, job_id: str, sort: str | None, limit: int, across: bool
+) -> None:
+    here = "/v1/trials" if across else f"/v1/jobs/{job_id}/trials"
+    query: dict[str, Any] = {} if sort is None else {"sort": sort}
+    whole = [trial["id"] for trial in client.get(here, params=query).json()["items"]]
+    paged, token = list[str](), None
+    while True:
+        page = client.get(here, params={**query, "limit": limit, **({"page_token": token} if token else {})}).json()
+        paged += [trial["id"] for trial in page["items"]]
+        token = page["next_page_token"]
+        if token is None:
+            break
+    assert len(whole) == len(PARAMS)
+    assert paged == whole
+
+
+def test_trials_are_listed_by_state_and_across_jobs(client: TestClient, database: Database, job_id: str) -> None:
+    with database.write() as connection:
+        other = make_job(connection)
+        make_trial(connection, other.id, state=TrialState.FAILED)
+    assert _numbers(client, job_id, state="completed") == [1, 3, 5]
+    failed = client.get("/v1/trials", params={"state": "failed"}).json()["items"]
+    assert [trial["job_id"] for trial in failed] == [other.id]
+    assert len(client.get("/v1/trials").json()["items"]) == len(PARAMS) + 1
+
+
+@pytest.mark.parametrize(
+    ("query", "pointer"),
+    [
+        ({"filter": "params.x"}, "?filter"),
+        ({"filter": "params.x>abc"}, "?filter"),
+        ({"filter": "params.x=\0"}, "?filter"),
+        ({"sort": "params"}, "?sort"),
+        ({"state": "done"}, "?state"),
+        ({"limit": 0}, "?limit"),
+        ({"limit": 501}, "?limit"),
+        ({"page_token": "garbage"}, "?page_token"),
+        ({"page_token": "WyJ0cmlhbHMgTm9uZSIsMS41XQ"}, "?page_token"),
+        ({"filte": "params.x>1"}, "?filte"),
+    ],
+)
+def test_a_wrong_query_is_refused(client: TestClient, job_id: str, query: dict[str, Any], pointer: str) -> None:
+    (named,) = pointers(client.get(f"/v1/jobs/{job_id}/trials", params=query))
+    assert named.startswith(pointer)
+
+
+def test_a_token_of_another_order_is_refused(client: TestClient, job_id: str) -> None:
+    here = f"/v1/jobs/{job_id}/trials"
+    token = client.get(here, params={"limit": 1, "sort": "params.x"}).json()["next_page_token"]
+    assert "?page_token" in pointers(client.get(here, params={"sort": "values.loss", "page_token": token}))
+
+
+def test_reports_are_paged_by_step(client: TestClient, database: Database, job_id: str) -> None:
+    with database.write() as connection, open_ledger(connection, job_id) as ledger:
+        ledger.add_reports([make_report(0, step, loss=step / 2) for step in (1, 2, 2**40)])
+    here = f"/v1/jobs/{job_id}/trials/0/reports"
+    first = client.get(here, params={"limit": 2}).json()
+    rest = client.get(here, params={"limit": 2, "page_token": first["next_page_token"]}).json()
+    assert [report["step"] for report in first["items"] + rest["items"]] == [1, 2, 2**40]
+    assert first["items"][0]["values"] == {"loss": 0.5}
+    assert rest["next_page_token"] is None
+
+
+@pytest.mark.parametrize("path", ["/v1/jobs/none/trials", "/v1/jobs/none/trials/0", "/v1/jobs/none/trials/0/reports"])
+def test_trials_of_a_job_there_is_not_are_not_found(client: TestClient, path: str) -> None:
+    response = client.get(path)
+    assert (response.status_code, response.json()["type"]) == (404, "urn:stepsize:no-such-job")

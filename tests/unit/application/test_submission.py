@@ -1,0 +1,322 @@
+"""What a submission becomes, and what it is refused for. Cards are built by hand: no worker, no database."""
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from service.application.catalogue import built_in_cards, make_catalogue
+from service.application.submission import DEFAULT_MAX_TRIALS, Resolution, resolve
+from service.domain.trainer import TrainerCard
+from service.errors import InvalidRequestError
+from service.spec.grid import grid_cells
+from service.spec.job import JobSpec
+from service.spec.samplers import GridSampler
+from tests.builders import make_card, make_worker
+
+OPTIMIZERS = ["sgd", "rmsprop", "adam"]
+
+
+def _card(**changes: Any) -> TrainerCard:
+    """Return a card with conditional parameters, like a real trainer's."""
+    properties = {
+        "learning_rate": {"type": "number", "exclusiveMinimum": 0, "maximum": 100, "default": 0.01},
+        "batch_size": {"type": "integer", "minimum": 1, "maximum": 1024, "default": 32},
+        "optimizer": {"type": "string", "enum": OPTIMIZERS, "default": "sgd"},
+        "momentum": {"type": "number", "minimum": 0, "default": 0.9, "x-when": {"optimizer": ["sgd", "rmsprop"]}},
+        "nesterov": {"type": "boolean", "default": False, "x-when": {"optimizer": ["sgd"]}},
+        "beta1": {"type": "number", "minimum": 0, "default": 0.9, "x-when": {"optimizer": ["adam"]}},
+    }
+    body = {
+        "params_schema": {"type": "object", "properties": properties},
+        "metrics": [{"name": "loss", "direction": "minimize"}, {"name": "accuracy", "direction": "maximize"}],
+    }
+    return make_card("net", **(body | changes))
+
+
+def _resolve(card: TrainerCard | None = None, params: dict[str, Any] | None = None, **fields: Any) -> Resolution:
+    spec = JobSpec.model_validate({"trainer": {"name": "net", "params": params or {}}, **fields})
+    return resolve(spec, make_catalogue([card or _card()], []))
+
+
+def _errors(card: TrainerCard | None = None, **fields: Any) -> dict[str, str]:
+    with pytest.raises(InvalidRequestError) as caught:
+        _resolve(card, **fields)
+    return {error.pointer: error.message for error in caught.value.errors}
+
+
+def _float(low: float = 0.1, high: float = 0.9, **more: Any) -> dict[str, Any]:
+    return {"type": "float", "low": low, "high": high, **more}
+
+
+def _choice(*choices: Any, **more: Any) -> dict[str, Any]:
+    return {"type": "categorical", "choices": list(choices), **more}
+
+
+def test_every_default_is_written_back() -> None:
+    spec = _resolve().spec
+    assert spec.trainer.version == "1"
+    assert list(spec.search_space or {}) == ["learning_rate"]
+    assert [objective.metric for objective in spec.objectives or []] == ["loss"]
+    assert spec.budget.max_trials == DEFAULT_MAX_TRIALS == 40
+    assert spec.sampler.seed is not None
+    assert spec.pruner.name == "none"
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {},
+        {"sampler": {"name": "grid", "points": 3}},
+        {"search_space": {"optimizer": _choice(*OPTIMIZERS), "momentum": _float(), "beta1": _float()}},
+        {"params": {"optimizer": "adam", "beta1": 0.5}, "search_space": {"learning_rate": _float(log=True)}},
+    ],
+)
+def test_a_resolved_spec_posted_again_resolves_to_itself(fields: dict[str, Any]) -> None:
+    first = _resolve(**fields)
+    again = resolve(JobSpec.model_validate_json(first.spec.model_dump_json()), make_catalogue([_card()], []))
+    assert again == first
+
+
+def test_a_fixed_parameter_leaves_the_default_search_space() -> None:
+    resolution = _resolve(params={"learning_rate": 0.1})
+    assert resolution.spec.search_space == {}
+    assert resolution.warnings == ("nothing is searched: every trial has the same parameters",)
+
+
+def test_an_unknown_trainer_is_refused_with_the_nearest_name() -> None:
+    with pytest.raises(InvalidRequestError) as caught:
+        resolve(JobSpec.model_validate({"trainer": {"name": "nett"}}), make_catalogue([_card()], []))
+    assert caught.value.errors[0].pointer == "/trainer/name"
+    assert "did you mean 'net'?" in caught.value.errors[0].message
+
+
+def test_an_unknown_version_is_refused() -> None:
+    with pytest.raises(InvalidRequestError) as caught:
+        resolve(JobSpec.model_validate({"trainer": {"name": "net", "version": "7"}}), make_catalogue([_card()], []))
+    assert caught.value.errors[0].pointer == "/trainer/version"
+
+
+def test_a_living_worker_adds_its_trainers_and_a_dead_one_does_not() -> None:
+    own = make_card("own")
+    spec = JobSpec.model_validate({"trainer": {"name": "own"}})
+    resolve(spec, make_catalogue([], [make_worker(trainers=(own,))]))
+    with pytest.raises(InvalidRequestError):
+        resolve(spec, make_catalogue([], [make_worker(trainers=(own,), alive=False)]))
+
+
+@pytest.mark.parametrize(
+    ("fields", "pointer", "message"),
+    [
+        ({"params": {"learning_rat": 1}}, "/trainer/params/learning_rat", "did you mean 'learning_rate'?"),
+        ({"search_space": {"batchsize": _float()}}, "/search_space/batchsize", "did you mean 'batch_size'?"),
+        ({"params": {"batch_size": 0}}, "/trainer/params/batch_size", "less than the minimum of 1"),
+        ({"params": {"batch_size": "many"}}, "/trainer/params/batch_size", "is not of type 'integer'"),
+        ({"params": {"optimizer": "lion"}}, "/trainer/params/optimizer", "is not one of"),
+        ({"search_space": {"learning_rate": _float(0, 1)}}, "/search_space/learning_rate/low", "minimum of 0"),
+        ({"search_space": {"learning_rate": _float(1, 101)}}, "/search_space/learning_rate/high", "maximum of 100"),
+        ({"search_space": {"batch_size": _float(1, 8)}}, "/search_space/batch_size/type", "search it as int"),
+        ({"search_space": {"optimizer": _float()}}, "/search_space/optimizer/type", "search it as categorical"),
+        ({"search_space": {"optimizer": _choice("sgd", "lion")}}, "/search_space/optimizer/choices/1", "not one of"),
+        (
+            {"params": {"learning_rate": 1}, "search_space": {"learning_rate": _float()}},
+            "/search_space/learning_rate",
+            "fix it or search it, not both",
+        ),
+        ({"objectives": [{"metric": "los", "direction": "minimize"}]}, "/objectives/0/metric", "did you mean 'loss'?"),
+        (
+            {"objectives": [{"metric": "test_accuracy", "direction": "maximize"}]},
+            "/objectives/0/metric",
+            "never an objective",
+        ),
+        (
+            {"objectives": [{"metric": "loss", "direction": "minimize"}, {"metric": "loss", "direction": "maximize"}]},
+            "/objectives/1/metric",
+            "already",
+        ),
+        (
+            {
+                "objectives": [
+                    {"metric": "loss", "direction": "minimize"},
+                    {"metric": "accuracy", "direction": "maximize"},
+                ],
+                "pruner": {"name": "asha"},
+            },
+            "/pruner",
+            "single objective",
+        ),
+        ({"resources": {"gpus": 2}}, "/resources/gpus", "not offered"),
+        ({"sampler": {"name": "grid"}}, "/search_space/learning_rate", "a grid needs a step"),
+        (
+            {"search_space": {"learning_rate": {"type": "float", "range_test": True}}},
+            "/search_space/learning_rate/range_test",
+            "has no range test",
+        ),
+        ({"enqueue": [{}, {"momentum": 0.5}]}, "/enqueue/1/momentum", "is not searched"),
+        ({"enqueue": [{"learning_rate": 50}]}, "/enqueue/0/learning_rate", "outside the search space"),
+        (
+            {"params": {"batch_size": 8}, "enqueue": [{"batch_size": 8}]},
+            "/enqueue/0/batch_size",
+            "fixed for all trials",
+        ),
+    ],
+)
+def test_what_a_card_forbids_is_refused_where_it_stands(fields: dict[str, Any], pointer: str, message: str) -> None:
+    errors = _errors(**fields)
+    assert list(errors) == [pointer]
+    assert message in errors[pointer]
+
+
+def test_a_trainer_with_a_range_test_may_be_asked_for_one() -> None:
+    card = _card(capabilities={"range_test": True})
+    _resolve(card, search_space={"learning_rate": {"type": "float", "range_test": True}})
+    errors = _errors(card, search_space={"momentum": {"type": "float", "range_test": True}})
+    assert errors == {"/search_space/momentum/range_test": "only learning_rate has a range test"}
+
+
+@pytest.mark.parametrize(
+    ("fields", "reason"),
+    [
+        ({"params": {"beta1": 0.5}}, "optimizer is 'sgd' by default"),
+        ({"params": {"optimizer": "adam", "momentum": 0.5}}, "optimizer is fixed to 'adam'"),
+        (
+            {"params": {"beta1": 0.5}, "search_space": {"optimizer": _choice("sgd", "rmsprop")}},
+            "optimizer is searched over other values",
+        ),
+    ],
+)
+def test_fixing_a_parameter_that_can_never_apply_is_refused(fields: dict[str, Any], reason: str) -> None:
+    (message,) = _errors(**fields).values()
+    assert reason in message
+
+
+def test_searching_a_parameter_that_can_never_apply_is_refused() -> None:
+    assert list(_errors(search_space={"beta1": _float()})) == ["/search_space/beta1"]
+
+
+def test_a_searched_parameter_takes_the_trainers_condition() -> None:
+    space = _resolve(search_space={"optimizer": _choice(*OPTIMIZERS), "momentum": _float()}).spec.search_space
+    assert space is not None
+    assert space["momentum"].when == {"optimizer": ["sgd", "rmsprop"]}
+
+
+def test_the_trainers_condition_names_only_values_the_parent_can_have() -> None:
+    space = _resolve(search_space={"optimizer": _choice("sgd", "adam"), "momentum": _float()}).spec.search_space
+    assert space is not None
+    assert space["momentum"].when == {"optimizer": ["sgd"]}
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"params": {"optimizer": "rmsprop"}, "search_space": {"momentum": _float()}},
+        {"search_space": {"momentum": _float()}},
+        {"search_space": {"optimizer": _choice("sgd", "rmsprop"), "momentum": _float()}},
+    ],
+)
+def test_no_condition_is_added_where_the_parent_always_allows(fields: dict[str, Any]) -> None:
+    space = _resolve(**fields).spec.search_space
+    assert space is not None
+    assert space["momentum"].when is None
+
+
+def test_a_condition_of_the_clients_own_is_kept_and_completed() -> None:
+    space = _resolve(
+        search_space={
+            "optimizer": _choice(*OPTIMIZERS),
+            "batch_size": _choice(16, 32),
+            "momentum": _float(when={"batch_size": [16]}),
+        }
+    ).spec.search_space
+    assert space is not None
+    assert space["momentum"].when == {"batch_size": [16], "optimizer": ["sgd", "rmsprop"]}
+
+
+@pytest.mark.parametrize(
+    ("when", "pointer", "message"),
+    [
+        ({"optimiser": ["sgd"]}, "/search_space/momentum/when/optimiser", "did you mean 'optimizer'?"),
+        ({"optimizer": ["sgdd"]}, "/search_space/momentum/when/optimizer/0", "never 'sgdd'"),
+        ({"optimizer": ["sgd", "adam"]}, "/search_space/momentum/when/optimizer/1", "applies only when"),
+        ({"optimizer": []}, "/search_space/momentum/when/optimizer", "at least one value"),
+        ({"momentum": [0.5]}, "/search_space/momentum/when/momentum", "its own condition"),
+        ({"batch_size": [8]}, "/search_space/momentum/when/batch_size", "is fixed"),
+    ],
+)
+def test_a_condition_that_makes_no_sense_is_refused(when: dict[str, Any], pointer: str, message: str) -> None:
+    errors = _errors(
+        params={"batch_size": 8},
+        search_space={"optimizer": _choice(*OPTIMIZERS), "momentum": _float(when=when)},
+    )
+    assert message in errors[pointer]
+
+
+def test_conditions_two_levels_deep_are_refused() -> None:
+    errors = _errors(
+        search_space={
+            "optimizer": _choice(*OPTIMIZERS),
+            "nesterov": _choice(True, False),
+            "momentum": _float(when={"nesterov": [True]}),
+        }
+    )
+    assert "one level deep" in errors["/search_space/momentum/when/nesterov"]
+
+
+def test_an_enqueued_configuration_must_say_why_a_conditional_parameter_applies() -> None:
+    space = {"optimizer": _choice(*OPTIMIZERS), "momentum": _float()}
+    _resolve(search_space=space, enqueue=[{"optimizer": "sgd", "momentum": 0.5}, {"optimizer": "adam"}, {}])
+    errors = _errors(search_space=space, enqueue=[{"optimizer": "adam", "momentum": 0.5}, {"momentum": 0.5}])
+    assert list(errors) == ["/enqueue/0/momentum", "/enqueue/1/momentum"]
+
+
+def test_a_grid_has_all_its_cells_as_budget() -> None:
+    space = {"batch_size": _choice(16, 32, 64), "learning_rate": _float(0.1, 0.5, step=0.1)}
+    resolution = _resolve(search_space=space, sampler={"name": "grid"})
+    assert (resolution.total_cells, resolution.spec.budget.max_trials) == (15, 15)
+
+
+def test_a_conditional_grid_counts_each_distinct_combination_once() -> None:
+    space = {"optimizer": _choice("sgd", "adam"), "nesterov": _choice(True, False), "beta1": _choice(0.8, 0.9, 0.95)}
+    # sgd: 2 values of nesterov; adam: 3 of beta1.
+    assert _resolve(search_space=space, sampler={"name": "grid"}).total_cells == 2 + 3
+
+
+def test_a_budget_smaller_than_the_grid_is_warned_of() -> None:
+    resolution = _resolve(sampler={"name": "grid", "points": 5}, budget={"max_trials": 3})
+    assert resolution.spec.budget.max_trials == 3
+    assert resolution.warnings == ("the budget ends after 3 of the grid's 5 cells",)
+
+
+@pytest.mark.parametrize("step", [1e-9, 1e-300])
+def test_a_grid_that_would_never_end_is_refused_without_being_listed(step: float) -> None:
+    errors = _errors(search_space={"learning_rate": _float(step=step)}, sampler={"name": "grid"})
+    assert "would never finish" in errors["/search_space/learning_rate"]
+
+
+def test_a_grid_too_large_in_all_is_refused() -> None:
+    space = {"learning_rate": _float(), "momentum": _float(), "batch_size": {"type": "int", "low": 1, "high": 1024}}
+    assert "more than" in _errors(search_space=space, sampler={"name": "grid", "points": 100})["/search_space"]
+
+
+def test_optimising_against_a_metrics_own_direction_is_warned_of() -> None:
+    (warning,) = _resolve(objectives=[{"metric": "accuracy", "direction": "minimize"}]).warnings
+    assert "minimize accuracy" in warning
+
+
+@given(choices=st.lists(st.sampled_from(OPTIMIZERS), min_size=1, unique=True), points=st.integers(1, 4))
+def test_cells_counted_are_the_cells_laid(choices: list[str], points: int) -> None:
+    space: dict[str, Any] = {"optimizer": _choice(*choices), "learning_rate": _float()}
+    if choices != ["adam"]:
+        space |= {"momentum": _float()} if set(choices) - {"adam"} else {}
+    resolution = _resolve(search_space=space, sampler={"name": "grid", "points": points})
+    sampler = resolution.spec.sampler
+    assert isinstance(sampler, GridSampler)
+    assert resolution.spec.search_space is not None
+    cells = grid_cells(resolution.spec.search_space, points=sampler.points)
+    assert resolution.total_cells == len(cells) == len({tuple(sorted(cell.items())) for cell in cells})
+
+
+@pytest.mark.parametrize("name", [card.name for card in built_in_cards()])
+def test_the_smallest_body_runs_with_every_built_in_trainer(name: str) -> None:
+    resolve(JobSpec.model_validate({"trainer": {"name": name}}), make_catalogue(built_in_cards(), []))
