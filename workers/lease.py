@@ -4,7 +4,7 @@ import threading
 from collections.abc import Callable
 
 import structlog
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import SQLAlchemyError
 
 from service.domain.lease import Lease
 from service.store.database import Database
@@ -62,8 +62,8 @@ class LeaseKeeper:
             try:
                 self._renew()
                 pause_s = self._lease_s / 3
-            except DBAPIError as error:
-                log.warning("leases not renewed, trying again", error=str(error.orig))
+            except SQLAlchemyError as error:  # a full pool is not a DBAPIError
+                log.warning("leases not renewed, trying again", error=str(error))
                 pause_s = min(_RETRY_S, self._lease_s / 3)
 
     def _renew(self) -> None:

@@ -9,6 +9,7 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
@@ -17,8 +18,10 @@ from sqlalchemy.exc import DBAPIError
 
 import service
 from service.clock import new_id
+from service.domain.job import Job
+from service.domain.lease import Lease
 from service.domain.trainer import TrainerCard
-from service.errors import LeaseLostError
+from service.errors import JobNotFoundError, LeaseLostError
 from service.settings import Settings
 from service.store.database import Database, is_transient
 from service.store.leases import Offer, Precedence, claim_job, find_claimable
@@ -26,7 +29,7 @@ from service.store.signal import open_signal
 from service.store.workers import SlotRecord, Worker, register_worker, remove_worker
 from workers.engines.base import Engine, Event
 from workers.lease import LeaseKeeper
-from workers.runner import JobRunner, Site
+from workers.runner import JobRunner, Site, fail_job
 
 log = structlog.get_logger()
 
@@ -55,6 +58,7 @@ class WorkerLoop:
         self._keeper = LeaseKeeper(database, worker_id=self.id, lease_s=settings.lease_s, on_loss=engine.wake)
         self._runners: dict[str, JobRunner] = {}
         self._stopping = threading.Event()
+        self._site = Site(database, engine, self.id, Path(settings.data_dir).resolve(), self._stopping)
         self._changed = threading.Event()
         self._changed.set()
         self._looked_at = 0.0
@@ -159,20 +163,24 @@ class WorkerLoop:
             with self._database.write() as connection:
                 claimed = claim_job(connection, job_id, owner=self.id, lease_s=self._settings.lease_s)
             if claimed:
-                lease, job = claimed
-                runner = JobRunner(lease, job, self._site)
-                self._runners[job.id] = runner
-                self._keeper.hold(lease)
-                log.info("job claimed", job=job.id, token=lease.token)
-                self._guarded(runner, runner.restore)
+                self._take_over(*claimed)
             with self._database.read() as connection:
                 self._claimable = find_claimable(connection, self._offer)
         except DBAPIError as error:
             self._tolerate(error)
 
-    @property
-    def _site(self) -> Site:
-        return Site(self._database, self._engine, self.id, Path(self._settings.data_dir).resolve())
+    def _take_over(self, lease: Lease, job: Job) -> None:
+        log.info("job claimed", job=job.id, token=lease.token)
+        if former := self._runners.get(job.id):  # this worker's own, from before it was away for longer than a lease
+            self._abandon(former)
+        self._keeper.hold(lease)
+        try:
+            runner = JobRunner(lease, job, self._site)
+        except Exception as error:  # noqa: BLE001 - one job must not take the others down
+            self._give_up(lease, error)
+            return
+        self._runners[job.id] = runner
+        self._guarded(runner, runner.restore)
 
     # -- settling ----------------------------------------------------------------------------------------------------
 
@@ -200,10 +208,21 @@ class WorkerLoop:
         """Do something for a job; if its lease turns out to be lost, let go of it."""
         try:
             action()
-        except LeaseLostError:
+        except (LeaseLostError, JobNotFoundError):
             self._abandon(runner)
         except DBAPIError as error:
             self._tolerate(error)
+        except Exception as error:  # noqa: BLE001 - one job must not take the others down
+            runner.abandon()
+            self._forget(runner)
+            self._give_up(runner.lease, error)
+
+    def _give_up(self, lease: Lease, error: Exception) -> None:
+        """Fail a job that can't be run, and say why."""
+        log.error("job can't be run", job=lease.job_id, exc_info=error)
+        self._keeper.drop(lease)
+        with suppress(LeaseLostError):
+            fail_job(self._site, lease, error)
 
     def _tolerate(self, error: DBAPIError) -> None:
         if not is_transient(error):
@@ -244,10 +263,10 @@ class WorkerLoop:
             self._pass_on(self._engine.poll(0.1))
             self._abandon_lost()
         for runner in list(self._runners.values()):
-            if not runner.n_running and not runner.is_over:
-                self._guarded(runner, runner.release)
+            if not runner.n_running:
+                self._guarded(runner, runner.depart)
         self._keeper.close()
         self._engine.close()
-        with self._database.write() as connection:
+        with suppress(DBAPIError), self._database.write() as connection:
             remove_worker(connection, self.id)
         log.info("worker stopped", worker=self.id)

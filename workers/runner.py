@@ -5,21 +5,24 @@ what a trial is answered, is always in the record already.
 """
 
 import gc
+import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
 import structlog
-from sqlalchemy import select
-from sqlalchemy.exc import DBAPIError, IntegrityError
+from sqlalchemy import Connection, select
+from sqlalchemy.exc import DBAPIError
 
 from service.clock import now
 from service.domain.job import Desired, Job, JobReason, JobState
 from service.domain.lease import Lease
 from service.domain.seeds import training_seed
 from service.domain.trial import Report, Trial, TrialError, TrialReason, TrialState
+from service.errors import LeaseLostError
 from service.spec.objective import Direction
 from service.spec.pruners import NoPruner
 from service.store.database import Database, is_transient
@@ -38,10 +41,10 @@ T = TypeVar("T")
 
 CANCEL_GRACE_S = 1.0
 """A cancelled trial's process is killed if it has not ended by itself by then."""
-PRUNE_GRACE_S = 60.0
 SHUTDOWN_GRACE_S = 5.0
 _RETRY_FIRST_S = 0.05
 _RETRY_MOST_S = 1.0
+_PATIENCE_WHEN_STOPPING_S = 5.0
 
 
 @dataclass(frozen=True)
@@ -52,6 +55,8 @@ class Site:
     engine: Engine
     worker_id: str
     data_dir: Path
+    stopping: threading.Event = field(default_factory=threading.Event)
+    """Set when the worker is asked to end: from then on a database that is away is not waited for much longer."""
 
 
 @dataclass
@@ -138,8 +143,7 @@ class JobRunner:
 
     def restore(self) -> None:
         """Requeue what another worker left running, and rebuild the search from the record."""
-        with self._site.database.read() as connection:
-            orphans = load_trials(connection, self._job.id, [TrialState.RUNNING])
+        orphans = self._read(partial(load_trials, job_id=self._job.id, states=[TrialState.RUNNING]))
         if orphans:
             self._transact(lambda ledger: self._requeue_orphans(ledger, orphans))
         self._rebuild_search()
@@ -158,9 +162,7 @@ class JobRunner:
             _requeue(ledger, trial.number, trial.checkpoint_step)
 
     def _rebuild_search(self) -> None:
-        with self._site.database.read() as connection:
-            trials = load_trials(connection, self._job.id)
-            reports = list(load_reports(connection, self._job.id)) if self._judged else []
+        trials, reports = self._read(self._load_record)
         gc.unfreeze()
         self._search = Search(self._job.id, self._spec)
         self._search.restore(trials, reports)
@@ -175,6 +177,10 @@ class JobRunner:
             if trial.state is TrialState.COMPLETED:
                 self._remember_worst(self._objective_values(trial.values))
 
+    def _load_record(self, connection: Connection) -> tuple[list[Trial], list[Report]]:
+        trials = load_trials(connection, self._job.id)
+        return trials, list(load_reports(connection, self._job.id)) if self._judged else []
+
     # -- starting trials ---------------------------------------------------------------------------------------------
 
     def start(self, slots: Sequence[SlotRecord]) -> None:
@@ -185,7 +191,11 @@ class JobRunner:
                 launches.append(launch)
         if not launches:
             return
-        for number, launch in self._transact(lambda ledger: self._record_starts(ledger, launches)):
+        started = self._transact(lambda ledger: self._record_starts(ledger, launches))
+        for launch in launches:
+            if not any(launch is other for _, other in started):
+                self._search.discard(launch.proposal)
+        for number, launch in started:
             self._launch(number, launch)
 
     def _next_launch(self, slot: SlotRecord, *, ahead: int) -> _Launch | None:
@@ -193,17 +203,21 @@ class JobRunner:
             trial = self._queued.pop(0)
             if self._search.is_open(trial.number):
                 return _Launch(slot, Proposal(trial.params, trial.cell), trial)
-            return _Launch(slot, self._search.complete(trial.number, trial.params), trial)
-        proposal = self._search.propose(self._job.n_trials + ahead)
-        return _Launch(slot, proposal) if proposal else None
+            proposal = self._search.complete(trial.number, trial.params)
+            if trial.cell is not None:  # tried before: it is still the record of its cell
+                proposal = replace(proposal, cell=trial.cell)
+            return _Launch(slot, proposal, trial)
+        fresh = self._search.propose(self._job.n_trials + ahead)
+        return _Launch(slot, fresh) if fresh else None
 
     def _record_starts(self, ledger: Ledger, launches: Sequence[_Launch]) -> list[tuple[int, _Launch]]:
-        if done := self._already_started(ledger, launches):
-            return done
+        recorded = self._already_recorded(ledger)
         started: list[tuple[int, _Launch]] = []
         fresh: list[NewTrial] = []
         for launch in launches:
-            if launch.queued is None:
+            if launch.queued is None and recorded:
+                number = recorded.pop(0)
+            elif launch.queued is None:
                 number = ledger.job.n_trials + len(fresh)
                 fresh.append(self._new_trial(number, launch))
             elif self._record_restart(ledger, launch, launch.queued):
@@ -214,13 +228,11 @@ class JobRunner:
         ledger.insert_trials(fresh)
         return started
 
-    def _already_started(self, ledger: Ledger, launches: Sequence[_Launch]) -> list[tuple[int, _Launch]]:
-        """Find the trials of a first try whose commit succeeded although its answer was lost."""
+    def _already_recorded(self, ledger: Ledger) -> list[int]:
+        """Find the new trials of a first try whose commit succeeded although its answer was lost."""
         if ledger.job.n_trials == self._job.n_trials:
             return []
-        fresh = [launch for launch in launches if launch.queued is None]
-        numbers = [number for number in ledger.running_since(self._job.n_trials) if number not in self._running]
-        return list(zip(numbers, fresh, strict=True)) if len(numbers) == len(fresh) else []
+        return [number for number in ledger.running_since(self._job.n_trials) if number not in self._running]
 
     def _new_trial(self, number: int, launch: _Launch) -> NewTrial:
         assert self._spec.sampler.seed is not None, "a stored spec has its seed written back"
@@ -235,7 +247,7 @@ class JobRunner:
         )
 
     def _record_restart(self, ledger: Ledger, launch: _Launch, trial: Trial) -> bool:
-        return ledger.move_trial(
+        moved = ledger.move_trial(
             trial.number,
             TrialState.QUEUED,
             TrialState.RUNNING,
@@ -246,6 +258,7 @@ class JobRunner:
             device=launch.slot.device,
             started_at=now(),
         )
+        return moved or ledger.is_running(trial.number, worker=self._site.worker_id, attempt=trial.attempt + 1)
 
     def _launch(self, number: int, launch: _Launch) -> None:
         if not self._search.is_open(number):
@@ -253,7 +266,11 @@ class JobRunner:
         trial = launch.queued
         key = TrialKey(self._job.id, number, trial.attempt + 1 if trial else 1)
         checkpoint_step = trial.checkpoint_step if trial else None
-        self._running[number] = _Running(key, launch.slot, checkpoint_step=checkpoint_step)
+        self._running[number] = run = _Running(key, launch.slot, checkpoint_step=checkpoint_step)
+        if checkpoint_step is not None:
+            for report in self._read(lambda connection: list(load_reports(connection, self._job.id, number))):
+                run.step = report.step
+                run.values |= report.values
         self._site.engine.start(launch.slot, [self._assignment(key, launch, checkpoint_step)])
 
     def _assignment(self, key: TrialKey, launch: _Launch, checkpoint_step: int | None) -> Assignment:
@@ -356,8 +373,8 @@ class JobRunner:
         run = conclusion.run
         number = run.key.number
         if conclusion.state is TrialState.QUEUED:
-            ledger.spend_gpu(conclusion.gpu_seconds)
-            _requeue(ledger, number, run.checkpoint_step)
+            if _requeue(ledger, number, run.checkpoint_step, gpu_seconds=conclusion.gpu_seconds):
+                ledger.spend_gpu(conclusion.gpu_seconds)
             return
         is_feasible = conclusion.state is TrialState.COMPLETED
         values = conclusion.values
@@ -413,8 +430,7 @@ class JobRunner:
             # The interrupted attempt's reports must leave the study, and Optuna's trials forget nothing.
             self._rebuild_search()
             return
-        with self._site.database.read() as connection:
-            self._queued = load_trials(connection, self._job.id, [TrialState.QUEUED])
+        self._queued = self._read(partial(load_trials, job_id=self._job.id, states=[TrialState.QUEUED]))
 
     def _drop_artifacts(self, number: int, conclusion: _Conclusion) -> None:
         objective = conclusion.values[0] if conclusion.state is TrialState.COMPLETED and conclusion.values else None
@@ -433,6 +449,8 @@ class JobRunner:
         """Look at what clients have asked for since, and act on it."""
         with self._site.database.read() as connection:
             self._job = get_job(connection, self._job.id, project=self._job.project)
+            if self._job.lease_token != self.lease.token:
+                raise LeaseLostError(f"job {self._job.id}", self.lease.token)
             self._spec = self._job.spec
             cancelled = connection.scalars(
                 select(trials_table.c.number).where(
@@ -450,7 +468,7 @@ class JobRunner:
 
     def _stop_trial(self, number: int, reason: TrialReason, grace_s: float) -> None:
         run = self._running.get(number)
-        if run is None or run.stop_because is not None:
+        if run is None or run.stop_because is reason:
             return
         run.stop_because = reason
         self._site.engine.stop(run.key, grace_s=grace_s)
@@ -523,7 +541,15 @@ class JobRunner:
     def release(self) -> None:
         """Give the job back for another worker to claim; only without running trials."""
         assert not self._running, "running trials would be lost"
-        self._leave(JobState.STOPPING if self._job.state is JobState.STOPPING else JobState.QUEUED)
+        stopping = self._job.state is JobState.STOPPING
+        self._leave(JobState.STOPPING if stopping else JobState.QUEUED, self._job.reason if stopping else None)
+
+    def depart(self) -> None:
+        """Do what clients have asked for already, or else give the job back."""
+        if self._job.desired is not Desired.RUN:
+            self.settle()
+        if not self.is_over:
+            self.release()
 
     def shut_down(self) -> None:
         """Interrupt the running trials; each is requeued as it ends, to resume from its last checkpoint."""
@@ -561,26 +587,60 @@ class JobRunner:
         Raises:
             LeaseLostError: the job is another worker's now.
         """
-        pause_s = _RETRY_FIRST_S
+
+        def attempt() -> T:
+            with self._site.database.write() as connection, open_leased_ledger(connection, self.lease) as ledger:
+                result = body(ledger)
+            self._job = ledger.job
+            return result
+
+        return self._persist(attempt)
+
+    def _read(self, look: Callable[[Connection], T]) -> T:
+        """Run one read, again while the database is away."""
+
+        def attempt() -> T:
+            with self._site.database.read() as connection:
+                return look(connection)
+
+        return self._persist(attempt)
+
+    def _persist(self, attempt: Callable[[], T]) -> T:
+        pause_s, waited_s = _RETRY_FIRST_S, 0.0
         while True:
             try:
-                with (
-                    self._site.database.write() as connection,
-                    open_leased_ledger(connection, self.lease) as ledger,
-                ):
-                    result = body(ledger)
-                self._job = ledger.job
-                return result
+                return attempt()
             except DBAPIError as error:
-                if isinstance(error, IntegrityError) or not is_transient(error):
+                impatient = self._site.stopping.is_set() and waited_s > _PATIENCE_WHEN_STOPPING_S
+                if impatient or not is_transient(error):
                     raise
                 log.warning("database away, trying again", job=self._job.id, error=str(error.orig), pause_s=pause_s)
                 time.sleep(pause_s)
+                waited_s += pause_s
                 pause_s = min(2 * pause_s, _RETRY_MOST_S)
 
 
-def _requeue(ledger: Ledger, number: int, checkpoint_step: int | None) -> None:
+def fail_job(site: Site, lease: Lease, error: Exception) -> None:
+    """Fail a job that can't be run at all, so that it takes no other job and no other worker down with it.
+
+    Raises:
+        LeaseLostError: the job is another worker's now.
+    """
+    with site.database.write() as connection, open_leased_ledger(connection, lease) as ledger:
+        ledger.move_trials([TrialState.RUNNING, TrialState.QUEUED], TrialState.CANCELLED, reason=TrialReason.ERROR)
+        ledger.move_job(JobState.FAILED, JobReason.ERROR, error=f"{type(error).__name__}: {error}"[:2000])
+        ledger.release_lease()
+
+
+def _requeue(ledger: Ledger, number: int, checkpoint_step: int | None, *, gpu_seconds: float = 0.0) -> bool:
+    """Queue an interrupted trial again; its reports up to its checkpoint stay. False: it was not running."""
     ledger.forget_reports(number, after_step=-1 if checkpoint_step is None else checkpoint_step)
-    ledger.move_trial(
-        number, TrialState.RUNNING, TrialState.QUEUED, checkpoint_step=checkpoint_step, step=checkpoint_step, values={}
+    return ledger.move_trial(
+        number,
+        TrialState.RUNNING,
+        TrialState.QUEUED,
+        checkpoint_step=checkpoint_step,
+        step=checkpoint_step,
+        values={},
+        gpu_seconds=trials_table.c.gpu_seconds + gpu_seconds,
     )

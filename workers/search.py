@@ -154,9 +154,11 @@ class Search:
         return number in self._open
 
     def discard(self, proposal: Proposal) -> None:
-        """Drop a proposal that never made it into the record."""
+        """Drop a proposal that never made it into the record; its cell is free again."""
         if proposal.draw is not None:
             self._study.tell(proposal.draw, state=OptunaState.FAIL)
+        if self._grid and proposal.cell is not None:
+            self._grid.give_back(proposal.cell)
 
     def report(self, number: int, step: int, values: Mapping[str, float]) -> bool:
         """Take in a committed measurement and return whether the pruner would stop the trial."""
@@ -254,6 +256,9 @@ class _Grid:
             return None
         self.mark_taken(cell)
         return cell
+
+    def give_back(self, cell: int) -> None:
+        self._left[cell] = None
 
     def mark_taken(self, cell: int) -> None:
         self._left.pop(cell, None)

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from itertools import zip_longest
 
 from fastapi.concurrency import run_in_threadpool
 from fastapi.sse import ServerSentEvent
@@ -72,7 +73,7 @@ class Feed:
 def _rendered(batch: Batch) -> list[ServerSentEvent]:
     """Render the events; only the last of each change carries it as its id, so that nobody resumes inside one."""
     changes = [change for change, _ in batch.events]
-    ends = [change != following for change, following in zip(changes, [*changes[1:], None], strict=True)]
+    ends = [change != following for change, following in zip_longest(changes, changes[1:])]
     return [
         _render(row, str(change) if is_end else None) for (change, row), is_end in zip(batch.events, ends, strict=True)
     ]

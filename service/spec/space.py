@@ -95,7 +95,7 @@ SearchSpace = dict[str, Parameter]
 
 
 def contains(parameter: Parameter, value: Scalar) -> bool:
-    """Tell whether `value` is one the parameter can take (steps are not checked: an enqueued value may lie between)."""
+    """Tell whether `value` is one the parameter can take."""
     match parameter:
         case CategoricalParameter():
             return any(type(value) is type(choice) and value == choice for choice in parameter.choices)
@@ -104,6 +104,7 @@ def contains(parameter: Parameter, value: Scalar) -> bool:
                 isinstance(value, int)
                 and not isinstance(value, bool)
                 and parameter.low <= value <= parameter.high
+                and (value - parameter.low) % parameter.step == 0
                 and (not parameter.powers_of_two or _is_power_of_two(value))
             )
         case FloatParameter():
@@ -112,6 +113,7 @@ def contains(parameter: Parameter, value: Scalar) -> bool:
                 and not isinstance(value, bool)
                 and (parameter.low is None or value >= parameter.low)
                 and (parameter.high is None or value <= parameter.high)
+                and _is_on_step(parameter, value)
             )
 
 
@@ -174,6 +176,14 @@ def _check_bounds(low: float | None, high: float | None, *, log: bool) -> None:
         raise ValueError(f"low ({low}) is above high ({high}); swap them")
     if log and low is not None and low <= 0:
         raise ValueError(f"a log scale needs low above 0, not {low}")
+
+
+def _is_on_step(parameter: FloatParameter, value: float) -> bool:
+    """Tell whether a value lies a whole number of steps from `low`, give or take what binary fractions cost."""
+    if parameter.step is None or parameter.low is None:
+        return True
+    n_steps = (value - parameter.low) / parameter.step
+    return abs(n_steps - round(n_steps)) < 1e-8  # Optuna's own tolerance
 
 
 def _is_power_of_two(value: int) -> bool:

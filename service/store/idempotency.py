@@ -53,7 +53,7 @@ def reserve_key(connection: Connection, request: RequestKey) -> Outcome | None:
         resource="",
         created_at=now(),
     )
-    if connection.execute(insert.on_conflict_do_nothing()).rowcount:
+    if connection.execute(insert.on_conflict_do_nothing().returning(keys.c.key)).one_or_none():
         return None
     row = connection.execute(select(keys.c.body_hash, keys.c.status, keys.c.resource).where(*_is_key(request))).one()
     if row.body_hash != request.body_hash:

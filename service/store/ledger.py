@@ -151,6 +151,17 @@ class Ledger:
         )
         return self._connection.scalars(statement.order_by(trials.c.number)).all()
 
+    def is_running(self, number: int, *, worker: str, attempt: int) -> bool:
+        """Tell whether this very attempt of a trial is recorded as running."""
+        statement = select(trials.c.number).where(
+            trials.c.job_id == self.job.id,
+            trials.c.number == number,
+            trials.c.state == TrialState.RUNNING,
+            trials.c.worker == worker,
+            trials.c.attempt == attempt,
+        )
+        return self._connection.scalar(statement) is not None
+
     def tell_infeasible(self, values: Sequence[float]) -> None:
         """Give every infeasible trial that has no stand-in yet the first feasible values as one."""
         self._connection.execute(
@@ -231,6 +242,7 @@ class Ledger:
         self.job = replace(
             self.job,
             state=columns.get("state", self.job.state),
+            reason=columns.get("reason", self.job.reason),
             counts={state: n + self._deltas[state] for state, n in self.job.counts.items()},
             n_trials=self.job.n_trials + self._n_inserted,
             gpu_seconds=self.job.gpu_seconds + self._gpu_seconds,

@@ -9,7 +9,6 @@ import pytest
 
 from service.spec.space import Scalar
 from service.store.workers import SlotRecord
-from tests.waiting import wait_for
 from tests.worker_process import wait_until_gone
 from workers.engines.base import Assignment, Ended, Engine, Event, Outcome, Reported, TrialKey
 from workers.engines.local import LocalEngine, Preload
@@ -42,6 +41,7 @@ def engine(request: pytest.FixtureRequest) -> Iterator[Engine]:
         made.close()
 
 
+@pytest.mark.timeout(30)
 class TestEngine:
     """One engine with two slots."""
 
@@ -50,6 +50,7 @@ class TestEngine:
         self.engine = engine
         self.directory = tmp_path
         self.events: list[Event] = []
+        self.n_checks = 0
 
     def assignment(
         self,
@@ -59,12 +60,13 @@ class TestEngine:
         waits: bool = False,
         timeout_s: float | None = None,
         stall_s: float | None = None,
-        **params: Scalar,
+        params: dict[str, Scalar] | None = None,
+        **more: Scalar,
     ) -> Assignment:
         return Assignment(
             key=TrialKey("job", number, 1),
             trainer=trainer,
-            params=params,
+            params={**(params or {}), **more},
             seed=0,
             trial_dir=self.directory / str(number),
             data_dir=self.directory,
@@ -83,27 +85,25 @@ class TestEngine:
     def of(self, key: TrialKey) -> list[Event]:
         return [event for event in self.events if event.key == key]
 
-    def await_report(self, key: TrialKey) -> Reported:
-        def first() -> Reported | None:
+    def await_report(self, key: TrialKey, *, step: int = 1) -> Reported:
+        while True:
             self.listen()
-            return next((event for event in self.of(key) if isinstance(event, Reported)), None)
-
-        report = wait_for(first, pause_s=0.0)
-        assert report is not None
-        return report
+            for event in self.of(key):
+                assert not isinstance(event, Ended), f"it ended without a report of step {step}: {event}"
+                if isinstance(event, Reported) and event.step == step:
+                    return event
 
     def await_end(self, key: TrialKey) -> Ended:
-        def end() -> Ended | None:
+        while True:
             self.listen()
-            return next((event for event in self.of(key) if isinstance(event, Ended)), None)
-
-        ended = wait_for(end, pause_s=0.0)
-        assert ended is not None
-        return ended
+            for event in self.of(key):
+                if isinstance(event, Ended):
+                    return event
 
     def assert_usable(self) -> None:
         assert len(self.engine.free_slots()) == 2
-        keys = [self.start(self.assignment(90 + index)) for index in range(2)]
+        self.n_checks += 1
+        keys = [self.start(self.assignment(100 * self.n_checks + index)) for index in range(2)]
         assert [self.await_end(key).outcome for key in keys] == [Outcome.COMPLETED] * 2
 
     def test_events_come_in_order_with_one_end_after_all_others(self) -> None:
@@ -126,7 +126,7 @@ class TestEngine:
         ],
     )
     def test_trial_that_fails_says_how(self, params: dict[str, Scalar], outcome: Outcome) -> None:
-        ended = self.await_end(self.start(self.assignment(**params)))
+        ended = self.await_end(self.start(self.assignment(params=params)))
         assert ended.outcome is outcome
         assert ended.error is not None
 
@@ -134,7 +134,7 @@ class TestEngine:
         key = self.start(self.assignment(waits=True, n_reports=2))
         self.await_report(key)
         self.listen(0.2)
-        assert len(self.of(key)) == 1
+        assert len(self.of(key)) == 1, "it did not wait"
         self.engine.answer(key, stop=True)
         assert self.await_end(key).outcome is Outcome.STOPPED
         assert len(self.of(key)) == 2
@@ -166,24 +166,26 @@ class TestEngine:
         self.assert_usable()
 
     def test_trial_that_hangs_is_stalled(self) -> None:
+        self.assert_usable()  # and warm: clocks run from the start
         key = self.start(self.assignment(trainer="deaf", stall_s=1.5))
         assert self.await_end(key).outcome is Outcome.STALLED
         assert len(self.of(key)) == 2
         self.assert_usable()
 
     def test_trial_over_its_time_ends(self) -> None:
+        self.assert_usable()  # and warm: clocks run from the start
         key = self.start(self.assignment(n_reports=100_000, step_s=0.01, timeout_s=1.5, stall_s=60.0))
         assert self.await_end(key).outcome is Outcome.TIMEOUT
         self.assert_usable()
 
     def test_trial_that_waited_for_its_verdict_is_not_stalled(self) -> None:
+        self.assert_usable()  # and warm: clocks run from the start
         # A pruner's verdict comes after a commit, and that waits for a database that is away.
         key = self.start(self.assignment(waits=True, stall_s=1.5, n_reports=2, step_s=0.3))
         self.await_report(key)
         time.sleep(2.0)
         self.engine.answer(key, stop=False)
-        wait_for(lambda: (self.listen(), len(self.of(key)) >= 2)[1], pause_s=0.0)
-        assert isinstance(self.of(key)[1], Reported)
+        self.await_report(key, step=2)
 
     def test_no_process_outlives_close(self) -> None:
         self.await_report(self.start(self.assignment(trainer="deaf")))

@@ -37,7 +37,8 @@ class Service:
         self.log = folder / "up.log"
         command = [*STEPSIZE, "up", "--port", "0", "--data-dir", str(folder / "data"), "--slots", "1"]
         with self.log.open("wb") as log:
-            self.process = psutil.Popen(command, stdout=log, stderr=log, env=environment())
+            # A short lease: a killed worker's job waits for it to run out.
+            self.process = psutil.Popen(command, stdout=log, stderr=log, env=environment(STEPSIZE_LEASE_S="2"))
         self.url = self._url_once_ready()
 
     def workers(self) -> list[psutil.Process]:

@@ -89,7 +89,15 @@ class Ended:
     duration_s: float = 0.0
 
 
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """The trainer is imported and starts: the trial's clocks run from here."""
+
+    key: TrialKey
+
+
 Event = Reported | CheckpointSaved | Ended
+"""What an engine tells its user; `Begun` stays between a slot and its engine."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,8 @@
 """The local engine: slots are warm processes on this machine, one device each."""
 
+import math
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -15,6 +17,7 @@ from service.store.workers import SlotRecord
 from workers.engines.base import (
     Answer,
     Assignment,
+    Begun,
     CheckpointSaved,
     Ended,
     Event,
@@ -26,6 +29,11 @@ from workers.engines.base import (
 
 _CLOSE_GRACE_S = 2.0
 _LIMIT_CHECK_S = 0.05
+_START_ALLOWANCE_S = 60.0
+"""Time a slot may take to import a trainer before the trial's own clocks are started for it."""
+_VERDICT_GRACE_S = 60.0
+_RESPAWN_PAUSE_S = 0.2
+"""A process that dies without any work is replaced no faster than this."""
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 
 
@@ -34,14 +42,33 @@ class _Run:
     """A group being run by a slot: what has not ended yet, and the clocks of each trial."""
 
     assignments: dict[TrialKey, Assignment]
-    started: float
+    assigned: float
+    begun: dict[TrialKey, float]
     last_heard: dict[TrialKey, float]
+    """Infinite while the trial waits for its verdict: that silence is not its own."""
     kill_at: dict[TrialKey, float] = field(default_factory=dict)
 
     @classmethod
     def of(cls, group: Sequence[Assignment]) -> "_Run":
         now = time.monotonic()
-        return cls({item.key: item for item in group}, now, {item.key: now for item in group})
+        allowed = dict.fromkeys((item.key for item in group), now + _START_ALLOWANCE_S)
+        return cls({item.key: item for item in group}, now, allowed, dict(allowed))
+
+    def begin(self, key: TrialKey) -> None:
+        """Start a trial's clocks."""
+        self.begun[key] = self.last_heard[key] = time.monotonic()
+
+    def hear(self, key: TrialKey) -> None:
+        """Note that a trial reported: it now waits for a verdict, or goes on."""
+        assignment = self.assignments.get(key)
+        waits = assignment is not None and assignment.waits_for_verdict
+        self.last_heard[key] = math.inf if waits else time.monotonic()
+
+    def answer(self, key: TrialKey, *, stop: bool) -> None:
+        """Note that a trial got its verdict; one told to stop must do so within a grace."""
+        self.last_heard[key] = time.monotonic()
+        if stop:
+            self.kill_at.setdefault(key, time.monotonic() + _VERDICT_GRACE_S)
 
     @property
     def has_limits(self) -> bool:
@@ -54,7 +81,7 @@ class _Run:
         for key, assignment in self.assignments.items():
             if now >= self.kill_at.get(key, float("inf")):
                 return Outcome.STOPPED
-            if assignment.trial_timeout_s and now - self.started > assignment.trial_timeout_s:
+            if assignment.trial_timeout_s and now - self.begun[key] > assignment.trial_timeout_s:
                 return Outcome.TIMEOUT
             if assignment.stall_timeout_s and now - self.last_heard[key] > assignment.stall_timeout_s:
                 return Outcome.STALLED
@@ -85,7 +112,8 @@ class _Slot:
     def _spawn(self) -> tuple[Connection, int, "subprocess.Popen[bytes]"]:
         ours, theirs = Pipe()
         lifeline_read, lifeline_write = os.pipe()
-        command = [sys.executable, "-m", "workers.engines.slot", str(theirs.fileno()), str(lifeline_read)]
+        # -P: a directory called `workers` where the user happens to stand is not ours.
+        command = [sys.executable, "-P", "-m", "workers.engines.slot", str(theirs.fileno()), str(lifeline_read)]
         settings = [
             str(os.getpid()),
             _torch_device(self.record.device),
@@ -97,6 +125,7 @@ class _Slot:
             pass_fds=[theirs.fileno(), lifeline_read],
             env=_slot_environment(os.environ, self.record),
             stdin=subprocess.DEVNULL,
+            start_new_session=True,  # whatever a trainer starts can be ended with its slot
         )
         theirs.close()
         os.close(lifeline_read)
@@ -106,20 +135,24 @@ class _Slot:
         with suppress(BrokenPipeError, ConnectionResetError):  # a dead process is noticed by its closed pipe
             self.connection.send(message)
 
-    def receive(self) -> Iterator[Event]:
+    def receive(self) -> Iterator[Event | Begun]:
         """Yield all events there are, then raise EOFError if the process is gone."""
         while self.connection.poll(0):
             try:
                 yield self.connection.recv()
-            except ConnectionResetError as error:
+            except OSError as error:  # reset, or killed in the middle of a message
                 raise EOFError from error
 
     def end(self) -> int:
-        """Kill the process and return its exit status."""
-        self._process.kill()
+        """Kill the process with all it has started and return its exit status."""
+        self._kill_group()
         os.close(self._lifeline)
         self.connection.close()
         return self._process.wait()
+
+    def _kill_group(self) -> None:
+        with suppress(ProcessLookupError):  # nothing is left of it
+            os.killpg(self._process.pid, signal.SIGKILL)
 
     def retire(self) -> None:
         """Let an idle process end by itself."""
@@ -127,11 +160,10 @@ class _Slot:
         os.close(self._lifeline)
 
     def wait_for_end(self, timeout_s: float) -> None:
-        try:
+        with suppress(subprocess.TimeoutExpired):
             self._process.wait(timeout_s)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+        self._kill_group()
+        self._process.wait()
 
     def recycle(self) -> int:
         """Replace the process by a fresh one; return the old one's exit status."""
@@ -148,6 +180,7 @@ class LocalEngine:
         self._slots = [_Slot(record, preload or Preload()) for record in slots]
         self._wake_reader, self._wake_writer = socket.socketpair()
         self._wake_reader.setblocking(False)
+        self._closed = False
 
     @property
     def slots(self) -> Sequence[SlotRecord]:
@@ -169,7 +202,9 @@ class LocalEngine:
             place.send(assignment)
 
     def answer(self, key: TrialKey, *, stop: bool) -> None:
-        if place := self._place_of(key):
+        place = self._place_of(key)
+        if place and place.run:
+            place.run.answer(key, stop=stop)
             place.send(Answer(key, stop))
 
     def stop(self, key: TrialKey, *, grace_s: float) -> None:
@@ -197,6 +232,9 @@ class LocalEngine:
             self._wake_writer.send(b".")
 
     def close(self) -> None:
+        if self._closed:
+            return
+        self._closed = True
         for slot in self._slots:
             if slot.run is None:
                 slot.retire()
@@ -211,8 +249,9 @@ class LocalEngine:
         events: list[Event] = []
         try:
             for event in slot.receive():
-                events.append(event)
                 self._note(slot, event)
+                if not isinstance(event, Begun):
+                    events.append(event)
         except EOFError:
             return events + self._replace(slot, Outcome.LOST)
         if any(isinstance(event, Ended) and event.outcome is Outcome.OOM for event in events):
@@ -222,7 +261,7 @@ class LocalEngine:
             events += self._replace(slot, why)
         return events
 
-    def _note(self, slot: _Slot, event: Event) -> None:
+    def _note(self, slot: _Slot, event: Event | Begun) -> None:
         if slot.run is None:
             return
         match event:
@@ -230,16 +269,22 @@ class LocalEngine:
                 slot.run.assignments.pop(key, None)
                 if not slot.run.assignments:
                     slot.run = None
-            case Reported(key=key) | CheckpointSaved(key=key):
-                slot.run.last_heard[key] = time.monotonic()
+            case Begun(key=key):
+                slot.run.begin(key)
+            case Reported(key=key):
+                slot.run.hear(key)
+            case CheckpointSaved():
+                pass
 
     def _replace(self, slot: _Slot, why: Outcome) -> list[Event]:
         """Kill and renew a slot's process; its trials end for the reason given."""
         run = slot.run
+        if run is None and why is Outcome.LOST:
+            time.sleep(_RESPAWN_PAUSE_S)
         status = slot.recycle()
         if run is None:
             return []
-        duration = time.monotonic() - run.started
+        duration = time.monotonic() - run.assigned
         return [Ended(key, why, _error(why, status, item), (), duration) for key, item in run.assignments.items()]
 
     def _until_next_deadline(self, timeout_s: float) -> float:

@@ -19,7 +19,7 @@ from typing import Any
 
 from service.domain.trial import TrialError
 from service.spec.space import Scalar
-from workers.engines.base import Answer, Assignment, CheckpointSaved, Ended, Outcome, Reported, Stop
+from workers.engines.base import Answer, Assignment, Begun, CheckpointSaved, Ended, Outcome, Reported, Stop
 from workers.trainers.base import Checkpoint, Diverged, Params
 from workers.trainers.registry import load_trainer
 
@@ -117,6 +117,7 @@ def run_assignment(connection: Connection, assignment: Assignment, device: str, 
     try:
         trainer = load_trainer(assignment.trainer, modules)
         context = SlotContext(connection, assignment, trainer.Params(**_as_keywords(assignment.params)), device)
+        connection.send(Begun(assignment.key))
         trainer().train(context)
         if context.should_stop():
             outcome = Outcome.STOPPED

@@ -14,6 +14,7 @@ from importlib import import_module
 from importlib.metadata import entry_points
 from inspect import isabstract
 from pathlib import Path
+from types import ModuleType
 from typing import cast
 
 import service.domain
@@ -109,7 +110,7 @@ def _offers(extra_modules: Iterable[str]) -> Iterator[tuple[str, str]]:
 
 def _defined_in(module: str) -> list[type[Trainer[Params]]]:
     """Return the trainers that a module defines itself; those it only imports belong to others."""
-    members = vars(import_module(module)).values()
+    members = vars(_import(module)).values()
     return [
         member
         for member in members
@@ -118,6 +119,14 @@ def _defined_in(module: str) -> list[type[Trainer[Params]]]:
         and member.__module__ == module
         and not isabstract(member)
     ]
+
+
+def _import(module: str) -> ModuleType:
+    """Import a module the user names; one beside which the worker was started is found too, after everything else."""
+    here = str(Path.cwd())
+    if here not in sys.path:
+        sys.path.append(here)
+    return import_module(module)
 
 
 def _snapshot() -> str:

@@ -1,4 +1,4 @@
-"""How a job is run: what clients' wishes do to it, whose turn it is, and what survives when the database or a lease fails."""
+"""How a job is run: what clients' wishes do to it, whose turn it is, and what survives a lost database or lease."""
 
 import dataclasses
 import sqlite3
@@ -14,6 +14,7 @@ from sqlalchemy.exc import OperationalError
 from service.application import controls, jobs, trials
 from service.domain.job import Job, JobReason, JobState
 from service.domain.trial import Trial, TrialReason, TrialState
+from service.errors import InvalidRequestError
 from service.settings import Settings
 from service.spec.space import Scalar
 from service.store.database import Database
@@ -298,7 +299,12 @@ def test_trial_over_its_time_fails_with_its_reason(world: World, limit: str, rea
     job_id = world.add_job(trainer=trainer, budget={"max_trials": 1, limit: 0.2})
     engine = LocalEngine([SlotRecord(0, "cpu", 0.0, 1)])
     loop = world.loop(engine)
-    wait_for(lambda: (turn(loop), world.job(job_id).state.is_finished)[1])
+
+    def is_finished() -> bool:
+        turn(loop)
+        return world.job(job_id).state.is_finished
+
+    wait_for(is_finished)
     engine.close()
     (trial,) = world.trials(job_id)
     assert (trial.state, trial.reason) == (TrialState.FAILED, reason)
@@ -367,15 +373,13 @@ def test_grid_cell_is_tried_although_an_equal_enqueued_trial_was_cancelled(world
     assert sorted(rates) == [0.1, 0.2, 0.3]
 
 
-@pytest.mark.filterwarnings("ignore:Fixed parameter")
-def test_enqueued_value_between_two_steps_does_not_spoil_the_job_for_the_next_worker(world: World) -> None:
+def test_enqueued_value_between_two_steps_is_refused(world: World) -> None:
     space = {"learning_rate": {"type": "float", "low": 0.0, "high": 1.0, "step": 0.1}}
     job_id = world.add_job(search_space=space, budget={"max_trials": 3})
-    world.do(trials.enqueue, job_id, {"learning_rate": 0.15})
-    turn(world.loop(FakeEngine(two_reports)), 4)
-    world.do(expire_lease, job_id)
-    turn(world.loop(FakeEngine(two_reports)), 12)
-    assert world.outcome(job_id) == (JobState.COMPLETED, JobReason.MAX_TRIALS)
+    with pytest.raises(InvalidRequestError):
+        world.do(trials.enqueue, job_id, {"learning_rate": 0.15})
+    world.do(trials.enqueue, job_id, {"learning_rate": 0.3})  # 3 × 0.1 is not 0.3 in binary
+    assert world.states(job_id) == [TrialState.QUEUED]
 
 
 def test_trial_interrupted_after_its_last_report_completes_with_what_it_reported(world: World) -> None:

@@ -1,0 +1,224 @@
+"""Errors: problem documents everywhere, with pointers and hints for what is wrong, and nothing of our insides."""
+
+import json
+import logging
+from typing import Any
+
+import pytest
+from fastapi import FastAPI
+from sqlalchemy import text
+from sqlalchemy.exc import OperationalError
+from starlette.testclient import TestClient
+
+from service.settings import Settings
+from service.store.database import Database
+from tests.integration.api.conftest import pointers, submit
+
+TRAINER = {"name": "synthetic"}
+JSON = {"Content-Type": "application/json"}
+
+
+def _submit(client: TestClient, body: object) -> dict[str, str]:
+    return pointers(client.post("/v1/jobs", json=body))
+
+
+@pytest.mark.parametrize(
+    ("body", "pointer", "message"),
+    [
+        ({}, "/trainer", "required"),
+        ({"trainr": TRAINER, "trainer": TRAINER}, "/trainr", "did you mean 'trainer'?"),
+        ({"trainer": {"name": "synthetic", "parms": {}}}, "/trainer/parms", "did you mean 'params'?"),
+        ({"trainer": TRAINER, "budget": {"max_trails": 1}}, "/budget/max_trails", "did you mean 'max_trials'?"),
+        ({"trainer": TRAINER, "sampler": {"name": "tep"}}, "/sampler/name", "did you mean 'tpe'?"),
+        ({"trainer": TRAINER, "sampler": {}}, "/sampler/name", "name one of"),
+        ({"trainer": TRAINER, "sampler": {"name": "tpe", "tpe": 1}}, "/sampler/tpe", "there is no field 'tpe' here"),
+        ({"trainer": TRAINER, "sampler": {"name": "grid", "pionts": 3}}, "/sampler/pionts", "did you mean 'points'?"),
+        (
+            {"trainer": TRAINER, "search_space": {"a/b~c": {"type": "float", "low": 0, "high": 1, "lg": True}}},
+            "/search_space/a~1b~0c/lg",
+            "did you mean 'log'?",
+        ),
+        (
+            {"trainer": TRAINER, "search_space": {"x": {"type": "float", "low": 2, "high": 1}}},
+            "/search_space/x",
+            "swap",
+        ),
+        (
+            {"trainer": TRAINER, "search_space": {"x": {"type": "float", "low": 0, "high": 1, "log": True}}},
+            "/search_space/x",
+            "above 0",
+        ),
+        (
+            {"trainer": TRAINER, "search_space": {"x": {"type": "categorical", "choices": [1, [2]]}}},
+            "/search_space/x/choices/1",
+            "not a value of type boolean or integer or number or string",
+        ),
+        ({"trainer": {"name": "synthetic", "params": {"floor": None}}}, "/trainer/params/floor", "not a value of type"),
+        (
+            {"trainer": TRAINER, "objectives": [{"metric": "loss", "direction": "minimise"}]},
+            "/objectives/0/direction",
+            "did you mean 'minimize'?",
+        ),
+        ({"trainer": TRAINER, "labels": {"a": 1}}, "/labels/a", "valid string"),
+        ({"trainer": TRAINER, "name": "a\0b"}, "/name", "NUL"),
+        ({"trainer": {"name": "synthetic", "params": {"a\0": 1}}}, "/trainer/params", "NUL"),
+        ({"trainer": {"name": "synthetic", "params": {"batch_size": 2**63}}}, "/trainer/params/batch_size", "64 bits"),
+        ([], "", "JSON object"),
+    ],
+)
+def test_a_wrong_field_is_named_with_what_to_do(client: TestClient, body: Any, pointer: str, message: str) -> None:
+    errors = _submit(client, body)
+    assert list(errors) == [pointer]
+    assert message in errors[pointer]
+
+
+def test_every_wrong_field_is_named_at_once(client: TestClient) -> None:
+    errors = _submit(client, {"trainer": {"nam": "x"}, "priority": "high", "budget": {"max_trials": 0}})
+    assert errors.keys() == {"/trainer/name", "/trainer/nam", "/priority", "/budget/max_trials"}
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"{",
+        b'{"trainer": {"name": "synthetic"}, "priority": NaN}',
+        b'{"trainer": {"name": "synthetic", "params": {"floor": 1e400}}}',
+        b'{"trainer": {"name": "synthetic", "params": {"floor": Infinity}}}',
+        b'{"trainer": {"name": "synthetic"}, "name": "\\ud800"}',
+        b'{"trainer": {"name": "synthetic"}, "\\ud800": 1}',
+        b'{"trainer": {"name": "\xff"}}',
+        b'{"trainer": ' + b"9" * 5000 + b"}",
+        b"[" * 100_000,
+    ],
+)
+def test_what_is_no_proper_json_is_refused(client: TestClient, content: bytes) -> None:
+    assert pointers(client.post("/v1/jobs", content=content, headers=JSON))
+
+
+def test_a_body_without_its_content_type_is_refused(client: TestClient) -> None:
+    response = client.post("/v1/jobs", content=json.dumps({"trainer": TRAINER}))
+    assert "application/json" in pointers(response)[""]
+
+
+@pytest.mark.parametrize("action", ["pause", "retry-failed"])
+def test_a_body_that_is_not_wanted_does_no_harm(client: TestClient, action: str) -> None:
+    job_id = submit(client)["id"]
+    response = client.post(f"/v1/jobs/{job_id}/{action}", content=b"{", headers={**JSON, "Idempotency-Key": "k"})
+    assert response.status_code in (200, 409)
+
+
+def test_unknown_query_parameters_are_refused(client: TestClient) -> None:
+    assert "did you mean 'limit'?" in pointers(client.get("/v1/jobs?limt=3"))["?limt"]
+    assert "did you mean 'dry_run'?" in pointers(client.post("/v1/jobs?dryrun=1", json={"trainer": TRAINER}))["?dryrun"]
+    assert "?x" in pointers(client.get("/v1/samplers?x=1"))
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status", "kind"),
+    [
+        ("GET", "/nowhere", 404, "urn:stepsize:not-found"),
+        ("GET", "/v1/jobs/", 404, "urn:stepsize:not-found"),
+        ("GET", "/v1/jobs/none", 404, "urn:stepsize:no-such-job"),
+        ("POST", "/v1/jobs/none/pause", 404, "urn:stepsize:no-such-job"),
+        ("PUT", "/v1/jobs", 405, "urn:stepsize:method-not-allowed"),
+        ("GET", "/v1/jobs/a%00b", 422, "urn:stepsize:invalid-request"),
+        ("GET", "/v1/schedules/none/preview", 404, "urn:stepsize:no-such-entry"),
+    ],
+)
+def test_every_error_is_a_problem_document(client: TestClient, method: str, path: str, status: int, kind: str) -> None:
+    response = client.request(method, path)
+    assert response.status_code == status
+    assert response.headers["content-type"] == "application/problem+json"
+    problem = response.json()
+    assert (problem["type"], problem["status"]) == (kind, status)
+    assert problem["title"]
+    assert problem["detail"]
+    assert problem["instance"]
+    if status == 405:
+        assert response.headers["Allow"]
+
+
+@pytest.mark.parametrize("path", ["/v1/jobs", "/v1/jobs/x/pause"])
+@pytest.mark.parametrize("is_declared", [True, False])
+def test_a_body_too_large_is_refused(client: TestClient, settings: Settings, path: str, is_declared: bool) -> None:
+    size = settings.max_body_bytes + 1
+    content: Any = b" " * size if is_declared else (b" " * 1000 for _ in range(size // 1000 + 1))
+    response = client.post(path, content=content, headers=JSON)
+    assert response.status_code == 413
+    assert response.headers["content-type"] == "application/problem+json"
+
+
+def _break_commits(database: Database) -> None:
+    """Let a deferred constraint fail each commit that inserts a job: the statement succeeds, the COMMIT does not."""
+    with database.write() as connection:
+        connection.execute(text("CREATE TABLE parents (id INTEGER PRIMARY KEY)"))
+        connection.execute(
+            text("CREATE TABLE orphans (parent INTEGER REFERENCES parents (id) DEFERRABLE INITIALLY DEFERRED)")
+        )
+        if database.is_postgresql:
+            connection.execute(
+                text(
+                    "CREATE FUNCTION orphan() RETURNS trigger LANGUAGE plpgsql AS "
+                    "$$ BEGIN INSERT INTO orphans VALUES (1); RETURN NEW; END $$"
+                )
+            )
+            action = "FOR EACH ROW EXECUTE FUNCTION orphan()"
+        else:
+            action = "BEGIN INSERT INTO orphans VALUES (1); END"
+        connection.execute(text(f"CREATE TRIGGER breaks AFTER INSERT ON stepsize_jobs {action}"))
+
+
+@pytest.mark.parametrize("headers", [{}, {"Idempotency-Key": "k"}])
+def test_a_failing_commit_answers_500_and_never_201(
+    client: TestClient, database: Database, headers: dict[str, str], caplog: pytest.LogCaptureFixture
+) -> None:
+    _break_commits(database)
+    with caplog.at_level(logging.ERROR):
+        response = client.post("/v1/jobs", json={"trainer": TRAINER}, headers=headers)
+    assert response.status_code == 500
+    assert response.headers["content-type"] == "application/problem+json"
+    assert response.json()["correlation_id"]
+    assert "Traceback" not in response.text
+    assert "orphans" not in response.text, "nothing of our insides"
+    assert client.get("/v1/jobs").json()["items"] == []
+    with database.write() as connection:
+        drop = "DROP TRIGGER breaks ON stepsize_jobs" if database.is_postgresql else "DROP TRIGGER breaks"
+        connection.execute(text(drop))
+    again = client.post("/v1/jobs", json={"trainer": TRAINER}, headers=headers)
+    assert again.status_code == 201, "the failed request took neither its key nor the connection with it"
+
+
+def test_a_database_that_does_not_answer_is_503(client: TestClient, app: FastAPI, monkeypatch: Any) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise OperationalError("SELECT 1", {}, Exception("server closed the connection"))
+
+    monkeypatch.setattr(app.state.site.database, "read", fail)
+    response = client.get("/v1/jobs")
+    assert response.status_code == 503
+    assert response.headers["Retry-After"] == "1"
+    assert client.get("/healthz").status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [
+        ("localhost:8000", 200),
+        ("127.0.0.1", 200),
+        ("[::1]:8000", 200),
+        ("LocalHost", 200),
+        ("evil.example", 421),
+        ("evil.example:8000", 421),
+        ("127.0.0.1.evil.example", 421),
+    ],
+)
+@pytest.mark.parametrize("address", ["127.0.0.1", "::1"])
+def test_on_loopback_foreign_hosts_are_refused(app: FastAPI, address: str, host: str, status: int) -> None:
+    bracketed = f"[{address}]" if ":" in address else address
+    with TestClient(app, base_url=f"http://{bracketed}:8000") as local:
+        assert local.get("/v1/jobs", headers={"Host": host}).status_code == status
+
+
+def test_off_loopback_any_host_is_served(app: FastAPI) -> None:
+    with TestClient(app, base_url="http://10.0.0.1") as remote:
+        assert remote.get("/v1/jobs", headers={"Host": "tuning"}).status_code == 200
