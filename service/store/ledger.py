@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
-from sqlalchemy import Connection, func, select, update
+from sqlalchemy import Connection, bindparam, func, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from service.clock import now
@@ -271,6 +271,26 @@ class Ledger:
         )
 
 
+# Built once: to build and to hash these took longer than to run them, in every transaction of every trial.
+_TAKE = (
+    update(jobs)
+    .where(jobs.c.id == bindparam("of_job"), jobs.c.project == bindparam("of_project"))
+    .values(change=jobs.c.change + 1)
+    .returning(*JOB_COLUMNS)
+)
+_TAKE_LEASED = (
+    update(jobs)
+    .where(
+        jobs.c.id == bindparam("of_job"),
+        jobs.c.lease_token == bindparam("of_token"),
+        jobs.c.lease_expires_at > db_now(),
+    )
+    .values(change=jobs.c.change + 1)
+    .returning(*JOB_COLUMNS)
+)
+_NOTIFY = select(func.pg_notify(CHANNEL, bindparam("of_job")))
+
+
 @contextmanager
 def open_ledger(connection: Connection, job_id: str, *, project: str = "default") -> Iterator[Ledger]:
     """Open a transaction on a job for a client's request.
@@ -278,12 +298,7 @@ def open_ledger(connection: Connection, job_id: str, *, project: str = "default"
     Raises:
         JobNotFoundError: no such job.
     """
-    row = connection.execute(
-        update(jobs)
-        .where(jobs.c.id == job_id, jobs.c.project == project)
-        .values(change=jobs.c.change + 1)
-        .returning(*JOB_COLUMNS)
-    ).one_or_none()
+    row = connection.execute(_TAKE, {"of_job": job_id, "of_project": project}).one_or_none()
     if row is None:
         raise JobNotFoundError(job_id)
     ledger = Ledger(connection, job_from_row(row))
@@ -298,12 +313,7 @@ def open_leased_ledger(connection: Connection, lease: Lease) -> Iterator[Ledger]
     Raises:
         LeaseLostError: the lease has expired or another worker holds the job; nothing may be written.
     """
-    row = connection.execute(
-        update(jobs)
-        .where(jobs.c.id == lease.job_id, jobs.c.lease_token == lease.token, jobs.c.lease_expires_at > db_now())
-        .values(change=jobs.c.change + 1)
-        .returning(*JOB_COLUMNS)
-    ).one_or_none()
+    row = connection.execute(_TAKE_LEASED, {"of_job": lease.job_id, "of_token": lease.token}).one_or_none()
     if row is None:
         raise LeaseLostError(f"job {lease.job_id}", lease.token)
     ledger = Ledger(connection, job_from_row(row))
@@ -314,7 +324,7 @@ def open_leased_ledger(connection: Connection, lease: Lease) -> Iterator[Ledger]
 def announce(connection: Connection, job_id: str) -> None:
     """Tell listeners of the job's change once this transaction commits (SQLite's data_version does so by itself)."""
     if connection.dialect.name == "postgresql":
-        connection.execute(select(func.pg_notify(CHANNEL, job_id)))
+        connection.execute(_NOTIFY, {"of_job": job_id})
 
 
 def _upsert(dialect_insert: Any) -> Any:
