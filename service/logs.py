@@ -48,7 +48,8 @@ def _shared_processors() -> list[Processor]:
 
 def _formatter(*, terminal: bool) -> structlog.stdlib.ProcessorFormatter:
     rendering: list[Processor] = (
-        [structlog.dev.ConsoleRenderer()]
+        # Plain tracebacks: structlog's default prints every local through rich, 10 s of a frozen process for one error.
+        [structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)]
         if terminal
         else [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
     )

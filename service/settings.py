@@ -18,7 +18,7 @@ class Settings(BaseSettings):
     lease_s: float = Field(default=30.0, gt=0)
     """Seconds after which an unrenewed lease may be taken over; renewed every third of it."""
     slots: int | None = Field(default=None, ge=1)
-    """Slots of a worker; null: one per GPU, or one per two CPU cores."""
+    """Slots of a worker; null: one per GPU, or one per CPU core up to two and one per four beyond eight."""
     trainers: str = ""
     """Comma-separated Python modules that define more trainers (read by workers)."""
     max_body_bytes: int = Field(default=1 << 20, ge=1024)

@@ -14,6 +14,7 @@ from service.api.middleware import BodyLimit, EntityTags, LastResort, LoopbackHo
 from service.api.notifier import Notifier
 from service.api.problems import MEDIA_TYPE, install_problems
 from service.api.routes import catalogue, events, health, jobs, results, trials, workers
+from service.logs import configure_logs
 from service.settings import Settings
 from service.store.database import Database
 
@@ -26,8 +27,14 @@ parameters are refused. Every POST takes an `Idempotency-Key`. GETs carry an `ET
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
-    """Return the application; without settings they come from the environment."""
-    settings = settings or Settings()
+    """Return the application.
+
+    Args:
+        settings: None (uvicorn's `--factory`): from the environment; logging is then set up too.
+    """
+    if settings is None:
+        settings = Settings()
+        configure_logs(settings.log_level)
     app = FastAPI(
         title="Stepsize",
         version=__version__,

@@ -28,7 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def openapi_text() -> str:
     """Return the API's OpenAPI document."""
-    app = create_app(Settings(database_url="sqlite://"))
+    app = create_app(Settings(database_url="sqlite:///never-opened.db"))
     return json.dumps(app.openapi(), indent=2, ensure_ascii=False) + "\n"
 
 

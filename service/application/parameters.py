@@ -55,6 +55,11 @@ class ParamsSchema:
         default: Scalar | None = self._property(name).get("default")
         return default
 
+    def is_searchable(self, name: str) -> bool:
+        """Tell whether the parameter may differ between the trials of a job."""
+        searchable: bool = self._property(name).get("x-searchable", True)
+        return searchable
+
     def is_whole(self, name: str) -> bool:
         """Tell whether the parameter takes whole numbers only."""
         return self._property(name).get("type") == "integer"
@@ -123,6 +128,8 @@ def check_searched(choice: Choice) -> Iterator[FieldError]:
             yield FieldError(at, choice.schema.why_unknown(name))
         elif name in choice.fixed:
             yield FieldError(at, f"{name} is fixed in trainer.params; fix it or search it, not both")
+        elif not choice.schema.is_searchable(name):
+            yield FieldError(at, f"{name} is the same for all trials of a job; set it in trainer.params")
         else:
             yield from _check_range(choice.schema, name, parameter)
             if message := choice.why_never_applies(name):

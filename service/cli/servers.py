@@ -63,7 +63,11 @@ def api(
 
 def worker(slots: Slots = None) -> None:
     """Run a worker alone; STEPSIZE_DATABASE_URL and STEPSIZE_DATA_DIR say on what."""
-    _settings()  # a wrong variable is named here, not in a traceback of the worker
+    settings = _settings()
+
+    from service.cli import schema  # noqa: PLC0415 - see the module's docstring
+
+    schema.require_tables(settings)
     command = _worker_command(slots)
     os.execv(command[0], command)
 
@@ -72,9 +76,9 @@ def migrate() -> None:
     """Bring the tables of the database in STEPSIZE_DATABASE_URL to this version."""
     settings = _settings()
 
-    from service.cli import serving  # noqa: PLC0415 - see the module's docstring
+    from service.cli import schema  # noqa: PLC0415 - see the module's docstring
 
-    serving.migrate(settings)
+    schema.migrate(settings)
     typer.echo("the database is up to date")
 
 

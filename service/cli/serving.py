@@ -11,26 +11,21 @@ import uvicorn
 from service.api.app import create_app
 from service.api.dependencies import Site
 from service.cli.printing import fail, say
+from service.cli.schema import migrate, warn_without_tables
 from service.cli.supervisor import Supervisor
 from service.logs import configure_logs
 from service.settings import Settings
-from service.store.migrate import upgrade
 
 _DRAIN_S = 3
 """Open requests get this long at the end."""
 _WORKER_STOP_S = 15.0
 
 
-def migrate(settings: Settings) -> None:
-    """Bring the database's tables to this version."""
-    settings.data_dir.mkdir(parents=True, exist_ok=True)
-    upgrade(settings.url)
-
-
 def serve_api(settings: Settings, host: str, port: int) -> None:
     """Run the API until a stop signal."""
     configure_logs(settings.log_level)
     with _listening(host, port) as listener:
+        warn_without_tables(settings)
         server = _Server(settings, listener)
         with _stop_signals(server.request_stop):
             server.serve_until_stopped()

@@ -36,7 +36,7 @@ class TrainerCard(_Card):
     version: str
     help: str
     params_schema: dict[str, Any]
-    """JSON Schema of a flat object of scalars; a property may carry `x-when`."""
+    """JSON Schema of a flat object of scalars; a property may carry `x-when` and `x-searchable: false`."""
     metrics: list[Metric]
     step_unit: str
     max_step_param: str | None = None

@@ -30,7 +30,7 @@ class Resources(Spec):
 
     gpus: float = Field(default=0, ge=0)
     """GPUs per trial: 0, or up to 1 (a fraction shares a device). A trial over several GPUs is not offered."""
-    cpus: int = Field(default=1, ge=1)
+    cpus: int = Field(default=1, ge=1, le=1024)
     """CPU threads per trial."""
 
 

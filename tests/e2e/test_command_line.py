@@ -73,7 +73,11 @@ def environment(**changes: str) -> dict[str, str]:
 
 
 def run(
-    *arguments: str, server: str = "http://127.0.0.1:1", stdin: str | None = None
+    *arguments: str,
+    server: str = "http://127.0.0.1:1",
+    stdin: str | None = None,
+    data_dir: Path = Path("nowhere"),
+    database_url: str = "",
 ) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(
         [*STEPSIZE, *arguments],
@@ -82,7 +86,7 @@ def run(
         text=True,
         timeout=PATIENCE_S,
         check=False,
-        env=environment(STEPSIZE_SERVER=server),
+        env=environment(STEPSIZE_SERVER=server, STEPSIZE_DATA_DIR=str(data_dir), STEPSIZE_DATABASE_URL=database_url),
     )
 
 
@@ -193,6 +197,28 @@ def test_clients_that_leave_mid_event_leave_no_trace(own_service: Service) -> No
     own_service.process.terminate()
     assert own_service.process.wait(20) == 0
     assert "Traceback" not in own_service.log.read_text()
+
+
+def test_a_worker_without_tables_says_what_to_do(tmp_path: Path) -> None:
+    refused = run("worker", data_dir=tmp_path)
+    assert (refused.returncode, refused.stdout) == (1, "")
+    assert refused.stderr.splitlines() == [
+        "stepsize: the database's tables are missing or of another version; run `stepsize migrate`"
+    ]
+
+
+def test_migrate_can_be_repeated(tmp_path: Path) -> None:
+    for _ in range(2):
+        assert run("migrate", data_dir=tmp_path / "new").returncode == 0
+    assert (tmp_path / "new" / "stepsize.db").exists()
+
+
+def test_an_unreachable_database_is_no_traceback(tmp_path: Path) -> None:
+    for command in ("migrate", "worker"):
+        lost = run(command, data_dir=tmp_path, database_url="postgresql+psycopg://nobody@127.0.0.1:1/nothing")
+        assert lost.returncode == 1
+        assert "Connection refused" in lost.stderr
+        assert "Traceback" not in lost.stderr
 
 
 def test_a_taken_port_is_named(service: Service, tmp_path: Path) -> None:

@@ -142,6 +142,10 @@ class Trainer(ABC, Generic[P]):
         )
 
 
+ONE_FOR_ALL: dict[str, Any] = {"x-searchable": False}
+"""The `json_schema_extra` of a parameter that is the same for all trials of a job: searching it is refused."""
+
+
 def applies_when(**parents: Scalar | list[Scalar]) -> dict[str, Any]:
     """Return the `json_schema_extra` of a parameter that applies only under some values of another.
 

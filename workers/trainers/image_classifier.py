@@ -13,6 +13,7 @@ from torch.nn.functional import cross_entropy
 from service.domain.trainer import Metric
 from service.spec.objective import Direction, Objective
 from service.spec.space import FloatParameter, IntParameter, SearchSpace
+from workers.trainers.base import ONE_FOR_ALL
 from workers.training.datasets import DATASETS, ImageData, Part, load, with_label_noise
 from workers.training.loop import LOOP_METRICS, Task
 from workers.training.models import MODELS, Sizes, build_model
@@ -37,7 +38,7 @@ class ImageClassifierParams(TrainingParams):
 
     dataset: DatasetName = "mnist5k"
     """Images to learn: real data that comes with installed packages."""
-    split_seed: int = Field(default=0, ge=0, lt=2**32)
+    split_seed: int = Field(default=0, ge=0, lt=2**32, json_schema_extra=ONE_FOR_ALL)
     """Which random split into train, validation and test; the same for all trials of a job, so not to be searched."""
     train_fraction: float = Field(default=1.0, gt=0, le=1)
     """Share of the training images that is used: how does less data change the best rate?"""

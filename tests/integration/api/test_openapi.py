@@ -53,10 +53,14 @@ def job_ids(database: Database) -> list[str]:
 def _operations(app: FastAPI) -> Iterator[Any]:
     schema = schemathesis.openapi.from_asgi("/openapi.json", app)
     for result in schema.get_all_operations():
-        operation = result.ok()
+        operation = result.ok()  # type: ignore[union-attr]  # raises where our document is wrong
         # The stream of an unfinished job has no end; tests of its own look at it.
         if not operation.path.endswith("/events"):
             yield operation
+
+
+def _can_be_wrong(operation: Any) -> bool:
+    return bool(operation.body or operation.path_parameters or operation.query or operation.headers)
 
 
 def _fuzz(operation: Any, mode: GenerationMode, job_ids: list[str]) -> Callable[[], None]:
@@ -75,13 +79,20 @@ def _fuzz(operation: Any, mode: GenerationMode, job_ids: list[str]) -> Callable[
     )
     def call(case: Any, job_id: str | None, number: int | None) -> None:
         if mode is GenerationMode.POSITIVE:
-            if job_id is not None and "job_id" in case.path_parameters:
-                case.path_parameters["job_id"] = job_id
-            if number is not None and "number" in case.path_parameters:
-                case.path_parameters["number"] = number
+            _aim(case, job_id, number)
         case.call_and_validate(checks=CHECKS)
 
     return call
+
+
+def _aim(case: Any, job_id: str | None, number: int | None) -> None:
+    """Let a request find a job, a trial and a trainer: drawn at random, none would get beyond those."""
+    if job_id is not None and "job_id" in case.path_parameters:
+        case.path_parameters["job_id"] = job_id
+    if number is not None and "number" in case.path_parameters:
+        case.path_parameters["number"] = number
+    if job_id is not None and isinstance(case.body, dict) and "trainer" in case.body:
+        case.body["trainer"] = {"name": "synthetic"}
 
 
 @pytest.mark.filterwarnings("ignore")  # schemathesis's own
@@ -89,11 +100,10 @@ def _fuzz(operation: Any, mode: GenerationMode, job_ids: list[str]) -> Callable[
 def test_no_request_gets_a_5xx_or_an_undocumented_answer(
     app: FastAPI, client: TestClient, job_ids: list[str], mode: GenerationMode
 ) -> None:
-    n_operations = 0
-    for operation in _operations(app):
+    operations = [operation for operation in _operations(app) if _can_be_wrong(operation) or mode.is_positive]
+    for operation in operations:
         _fuzz(operation, mode, job_ids)()
-        n_operations += 1
-    assert n_operations >= 30
+    assert len(operations) >= 20
 
 
 def test_every_operation_has_a_summary_and_every_error_its_media_type(client: TestClient) -> None:

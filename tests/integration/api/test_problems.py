@@ -1,7 +1,6 @@
 """Errors: problem documents everywhere, with pointers and hints for what is wrong, and nothing of our insides."""
 
 import json
-import logging
 from typing import Any
 
 import pytest
@@ -9,6 +8,7 @@ from fastapi import FastAPI
 from sqlalchemy import text
 from sqlalchemy.exc import OperationalError
 from starlette.testclient import TestClient
+from structlog.testing import capture_logs
 
 from service.settings import Settings
 from service.store.database import Database
@@ -63,6 +63,7 @@ def _submit(client: TestClient, body: object) -> dict[str, str]:
         ({"trainer": TRAINER, "name": "a\0b"}, "/name", "NUL"),
         ({"trainer": {"name": "synthetic", "params": {"a\0": 1}}}, "/trainer/params", "NUL"),
         ({"trainer": {"name": "synthetic", "params": {"batch_size": 2**63}}}, "/trainer/params/batch_size", "64 bits"),
+        ({"trainer": TRAINER, "resources": {"cpus": 2**40}}, "/resources/cpus", "less than or equal to 1024"),
         ([], "", "JSON object"),
     ],
 )
@@ -171,14 +172,14 @@ def _break_commits(database: Database) -> None:
 
 @pytest.mark.parametrize("headers", [{}, {"Idempotency-Key": "k"}])
 def test_a_failing_commit_answers_500_and_never_201(
-    client: TestClient, database: Database, headers: dict[str, str], caplog: pytest.LogCaptureFixture
+    client: TestClient, database: Database, headers: dict[str, str]
 ) -> None:
     _break_commits(database)
-    with caplog.at_level(logging.ERROR):
+    with capture_logs() as logged:
         response = client.post("/v1/jobs", json={"trainer": TRAINER}, headers=headers)
     assert response.status_code == 500
     assert response.headers["content-type"] == "application/problem+json"
-    assert response.json()["correlation_id"]
+    assert [line.get("correlation_id") for line in logged] == [response.json()["correlation_id"]]
     assert "Traceback" not in response.text
     assert "orphans" not in response.text, "nothing of our insides"
     assert client.get("/v1/jobs").json()["items"] == []

@@ -27,15 +27,15 @@ def job_id(database: Database) -> str:
     with database.write() as connection:
         job = make_job(connection)
         for number, params in enumerate(PARAMS):
-            values = {"loss": number / 4} if number % 2 else {}
+            has_ended = bool(number % 2)
+            ended: dict[str, Any] = {"values": {"loss": number / 4}, "finished_at": 110.0 - number}
             make_trial(
                 connection,
                 job.id,
-                state=TrialState.COMPLETED if number % 2 else TrialState.RUNNING,
+                state=TrialState.COMPLETED if has_ended else TrialState.RUNNING,
                 params=params,
-                values=values,
                 started_at=100.0,
-                **({"finished_at": 100.0 + 10 - number} if number % 2 else {}),
+                **(ended if has_ended else {}),
             )
     return job.id
 
