@@ -28,7 +28,9 @@ def main() -> None:
     cards = _cards(settings.trainer_modules)
     preload = Preload([card.name for card in cards], settings.trainer_modules)
     engine = LocalEngine(detect_slots(n_slots or settings.slots), preload)
-    worker = WorkerLoop(Database(settings.url, pool_size=3), engine, settings, cards)
+    worker = WorkerLoop(
+        Database(settings.url, pool_size=3), engine, settings, cards, worker_id=os.environ.get("STEPSIZE_WORKER_ID")
+    )
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: worker.stop())
     worker.run()

@@ -24,7 +24,7 @@ from service.domain.trainer import TrainerCard
 from service.errors import JobNotFoundError, LeaseLostError
 from service.settings import Settings
 from service.store.database import Database, is_transient
-from service.store.leases import Offer, Precedence, claim_job, find_claimable
+from service.store.leases import Offer, Precedence, claim_job, find_claimable, give_up_leases
 from service.store.signal import open_signal
 from service.store.workers import SlotRecord, Worker, register_worker, remove_worker
 from workers.engines.base import Engine, Event
@@ -43,9 +43,21 @@ _SHUTDOWN_S = 8.0
 class WorkerLoop:
     """One worker process."""
 
-    def __init__(self, database: Database, engine: Engine, settings: Settings, cards: Sequence[TrainerCard]) -> None:
-        """Make a worker that offers the trainers described by `cards`."""
-        self.id = new_id("worker")
+    def __init__(
+        self,
+        database: Database,
+        engine: Engine,
+        settings: Settings,
+        cards: Sequence[TrainerCard],
+        *,
+        worker_id: str | None = None,
+    ) -> None:
+        """Make a worker that offers the trainers described by `cards`.
+
+        Args:
+            worker_id: of a worker this one replaces, whose process is known to be dead: its leases end at once.
+        """
+        self.id = worker_id or new_id("worker")
         self._database = database
         self._engine = engine
         self._settings = settings
@@ -244,6 +256,8 @@ class WorkerLoop:
             alive=True,
         )
         with self._database.write() as connection:
+            give_up_leases(connection, self.id)
+            give_up_leases(connection, self.id)
             register_worker(connection, worker)
 
     def _watch(self) -> None:

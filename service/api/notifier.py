@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from enum import Enum, auto
 
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
@@ -28,6 +29,16 @@ _GONE = 2**62
 """The change of a job that was deleted: later than any."""
 
 
+class Wake(Enum):
+    """Why a waiting stream goes on."""
+
+    CHANGE = auto()
+    SILENCE = auto()
+    """Nothing happened for as long as it would wait."""
+    END = auto()
+    """The server stops."""
+
+
 class Watch:
     """One stream's interest in one job. Belongs to an event loop; only `publish` is called from elsewhere."""
 
@@ -39,12 +50,16 @@ class Watch:
         self.told = 0
         """What the notifier's thread has told last."""
 
-    async def beyond(self, change: int) -> bool:
-        """Wait until the job's change is later than `change`, or the job is gone; False: the stream should end now."""
-        while self._latest <= change and not self._is_ended:
-            self._changed.clear()
-            await self._changed.wait()
-        return not self._is_ended
+    async def beyond(self, change: int, *, timeout_s: float) -> Wake:
+        """Wait until the job's change is later than `change`, or the job is gone, or the stream should end."""
+        try:
+            async with asyncio.timeout(timeout_s):
+                while self._latest <= change and not self._is_ended:
+                    self._changed.clear()
+                    await self._changed.wait()
+        except TimeoutError:
+            return Wake.SILENCE
+        return Wake.END if self._is_ended else Wake.CHANGE
 
     def end(self) -> None:
         """End the stream, from its event loop."""

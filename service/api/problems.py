@@ -8,7 +8,8 @@ from http import HTTPStatus
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
 
 from service.api.validation import field_errors
@@ -69,7 +70,7 @@ def install_problems(app: FastAPI) -> None:
     app.add_exception_handler(StepsizeError, _answer_stepsize_error)
     app.add_exception_handler(RequestValidationError, _answer_validation_error)
     app.add_exception_handler(HTTPException, _answer_http_exception)
-    app.add_exception_handler(DBAPIError, _answer_database_error)
+    app.add_exception_handler(SQLAlchemyError, _answer_database_error)
 
 
 def _answer_stepsize_error(request: Request, error: Exception) -> Response:
@@ -102,8 +103,8 @@ def _answer_http_exception(request: Request, error: Exception) -> Response:
 
 
 def _answer_database_error(request: Request, error: Exception) -> Response:
-    assert isinstance(error, DBAPIError)
-    if not is_transient(error):
+    is_busy = isinstance(error, PoolTimeout) or (isinstance(error, DBAPIError) and is_transient(error))
+    if not is_busy:
         raise error
     return problem(
         HTTPStatus.SERVICE_UNAVAILABLE,

@@ -13,6 +13,7 @@ from typing import Annotated
 import typer
 from pydantic import ValidationError
 
+from service.clock import new_id
 from service.settings import Settings
 
 Host = Annotated[str, typer.Option(help="Address to listen on.")]
@@ -123,4 +124,6 @@ def _worker_env(settings: Settings) -> dict[str, str]:
         "STEPSIZE_DATA_DIR": str(settings.data_dir.resolve()),
         # The worker ends when this process is gone, even by kill -9.
         "STEPSIZE_PARENT_PID": str(os.getpid()),
+        # One identity for all its restarts: a new process ends the leases of the dead one at once.
+        "STEPSIZE_WORKER_ID": new_id("worker"),
     }

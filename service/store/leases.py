@@ -79,6 +79,15 @@ def renew_leases(connection: Connection, leases: Sequence[Lease], *, lease_s: fl
     return held
 
 
+def give_up_leases(connection: Connection, owner: str) -> None:
+    """Let every lease of an owner run out now: its process is known to be dead."""
+    rows = connection.execute(
+        update(jobs).where(jobs.c.lease_owner == owner).values(lease_expires_at=db_now()).returning(jobs.c.id)
+    )
+    for (job_id,) in rows.all():
+        announce(connection, job_id)
+
+
 def _claimable(offer: Offer) -> Select[tuple[str, int, int, float]]:
     return (
         select(jobs.c.id, jobs.c.priority, jobs.c.n_running, jobs.c.created_at)

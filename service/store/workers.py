@@ -3,7 +3,7 @@
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from sqlalchemy import Connection, case, delete, select, update
+from sqlalchemy import Connection, case, delete, or_, select, update
 
 from service.clock import now
 from service.domain.trainer import TrainerCard
@@ -40,8 +40,10 @@ class Worker:
 
 
 def register_worker(connection: Connection, worker: Worker) -> None:
-    """Record a worker at its start and drop those long gone."""
-    connection.execute(delete(workers).where(workers.c.last_seen < db_now() - FORGET_AFTER_S))
+    """Record a worker at its start, in place of its own former self, and drop those long gone."""
+    connection.execute(
+        delete(workers).where(or_(workers.c.id == worker.id, workers.c.last_seen < db_now() - FORGET_AFTER_S))
+    )
     connection.execute(
         workers.insert().values(
             id=worker.id,

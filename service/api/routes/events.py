@@ -1,10 +1,10 @@
 """Events: a job's changes as they happen."""
 
-from collections.abc import AsyncIterator
-from typing import Annotated
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Header
-from fastapi.sse import EventSourceResponse, ServerSentEvent
+from fastapi import APIRouter, Depends, Header, Response
+from fastapi.responses import StreamingResponse
+from fastapi.sse import EventSourceResponse
 
 from service.api.bodies import STRICT_QUERY
 from service.api.dependencies import AnySite, JobId
@@ -12,6 +12,11 @@ from service.api.responses import ALWAYS, problems
 from service.application import jobs
 
 router = APIRouter(prefix="/v1/jobs/{job_id}", tags=["events"], dependencies=STRICT_QUERY, responses=ALWAYS)
+
+_STREAM: dict[int | str, dict[str, Any]] = {
+    200: {"description": "The stream", "content": {"text/event-stream": {"schema": {"type": "string"}}}}
+}
+_HEADERS = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
 
 
 def existing_job(job_id: JobId, site: AnySite) -> str:
@@ -21,7 +26,7 @@ def existing_job(job_id: JobId, site: AnySite) -> str:
 
 
 @router.get(
-    "/events", response_class=EventSourceResponse, responses=problems(404), summary="Follow a job (Server-Sent Events)"
+    "/events", response_class=StreamingResponse, responses=_STREAM | problems(404), summary="Follow a job (events)"
 )
 async def follow(
     job_id: Annotated[str, Depends(existing_job)],
@@ -29,11 +34,10 @@ async def follow(
     last_event_id: Annotated[
         int, Header(alias="Last-Event-ID", ge=0, lt=2**62, description="Go on after this event; 0: from the start.")
     ] = 0,
-) -> AsyncIterator[ServerSentEvent]:
-    """Events `job`, `trial` and `report` hold the rows as they are now, in the order of their last change.
+) -> Response:
+    """Server-Sent Events `job`, `trial` and `report` hold the rows as they are now, in the order of their last change.
 
     Ids are changes; the last event of each change carries it. The stream ends when the job has finished and all is
     told.
     """
-    async for event in site.feed.events(job_id, after=last_event_id):
-        yield event
+    return EventSourceResponse(site.feed.follow(job_id, after=last_event_id), headers=_HEADERS)

@@ -195,3 +195,17 @@ def test_a_client_that_goes_away_leaves_no_watch(server: str, app: FastAPI, data
         next(response.iter_raw())
         assert app.state.site.notifier.n_watches == 1
     wait_for(lambda: app.state.site.notifier.n_watches == 0, timeout_s=5)
+
+
+def test_a_silent_stream_says_so_now_and_then(server: str, database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("service.api.feed.HEARTBEAT_S", 0.05)
+    with database.write() as connection:
+        job_id = make_job(connection, state=JobState.RUNNING).id
+    with httpx.stream("GET", f"{server}/v1/jobs/{job_id}/events", trust_env=False) as response:
+        lines = response.iter_lines()
+        assert next(line for line in lines if line.startswith(":")) == ": ping"
+
+
+def test_a_server_that_stops_ends_its_streams(server: str, app: FastAPI, database: Database) -> None:
+    with _live_stream(server, database):
+        app.state.site.notifier.end_streams()

@@ -7,6 +7,7 @@ import pytest
 from fastapi import FastAPI
 from sqlalchemy import text
 from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.testclient import TestClient
 from structlog.testing import capture_logs
 
@@ -190,9 +191,15 @@ def test_a_failing_commit_answers_500_and_never_201(
     assert again.status_code == 201, "the failed request took neither its key nor the connection with it"
 
 
-def test_a_database_that_does_not_answer_is_503(client: TestClient, app: FastAPI, monkeypatch: Any) -> None:
+@pytest.mark.parametrize(
+    "error",
+    [OperationalError("SELECT 1", {}, Exception("server closed the connection")), PoolTimeout("no connection is free")],
+)
+def test_a_database_that_does_not_answer_is_503(
+    client: TestClient, app: FastAPI, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
     def fail(*_: object, **__: object) -> None:
-        raise OperationalError("SELECT 1", {}, Exception("server closed the connection"))
+        raise error
 
     monkeypatch.setattr(app.state.site.database, "read", fail)
     response = client.get("/v1/jobs")

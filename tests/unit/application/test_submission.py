@@ -168,6 +168,14 @@ def test_what_a_card_forbids_is_refused_where_it_stands(fields: dict[str, Any], 
     assert message in errors[pointer]
 
 
+def test_a_parameter_that_is_one_for_all_trials_is_not_searched() -> None:
+    properties = {"split_seed": {"type": "integer", "default": 0, "x-searchable": False}}
+    card = _card(params_schema={"type": "object", "properties": properties}, default_search_space={})
+    _resolve(card, params={"split_seed": 1})
+    errors = _errors(card, search_space={"split_seed": {"type": "int", "low": 0, "high": 9}})
+    assert "set it in trainer.params" in errors["/search_space/split_seed"]
+
+
 def test_a_trainer_with_a_range_test_may_be_asked_for_one() -> None:
     card = _card(capabilities={"range_test": True})
     _resolve(card, search_space={"learning_rate": {"type": "float", "range_test": True}})
