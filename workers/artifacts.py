@@ -4,16 +4,11 @@ import shutil
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from service.domain.trial import Trial, TrialState
+from service.domain.trial import Trial, TrialState, trial_dir
 from service.spec.job import JobSpec
 from service.spec.objective import Direction
 
 N_BEST = 3
-
-
-def trial_dir(data_dir: Path, job_id: str, number: int) -> Path:
-    """Return where a trial's log, checkpoint and artifacts are."""
-    return data_dir / "jobs" / job_id / "trials" / str(number)
 
 
 class ArtifactKeeper:

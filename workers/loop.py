@@ -29,7 +29,8 @@ from service.store.signal import open_signal
 from service.store.workers import SlotRecord, Worker, register_worker, remove_worker
 from workers.engines.base import Engine, Event
 from workers.lease import LeaseKeeper
-from workers.runner import JobRunner, Site, fail_job
+from workers.runner import JobRunner
+from workers.site import Site, fail_job
 
 log = structlog.get_logger()
 

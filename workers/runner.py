@@ -5,36 +5,33 @@ what a trial is answered, is always in the record already.
 """
 
 import gc
-import threading
-import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
 from typing import TypeVar
 
 import structlog
 from sqlalchemy import Connection, select
-from sqlalchemy.exc import DBAPIError
 
 from service.clock import now
 from service.domain.job import Desired, Job, JobReason, JobState
 from service.domain.lease import Lease
 from service.domain.seeds import training_seed
-from service.domain.trial import Report, Trial, TrialError, TrialReason, TrialState
+from service.domain.trial import Report, Trial, TrialReason, TrialState, trial_dir
 from service.errors import LeaseLostError
 from service.spec.objective import Direction
 from service.spec.pruners import NoPruner
-from service.store.database import Database, is_transient
 from service.store.jobs import get_job
 from service.store.leases import Precedence
-from service.store.ledger import Ledger, NewTrial, open_leased_ledger
+from service.store.ledger import Ledger, NewTrial
 from service.store.models import trials as trials_table
 from service.store.trials import load_reports, load_trials
 from service.store.workers import SlotRecord
-from workers.artifacts import ArtifactKeeper, trial_dir
-from workers.engines.base import Assignment, CheckpointSaved, Ended, Engine, Event, Outcome, Reported, TrialKey
+from workers.artifacts import ArtifactKeeper
+from workers.conclusions import Conclusion, Running, conclude, objective_values
+from workers.engines.base import Assignment, CheckpointSaved, Ended, Event, Reported, TrialKey
 from workers.search import Proposal, Search
+from workers.site import Site
 
 log = structlog.get_logger()
 T = TypeVar("T")
@@ -42,51 +39,9 @@ T = TypeVar("T")
 CANCEL_GRACE_S = 1.0
 """A cancelled trial's process is killed if it has not ended by itself by then."""
 SHUTDOWN_GRACE_S = 5.0
-_RETRY_FIRST_S = 0.05
-_RETRY_MOST_S = 1.0
-_PATIENCE_WHEN_STOPPING_S = 5.0
 _LARGE_STUDY = 1000
 """Trials from which a rebuilt study is kept from the garbage collector: half a million objects for 10,000 trials, which
 live as long as the job; walking them in every full collection doubled the cost of a trial."""
-
-
-@dataclass(frozen=True)
-class Site:
-    """Where a runner works: one a worker."""
-
-    database: Database
-    engine: Engine
-    worker_id: str
-    data_dir: Path
-    stopping: threading.Event = field(default_factory=threading.Event)
-    """Set when the worker is asked to end: from then on a database that is away is not waited for much longer."""
-
-
-@dataclass
-class _Running:
-    """A trial under way: what it has said so far, and why it was asked to stop, if it was."""
-
-    key: TrialKey
-    slot: SlotRecord
-    step: int | None = None
-    checkpoint_step: int | None = None
-    values: dict[str, float] = field(default_factory=dict)
-    stop_because: TrialReason | None = None
-    shutting_down: bool = False
-
-
-@dataclass(frozen=True)
-class _Conclusion:
-    """How a trial goes on or ends, decided before the commit that says so."""
-
-    run: _Running
-    state: TrialState
-    reason: TrialReason | None = None
-    error: TrialError | None = None
-    values: tuple[float, ...] | None = None
-    """Of the objectives: measured, or what stands in for an infeasible trial's."""
-    artifacts: tuple[str, ...] = ()
-    gpu_seconds: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -111,7 +66,7 @@ class JobRunner:
         self._judged = not isinstance(self._spec.pruner, NoPruner)
         self._search = Search(job.id, job.spec)
         self._artifacts = ArtifactKeeper(job.spec, site.data_dir, job.id)
-        self._running: dict[int, _Running] = {}
+        self._running: dict[int, Running] = {}
         self._queued: list[Trial] = []
         self._worst: tuple[float, ...] | None = None
         self._shutting_down = False
@@ -146,7 +101,7 @@ class JobRunner:
 
     def restore(self) -> None:
         """Requeue what another worker left running, and rebuild the search from the record."""
-        orphans = self._read(partial(load_trials, job_id=self._job.id, states=[TrialState.RUNNING]))
+        orphans = self._site.read(partial(load_trials, job_id=self._job.id, states=[TrialState.RUNNING]))
         if orphans:
             self._transact(lambda ledger: self._requeue_orphans(ledger, orphans))
         self._rebuild_search()
@@ -165,7 +120,7 @@ class JobRunner:
             _requeue(ledger, trial.number, trial.checkpoint_step)
 
     def _rebuild_search(self) -> None:
-        trials, reports = self._read(self._load_record)
+        trials, reports = self._site.read(self._load_record)
         self._search = Search(self._job.id, self._spec)
         self._search.restore(trials, reports)
         if len(trials) >= _LARGE_STUDY:
@@ -177,7 +132,7 @@ class JobRunner:
         self._worst = None
         for trial in trials:
             if trial.state is TrialState.COMPLETED:
-                self._remember_worst(self._objective_values(trial.values))
+                self._remember_worst(objective_values(self._objectives, trial.values))
 
     def _load_record(self, connection: Connection) -> tuple[list[Trial], list[Report]]:
         trials = load_trials(connection, self._job.id)
@@ -268,9 +223,9 @@ class JobRunner:
         trial = launch.queued
         key = TrialKey(self._job.id, number, trial.attempt + 1 if trial else 1)
         checkpoint_step = trial.checkpoint_step if trial else None
-        self._running[number] = run = _Running(key, launch.slot, checkpoint_step=checkpoint_step)
+        self._running[number] = run = Running(key, launch.slot, checkpoint_step=checkpoint_step)
         if checkpoint_step is not None:
-            for report in self._read(lambda connection: list(load_reports(connection, self._job.id, number))):
+            for report in self._site.read(lambda connection: list(load_reports(connection, self._job.id, number))):
                 run.step = report.step
                 run.values |= report.values
         self._site.engine.start(launch.slot, [self._assignment(key, launch, checkpoint_step)])
@@ -322,41 +277,12 @@ class JobRunner:
             case Ended():
                 pass
 
-    def _conclude(self, ended: Ended) -> _Conclusion:
+    def _conclude(self, ended: Ended) -> Conclusion:
         run = self._running[ended.key.number]
-        gpu_seconds = ended.duration_s * run.slot.gpus
-        match ended.outcome:
-            case Outcome.COMPLETED:
-                return self._conclude_completed(run, ended, gpu_seconds)
-            case Outcome.DIVERGED | Outcome.OOM:
-                reason = TrialReason(ended.outcome.value)
-                return _Conclusion(
-                    run, TrialState.INFEASIBLE, reason, ended.error, self._worst, gpu_seconds=gpu_seconds
-                )
-            case Outcome.ERROR | Outcome.TIMEOUT | Outcome.STALLED:
-                reason = TrialReason(ended.outcome.value)
-                return _Conclusion(run, TrialState.FAILED, reason, ended.error, gpu_seconds=gpu_seconds)
-            case Outcome.STOPPED | Outcome.LOST:
-                return self._conclude_interrupted(run, ended, gpu_seconds)
+        max_attempts = self._spec.budget.max_attempts
+        return conclude(ended, run, self._objectives, stand_in=self._worst, max_attempts=max_attempts)
 
-    def _conclude_completed(self, run: _Running, ended: Ended, gpu_seconds: float) -> _Conclusion:
-        missing = [objective.metric for objective in self._objectives if objective.metric not in run.values]
-        if missing:
-            error = TrialError("ObjectiveNotReported", f"the trainer ended without reporting {', '.join(missing)}")
-            return _Conclusion(run, TrialState.FAILED, TrialReason.ERROR, error, gpu_seconds=gpu_seconds)
-        values = self._objective_values(run.values)
-        return _Conclusion(run, TrialState.COMPLETED, values=values, artifacts=ended.artifacts, gpu_seconds=gpu_seconds)
-
-    def _conclude_interrupted(self, run: _Running, ended: Ended, gpu_seconds: float) -> _Conclusion:
-        if run.stop_because is TrialReason.PRUNER:
-            return _Conclusion(run, TrialState.PRUNED, TrialReason.PRUNER, gpu_seconds=gpu_seconds)
-        if run.stop_because is TrialReason.USER:
-            return _Conclusion(run, TrialState.CANCELLED, TrialReason.USER, gpu_seconds=gpu_seconds)
-        if not run.shutting_down and run.key.attempt >= self._spec.budget.max_attempts:
-            return _Conclusion(run, TrialState.FAILED, TrialReason.LOST, ended.error, gpu_seconds=gpu_seconds)
-        return _Conclusion(run, TrialState.QUEUED, gpu_seconds=gpu_seconds)
-
-    def _record(self, ledger: Ledger, events: Sequence[Event], conclusions: Sequence[_Conclusion]) -> None:
+    def _record(self, ledger: Ledger, events: Sequence[Event], conclusions: Sequence[Conclusion]) -> None:
         ledger.add_reports(
             [
                 Report(event.key.number, event.step, event.values, event.elapsed_s)
@@ -371,7 +297,7 @@ class JobRunner:
         for conclusion in conclusions:
             self._record_conclusion(ledger, conclusion)
 
-    def _record_conclusion(self, ledger: Ledger, conclusion: _Conclusion) -> None:
+    def _record_conclusion(self, ledger: Ledger, conclusion: Conclusion) -> None:
         run = conclusion.run
         number = run.key.number
         if conclusion.state is TrialState.QUEUED:
@@ -409,7 +335,7 @@ class JobRunner:
         if self._judged:
             self._site.engine.answer(event.key, stop=run.stop_because is not None or run.shutting_down)
 
-    def _follow_up(self, conclusion: _Conclusion) -> None:
+    def _follow_up(self, conclusion: Conclusion) -> None:
         """Bring the search and the files in line with what was just committed."""
         number = conclusion.run.key.number
         del self._running[number]
@@ -432,9 +358,9 @@ class JobRunner:
             # The interrupted attempt's reports must leave the study, and Optuna's trials forget nothing.
             self._rebuild_search()
             return
-        self._queued = self._read(partial(load_trials, job_id=self._job.id, states=[TrialState.QUEUED]))
+        self._queued = self._site.read(partial(load_trials, job_id=self._job.id, states=[TrialState.QUEUED]))
 
-    def _drop_artifacts(self, number: int, conclusion: _Conclusion) -> None:
+    def _drop_artifacts(self, number: int, conclusion: Conclusion) -> None:
         objective = conclusion.values[0] if conclusion.state is TrialState.COMPLETED and conclusion.values else None
         if objective is not None and not conclusion.artifacts:
             return
@@ -569,9 +495,6 @@ class JobRunner:
 
     # -- odds and ends -----------------------------------------------------------------------------------------------
 
-    def _objective_values(self, values: dict[str, float]) -> tuple[float, ...]:
-        return tuple(values[objective.metric] for objective in self._objectives)
-
     def _remember_worst(self, values: tuple[float, ...] | None) -> None:
         """Keep the worst feasible value of each objective: what infeasible trials are told to the study as."""
         if values is None or self._worst is None:
@@ -581,57 +504,8 @@ class JobRunner:
         self._worst = tuple(f(old, new) for f, old, new in zip(pick, self._worst, values, strict=True))
 
     def _transact(self, body: Callable[[Ledger], T]) -> T:
-        """Run one transaction under the lease, again while the database is away.
-
-        A commit may have succeeded although its answer was lost; then the second try finds every guarded move made and
-        every new row there.
-
-        Raises:
-            LeaseLostError: the job is another worker's now.
-        """
-
-        def attempt() -> T:
-            with self._site.database.write() as connection, open_leased_ledger(connection, self.lease) as ledger:
-                result = body(ledger)
-            self._job = ledger.job
-            return result
-
-        return self._persist(attempt)
-
-    def _read(self, look: Callable[[Connection], T]) -> T:
-        """Run one read, again while the database is away."""
-
-        def attempt() -> T:
-            with self._site.database.read() as connection:
-                return look(connection)
-
-        return self._persist(attempt)
-
-    def _persist(self, attempt: Callable[[], T]) -> T:
-        pause_s, waited_s = _RETRY_FIRST_S, 0.0
-        while True:
-            try:
-                return attempt()
-            except DBAPIError as error:
-                impatient = self._site.stopping.is_set() and waited_s > _PATIENCE_WHEN_STOPPING_S
-                if impatient or not is_transient(error):
-                    raise
-                log.warning("database away, trying again", job=self._job.id, error=str(error.orig), pause_s=pause_s)
-                time.sleep(pause_s)
-                waited_s += pause_s
-                pause_s = min(2 * pause_s, _RETRY_MOST_S)
-
-
-def fail_job(site: Site, lease: Lease, error: Exception) -> None:
-    """Fail a job that can't be run at all, so that it takes no other job and no other worker down with it.
-
-    Raises:
-        LeaseLostError: the job is another worker's now.
-    """
-    with site.database.write() as connection, open_leased_ledger(connection, lease) as ledger:
-        ledger.move_trials([TrialState.RUNNING, TrialState.QUEUED], TrialState.CANCELLED, reason=TrialReason.ERROR)
-        ledger.move_job(JobState.FAILED, JobReason.ERROR, error=f"{type(error).__name__}: {error}"[:2000])
-        ledger.release_lease()
+        result, self._job = self._site.transact(self.lease, body)
+        return result
 
 
 def _requeue(ledger: Ledger, number: int, checkpoint_step: int | None, *, gpu_seconds: float = 0.0) -> bool:

@@ -8,7 +8,7 @@ from sqlalchemy import Connection
 
 from service.application.results import best
 from service.application.trials import read_trial
-from service.domain.trial import Trial
+from service.domain.trial import Trial, trial_dir
 from service.errors import CatalogueEntryNotFoundError
 
 LOG_CAP_BYTES = 1 << 20
@@ -45,7 +45,7 @@ def read_log(data_dir: Path, job_id: str, number: int, *, n_lines: int | None = 
         n_lines: only that many of the last lines.
     """
     try:
-        with (_trial_dir(data_dir, job_id, number) / "log.txt").open("rb") as file:
+        with (trial_dir(data_dir, job_id, number) / "log.txt").open("rb") as file:
             size = file.seek(0, os.SEEK_END)
             file.seek(max(0, size - LOG_CAP_BYTES))
             text = file.read(LOG_CAP_BYTES).decode(errors="replace")
@@ -60,13 +60,9 @@ def remove_job_files(data_dir: Path, job_id: str) -> None:
 
 
 def _artifact(data_dir: Path, trial: Trial, name: str) -> Path:
-    directory = (_trial_dir(data_dir, trial.job_id, trial.number) / "artifacts").resolve()
+    directory = (trial_dir(data_dir, trial.job_id, trial.number) / "artifacts").resolve()
     path = (directory / name).resolve()
     # The record decides what may be read; the path is checked too, because a trainer chose the name.
     if name not in trial.artifacts or not path.is_relative_to(directory) or not path.is_file():
         raise CatalogueEntryNotFoundError("artifact", name, trial.artifacts)
     return path
-
-
-def _trial_dir(data_dir: Path, job_id: str, number: int) -> Path:
-    return data_dir / "jobs" / job_id / "trials" / str(number)

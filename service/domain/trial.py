@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from enum import StrEnum
+from pathlib import Path
 
 from service.spec.space import Scalar
 
@@ -107,3 +108,8 @@ class Report:
     step: int
     values: dict[str, float]
     elapsed_s: float
+
+
+def trial_dir(data_dir: Path, job_id: str, number: int) -> Path:
+    """Return where a trial's log, checkpoint and artifacts are, for those who write and those who read them."""
+    return data_dir / "jobs" / job_id / "trials" / str(number)

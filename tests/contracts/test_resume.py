@@ -17,8 +17,9 @@ from service.store.trials import load_trials
 from tests.builders import expire_lease, make_job, make_spec
 from tests.fake_engine import FakeEngine
 from workers.engines.base import Outcome
-from workers.runner import JobRunner, Site
+from workers.runner import JobRunner
 from workers.search import Search
+from workers.site import Site
 
 SPACE = {
     "learning_rate": {"type": "float", "low": 1e-5, "high": 10.0, "log": True},

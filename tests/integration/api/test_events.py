@@ -192,7 +192,8 @@ def test_a_client_that_goes_away_leaves_no_watch(server: str, app: FastAPI, data
     with database.write() as connection:
         job_id = make_job(connection, state=JobState.RUNNING).id
     with httpx.stream("GET", f"{server}/v1/jobs/{job_id}/events", trust_env=False) as response:
-        next(response.iter_raw())
+        chunks = response.iter_raw()  # kept: collected, it would close the connection
+        next(chunks)
         assert app.state.site.notifier.n_watches == 1
     wait_for(lambda: app.state.site.notifier.n_watches == 0, timeout_s=5)
 

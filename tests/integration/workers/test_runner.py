@@ -13,7 +13,7 @@ from sqlalchemy.exc import OperationalError
 
 from service.application import controls, jobs, trials
 from service.domain.job import Job, JobReason, JobState
-from service.domain.trial import Trial, TrialReason, TrialState
+from service.domain.trial import Trial, TrialReason, TrialState, trial_dir
 from service.errors import InvalidRequestError
 from service.settings import Settings
 from service.spec.space import Scalar
@@ -26,12 +26,12 @@ from service.store.workers import SlotRecord
 from tests.builders import expire_lease, make_card, make_job, make_report, make_spec, make_trial
 from tests.fake_engine import FakeEngine
 from tests.waiting import wait_for
-from workers.artifacts import trial_dir
 from workers.engines.base import CheckpointSaved, Ended, Engine, Event, Outcome, Reported, TrialKey
 from workers.engines.local import LocalEngine
 from workers.loop import WorkerLoop
-from workers.runner import JobRunner, Site
+from workers.runner import JobRunner
 from workers.search import Search
+from workers.site import Site
 
 RATES_0_1_2 = {"learning_rate": {"type": "categorical", "choices": [0.1, 0.2, 0.3]}}
 

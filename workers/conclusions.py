@@ -1,0 +1,88 @@
+"""How the end of an attempt is read: what the trial becomes, and why. Decided before the commit that says so."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from service.domain.trial import TrialError, TrialReason, TrialState
+from service.spec.objective import Objective
+from service.store.workers import SlotRecord
+from workers.engines.base import Ended, Outcome, TrialKey
+
+
+@dataclass
+class Running:
+    """A trial under way: what it has said so far, and why it was asked to stop, if it was."""
+
+    key: TrialKey
+    slot: SlotRecord
+    step: int | None = None
+    checkpoint_step: int | None = None
+    values: dict[str, float] = field(default_factory=dict)
+    stop_because: TrialReason | None = None
+    shutting_down: bool = False
+
+
+@dataclass(frozen=True)
+class Conclusion:
+    """How a trial goes on or ends, decided before the commit that says so."""
+
+    run: Running
+    state: TrialState
+    reason: TrialReason | None = None
+    error: TrialError | None = None
+    values: tuple[float, ...] | None = None
+    """Of the objectives: measured, or what stands in for an infeasible trial's."""
+    artifacts: tuple[str, ...] = ()
+    gpu_seconds: float = 0.0
+
+
+def conclude(
+    ended: Ended,
+    run: Running,
+    objectives: Sequence[Objective],
+    *,
+    stand_in: tuple[float, ...] | None,
+    max_attempts: int,
+) -> Conclusion:
+    """Return what an attempt's end means for its trial.
+
+    Args:
+        stand_in: what an infeasible trial is told to the study as; None: nothing feasible is known yet.
+        max_attempts: starts after which a trial whose process dies is failed.
+    """
+    gpu_seconds = ended.duration_s * run.slot.gpus
+    match ended.outcome:
+        case Outcome.COMPLETED:
+            return _conclude_completed(ended, run, objectives, gpu_seconds)
+        case Outcome.DIVERGED | Outcome.OOM:
+            reason = TrialReason(ended.outcome.value)
+            return Conclusion(run, TrialState.INFEASIBLE, reason, ended.error, stand_in, gpu_seconds=gpu_seconds)
+        case Outcome.ERROR | Outcome.TIMEOUT | Outcome.STALLED:
+            reason = TrialReason(ended.outcome.value)
+            return Conclusion(run, TrialState.FAILED, reason, ended.error, gpu_seconds=gpu_seconds)
+        case Outcome.STOPPED | Outcome.LOST:
+            return _conclude_interrupted(ended, run, max_attempts, gpu_seconds)
+
+
+def objective_values(objectives: Sequence[Objective], values: Mapping[str, float]) -> tuple[float, ...]:
+    """Return the values of the objectives, in their order; all must have been reported."""
+    return tuple(values[objective.metric] for objective in objectives)
+
+
+def _conclude_completed(ended: Ended, run: Running, objectives: Sequence[Objective], gpu_seconds: float) -> Conclusion:
+    missing = [objective.metric for objective in objectives if objective.metric not in run.values]
+    if missing:
+        error = TrialError("ObjectiveNotReported", f"the trainer ended without reporting {', '.join(missing)}")
+        return Conclusion(run, TrialState.FAILED, TrialReason.ERROR, error, gpu_seconds=gpu_seconds)
+    values = objective_values(objectives, run.values)
+    return Conclusion(run, TrialState.COMPLETED, values=values, artifacts=ended.artifacts, gpu_seconds=gpu_seconds)
+
+
+def _conclude_interrupted(ended: Ended, run: Running, max_attempts: int, gpu_seconds: float) -> Conclusion:
+    if run.stop_because is TrialReason.PRUNER:
+        return Conclusion(run, TrialState.PRUNED, TrialReason.PRUNER, gpu_seconds=gpu_seconds)
+    if run.stop_because is TrialReason.USER:
+        return Conclusion(run, TrialState.CANCELLED, TrialReason.USER, gpu_seconds=gpu_seconds)
+    if not run.shutting_down and run.key.attempt >= max_attempts:
+        return Conclusion(run, TrialState.FAILED, TrialReason.LOST, ended.error, gpu_seconds=gpu_seconds)
+    return Conclusion(run, TrialState.QUEUED, gpu_seconds=gpu_seconds)
