@@ -151,7 +151,8 @@ class JobRunner:
         started = self._transact(lambda ledger: self._record_starts(ledger, launches))
         for launch in launches:
             if not any(launch is other for _, other in started):
-                self._search.discard(launch.proposal)
+                kept = launch.queued is not None and launch.queued.cell is not None  # the record holds its cell
+                self._search.discard(replace(launch.proposal, cell=None) if kept else launch.proposal)
         for number, launch in started:
             self._launch(number, launch)
 

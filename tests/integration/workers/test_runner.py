@@ -373,6 +373,21 @@ def test_grid_cell_is_tried_although_an_equal_enqueued_trial_was_cancelled(world
     assert sorted(rates) == [0.1, 0.2, 0.3]
 
 
+def test_cell_of_a_requeued_trial_that_was_cancelled_stays_taken(world: World) -> None:
+    job_id = world.add_job(search_space=RATES_0_1_2, sampler={"name": "grid", "seed": 0}, budget={"max_trials": 10})
+    first, engine = FakeEngine(endless), FakeEngine(two_reports)
+    interrupted = world.claim(job_id, first)
+    interrupted.start(first.free_slots())
+    world.do(expire_lease, job_id)
+    runner = world.claim(job_id, engine)  # requeues the trial
+    world.do(trials.cancel_trial, job_id, 0)  # the runner has read it already
+    while not runner.is_over:
+        runner.handle(engine.poll(0.0))
+        runner.start(engine.free_slots()[: runner.wants_slots()])
+        runner.settle()
+    assert sorted(world.states(job_id)) == [TrialState.CANCELLED, TrialState.COMPLETED, TrialState.COMPLETED]
+
+
 def test_enqueued_value_between_two_steps_is_refused(world: World) -> None:
     space = {"learning_rate": {"type": "float", "low": 0.0, "high": 1.0, "step": 0.1}}
     job_id = world.add_job(search_space=space, budget={"max_trials": 3})
