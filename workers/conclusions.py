@@ -19,6 +19,8 @@ class Running:
     checkpoint_step: int | None = None
     values: dict[str, float] = field(default_factory=dict)
     stop_because: TrialReason | None = None
+    is_apart: bool = False
+    """No part of the search: a replicate, or a trial of a job that searches nothing."""
     shutting_down: bool = False
 
 

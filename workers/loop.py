@@ -31,6 +31,7 @@ from workers.engines.base import Engine, Event
 from workers.lease import LeaseKeeper
 from workers.runner import JobRunner
 from workers.site import Site, fail_job
+from workers.slot_runner import SlotRunner
 
 log = structlog.get_logger()
 
@@ -188,7 +189,7 @@ class WorkerLoop:
             self._abandon(former)
         self._keeper.hold(lease)
         try:
-            runner = JobRunner(lease, job, self._site)
+            runner: JobRunner = SlotRunner(lease, job, self._site)
         except Exception as error:  # noqa: BLE001 - one job must not take the others down
             self._give_up(lease, error)
             return
@@ -257,7 +258,6 @@ class WorkerLoop:
             alive=True,
         )
         with self._database.write() as connection:
-            give_up_leases(connection, self.id)
             give_up_leases(connection, self.id)
             register_worker(connection, worker)
 

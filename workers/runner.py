@@ -1,59 +1,45 @@
-"""Runs one job for as long as this worker holds its lease.
+"""Holds one job for as long as this worker has its lease: takes it over, follows what clients want, ends it.
 
-The order of every step is: take in events → commit → tell the search → answer the trials. What the search is told, and
-what a trial is answered, is always in the record already.
+What every runner shares; where the trials run is the subclass's own: `SlotRunner` gives them to this worker's engine,
+`ExternalRunner` to whoever asks over HTTP.
 """
 
 import gc
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
 from functools import partial
 from typing import TypeVar
 
-import structlog
 from sqlalchemy import Connection, select
 
-from service.clock import now
-from service.domain.job import Desired, Job, JobReason, JobState
+from service.domain.job import Desired, Job, JobKind, JobReason, JobState
 from service.domain.lease import Lease
-from service.domain.seeds import training_seed
-from service.domain.trial import Report, Trial, TrialReason, TrialState, trial_dir
+from service.domain.trial import Report, Trial, TrialReason, TrialState
 from service.errors import LeaseLostError
 from service.spec.objective import Direction
 from service.spec.pruners import NoPruner
 from service.store.jobs import get_job
 from service.store.leases import Precedence
-from service.store.ledger import Ledger, NewTrial
+from service.store.ledger import Ledger
 from service.store.models import trials as trials_table
 from service.store.trials import load_reports, load_trials
 from service.store.workers import SlotRecord
 from workers.artifacts import ArtifactKeeper
-from workers.conclusions import Conclusion, Running, conclude, objective_values
-from workers.engines.base import Assignment, CheckpointSaved, Ended, Event, Reported, TrialKey
-from workers.search import Proposal, Search
+from workers.conclusions import objective_values
+from workers.engines.base import Event
+from workers.replicates import missing_replicates
+from workers.search import Search
 from workers.site import Site
+from workers.stopping import LIMITS, Progress, limit_reached
 
-log = structlog.get_logger()
 T = TypeVar("T")
 
-CANCEL_GRACE_S = 1.0
-"""A cancelled trial's process is killed if it has not ended by itself by then."""
-SHUTDOWN_GRACE_S = 5.0
 _LARGE_STUDY = 1000
 """Trials from which a rebuilt study is kept from the garbage collector: half a million objects for 10,000 trials, which
 live as long as the job; walking them in every full collection doubled the cost of a trial."""
 
 
-@dataclass(frozen=True)
-class _Launch:
-    """A trial about to run in a slot."""
-
-    slot: SlotRecord
-    proposal: Proposal
-    queued: Trial | None = None
-
-
-class JobRunner:
+class JobRunner(ABC):
     """One job on this worker. Driven by the worker's loop; never blocks but for the database and a light sampler."""
 
     def __init__(self, lease: Lease, job: Job, site: Site) -> None:
@@ -64,12 +50,11 @@ class JobRunner:
         assert self._spec.objectives, "a stored spec has its objectives written back"
         self._objectives = self._spec.objectives
         self._judged = not isinstance(self._spec.pruner, NoPruner)
-        self._search = Search(job.id, job.spec)
+        self._search = self._new_search()
+        self._progress = Progress(self._objectives)
         self._artifacts = ArtifactKeeper(job.spec, site.data_dir, job.id)
-        self._running: dict[int, Running] = {}
         self._queued: list[Trial] = []
         self._worst: tuple[float, ...] | None = None
-        self._shutting_down = False
         self.is_over = False
         """Whether the job has left this worker: finished, paused or released."""
 
@@ -78,57 +63,61 @@ class JobRunner:
     @property
     def precedence(self) -> Precedence:
         """Where this job stands in the queue for the next free slot."""
-        return Precedence(-self._job.priority, len(self._running), self._job.created_at, self._job.id)
+        return Precedence(-self._job.priority, self.n_running, self._job.created_at, self._job.id)
 
     @property
+    @abstractmethod
     def n_running(self) -> int:
-        return len(self._running)
+        """Trials under way."""
 
+    @abstractmethod
     def fits(self, slot: SlotRecord) -> bool:
         """Tell whether the slot has what a trial of this job needs."""
-        needed = self._spec.resources
-        return slot.gpus >= needed.gpus and slot.cpus >= needed.cpus
 
+    @abstractmethod
     def wants_slots(self) -> int:
         """Return how many more trials could start now."""
-        if self.is_over or self._shutting_down or self._job.desired is not Desired.RUN or self._why_no_more():
-            return 0
-        parallel = self._spec.budget.max_parallel_trials or len(self._site.engine.slots)
-        left = len(self._queued) + (0 if self._search.is_exhausted else max(0, self._max_trials - self._job.n_counted))
-        return max(0, min(parallel - len(self._running), left))
+
+    @abstractmethod
+    def start(self, slots: Sequence[SlotRecord]) -> None:
+        """Start a trial in each of these free slots, as far as there are trials to start."""
+
+    @abstractmethod
+    def handle(self, events: Sequence[Event]) -> None:
+        """Take in what this worker's engine says of the job's trials."""
+
+    @abstractmethod
+    def shut_down(self) -> None:
+        """The worker is ending: make the running trials ready for whoever takes the job next."""
+
+    def abandon(self) -> None:
+        """The lease is lost: write nothing more."""
+        self.is_over = True
+        self._search.shut()
 
     # -- taking over -------------------------------------------------------------------------------------------------
 
     def restore(self) -> None:
-        """Requeue what another worker left running, and rebuild the search from the record."""
-        orphans = self._site.read(partial(load_trials, job_id=self._job.id, states=[TrialState.RUNNING]))
-        if orphans:
-            self._transact(lambda ledger: self._requeue_orphans(ledger, orphans))
+        """Rebuild the search from the record."""
         self._rebuild_search()
 
-    def _requeue_orphans(self, ledger: Ledger, orphans: Sequence[Trial]) -> None:
-        for trial in orphans:
-            self._requeue_orphan(ledger, trial)
-
-    def _requeue_orphan(self, ledger: Ledger, trial: Trial) -> None:
-        if trial.cancel_requested:
-            ledger.move_trial(trial.number, TrialState.RUNNING, TrialState.CANCELLED, reason=TrialReason.USER)
-        elif trial.attempt >= self._spec.budget.max_attempts:
-            error = {"type": "WorkerLost", "message": f"its worker was lost in attempt {trial.attempt}"}
-            ledger.move_trial(trial.number, TrialState.RUNNING, TrialState.FAILED, reason=TrialReason.LOST, error=error)
-        else:
-            _requeue(ledger, trial.number, trial.checkpoint_step)
+    def _new_search(self) -> Search:
+        return Search(self._job.id, self._spec, on_ready=self._site.engine.wake)
 
     def _rebuild_search(self) -> None:
         trials, reports = self._site.read(self._load_record)
-        self._search = Search(self._job.id, self._spec)
-        self._search.restore(trials, reports)
+        self._search.shut()
+        self._search = self._new_search()
+        if self._job.kind is JobKind.TUNE:
+            self._search.restore(trials, reports)
         if len(trials) >= _LARGE_STUDY:
             gc.unfreeze()
             gc.collect()
             gc.freeze()
         self._artifacts.restore(trials)
         self._queued = [trial for trial in trials if trial.state is TrialState.QUEUED]
+        self._progress = Progress(self._objectives)
+        self._progress.replay(trials)
         self._worst = None
         for trial in trials:
             if trial.state is TrialState.COMPLETED:
@@ -138,239 +127,17 @@ class JobRunner:
         trials = load_trials(connection, self._job.id)
         return trials, list(load_reports(connection, self._job.id)) if self._judged else []
 
-    # -- starting trials ---------------------------------------------------------------------------------------------
+    def _is_searched(self, trial: Trial) -> bool:
+        """Tell whether a trial is part of the search: no replicate, and of a job that searches at all."""
+        return self._job.kind is JobKind.TUNE and trial.replicate_of is None
 
-    def start(self, slots: Sequence[SlotRecord]) -> None:
-        """Start a trial in each of these free slots, as far as there are trials to start."""
-        launches: list[_Launch] = []
-        for slot in slots:
-            if launch := self._next_launch(slot, ahead=sum(1 for other in launches if other.queued is None)):
-                launches.append(launch)
-        if not launches:
+    def _remember_worst(self, values: tuple[float, ...] | None) -> None:
+        """Keep the worst feasible value of each objective: what infeasible trials are told to the study as."""
+        if values is None or self._worst is None:
+            self._worst = values
             return
-        started = self._transact(lambda ledger: self._record_starts(ledger, launches))
-        for launch in launches:
-            if not any(launch is other for _, other in started):
-                kept = launch.queued is not None and launch.queued.cell is not None  # the record holds its cell
-                self._search.discard(replace(launch.proposal, cell=None) if kept else launch.proposal)
-        for number, launch in started:
-            self._launch(number, launch)
-
-    def _next_launch(self, slot: SlotRecord, *, ahead: int) -> _Launch | None:
-        if self._queued:
-            trial = self._queued.pop(0)
-            if self._search.is_open(trial.number):
-                return _Launch(slot, Proposal(trial.params, trial.cell), trial)
-            proposal = self._search.complete(trial.number, trial.params)
-            if trial.cell is not None:  # tried before: it is still the record of its cell
-                proposal = replace(proposal, cell=trial.cell)
-            return _Launch(slot, proposal, trial)
-        fresh = self._search.propose(self._job.n_trials + ahead)
-        return _Launch(slot, fresh) if fresh else None
-
-    def _record_starts(self, ledger: Ledger, launches: Sequence[_Launch]) -> list[tuple[int, _Launch]]:
-        recorded = self._already_recorded(ledger)
-        started: list[tuple[int, _Launch]] = []
-        fresh: list[NewTrial] = []
-        for launch in launches:
-            if launch.queued is None and recorded:
-                number = recorded.pop(0)
-            elif launch.queued is None:
-                number = ledger.job.n_trials + len(fresh)
-                fresh.append(self._new_trial(number, launch))
-            elif self._record_restart(ledger, launch, launch.queued):
-                number = launch.queued.number
-            else:  # cancelled since it was read
-                continue
-            started.append((number, launch))
-        ledger.insert_trials(fresh)
-        return started
-
-    def _already_recorded(self, ledger: Ledger) -> list[int]:
-        """Find the new trials of a first try whose commit succeeded although its answer was lost."""
-        if ledger.job.n_trials == self._job.n_trials:
-            return []
-        return [number for number in ledger.running_since(self._job.n_trials) if number not in self._running]
-
-    def _new_trial(self, number: int, launch: _Launch) -> NewTrial:
-        assert self._spec.sampler.seed is not None, "a stored spec has its seed written back"
-        return NewTrial(
-            number=number,
-            state=TrialState.RUNNING,
-            params=launch.proposal.params,
-            seed=training_seed(self._spec.sampler.seed),
-            cell=launch.proposal.cell,
-            worker=self._site.worker_id,
-            device=launch.slot.device,
-        )
-
-    def _record_restart(self, ledger: Ledger, launch: _Launch, trial: Trial) -> bool:
-        moved = ledger.move_trial(
-            trial.number,
-            TrialState.QUEUED,
-            TrialState.RUNNING,
-            params=launch.proposal.params,
-            cell=launch.proposal.cell,
-            attempt=trial.attempt + 1,
-            worker=self._site.worker_id,
-            device=launch.slot.device,
-            started_at=now(),
-        )
-        return moved or ledger.is_running(trial.number, worker=self._site.worker_id, attempt=trial.attempt + 1)
-
-    def _launch(self, number: int, launch: _Launch) -> None:
-        if not self._search.is_open(number):
-            self._search.open(number, launch.proposal)
-        trial = launch.queued
-        key = TrialKey(self._job.id, number, trial.attempt + 1 if trial else 1)
-        checkpoint_step = trial.checkpoint_step if trial else None
-        self._running[number] = run = Running(key, launch.slot, checkpoint_step=checkpoint_step)
-        if checkpoint_step is not None:
-            for report in self._site.read(lambda connection: list(load_reports(connection, self._job.id, number))):
-                run.step = report.step
-                run.values |= report.values
-        self._site.engine.start(launch.slot, [self._assignment(key, launch, checkpoint_step)])
-
-    def _assignment(self, key: TrialKey, launch: _Launch, checkpoint_step: int | None) -> Assignment:
-        seed = launch.queued.seed if launch.queued else training_seed(self._spec.sampler.seed or 0)
-        return Assignment(
-            key=key,
-            trainer=self._spec.trainer.name,
-            params={**self._spec.trainer.params, **launch.proposal.params},
-            seed=seed,
-            trial_dir=trial_dir(self._site.data_dir, self._job.id, key.number),
-            data_dir=self._site.data_dir,
-            waits_for_verdict=self._judged,
-            checkpoint_step=checkpoint_step,
-            trial_timeout_s=self._spec.budget.trial_timeout_s,
-            stall_timeout_s=self._spec.budget.stall_timeout_s,
-        )
-
-    # -- what trials say ---------------------------------------------------------------------------------------------
-
-    def handle(self, events: Sequence[Event]) -> None:
-        """Take in everything that waits, in one commit; then tell the search and answer the trials."""
-        events = [event for event in events if self._is_current(event.key)]
-        for event in events:
-            self._note(event)
-        conclusions = [self._conclude(event) for event in events if isinstance(event, Ended)]
-        # A first feasible trial gives its stand-in to every infeasible one recorded before it, this batch's too.
-        conclusions.sort(key=lambda conclusion: conclusion.state is TrialState.COMPLETED)
-        self._transact(lambda ledger: self._record(ledger, events, conclusions))
-        for event in events:
-            if isinstance(event, Reported):
-                self._judge(event)
-        for conclusion in conclusions:
-            self._follow_up(conclusion)
-
-    def _is_current(self, key: TrialKey) -> bool:
-        run = self._running.get(key.number)
-        return run is not None and run.key == key
-
-    def _note(self, event: Event) -> None:
-        run = self._running[event.key.number]
-        match event:
-            case Reported():
-                run.step = event.step
-                run.values |= event.values
-            case CheckpointSaved():
-                run.checkpoint_step = event.step
-            case Ended():
-                pass
-
-    def _conclude(self, ended: Ended) -> Conclusion:
-        run = self._running[ended.key.number]
-        max_attempts = self._spec.budget.max_attempts
-        return conclude(ended, run, self._objectives, stand_in=self._worst, max_attempts=max_attempts)
-
-    def _record(self, ledger: Ledger, events: Sequence[Event], conclusions: Sequence[Conclusion]) -> None:
-        ledger.add_reports(
-            [
-                Report(event.key.number, event.step, event.values, event.elapsed_s)
-                for event in events
-                if isinstance(event, Reported)
-            ]
-        )
-        ended = {conclusion.run.key.number for conclusion in conclusions}
-        for number in {event.key.number for event in events} - ended:
-            run = self._running[number]
-            ledger.touch_trial(number, step=run.step, values=run.values, checkpoint_step=run.checkpoint_step)
-        for conclusion in conclusions:
-            self._record_conclusion(ledger, conclusion)
-
-    def _record_conclusion(self, ledger: Ledger, conclusion: Conclusion) -> None:
-        run = conclusion.run
-        number = run.key.number
-        if conclusion.state is TrialState.QUEUED:
-            if _requeue(ledger, number, run.checkpoint_step, gpu_seconds=conclusion.gpu_seconds):
-                ledger.spend_gpu(conclusion.gpu_seconds)
-            return
-        is_feasible = conclusion.state is TrialState.COMPLETED
-        values = conclusion.values
-        if is_feasible and self._worst is None and values:
-            ledger.tell_infeasible(values)
-        error = conclusion.error
-        moved = ledger.move_trial(
-            number,
-            TrialState.RUNNING,
-            conclusion.state,
-            reason=conclusion.reason,
-            step=run.step,
-            values=run.values,
-            objective=values[0] if is_feasible and values else None,
-            told=None if is_feasible or values is None else list(values),
-            study_attrs=self._search.study_attrs(number),
-            error={"type": error.type, "message": error.message} if error else None,
-            artifacts=list(conclusion.artifacts),
-            gpu_seconds=trials_table.c.gpu_seconds + conclusion.gpu_seconds,
-        )
-        if moved:
-            ledger.spend_gpu(conclusion.gpu_seconds)
-
-    def _judge(self, event: Reported) -> None:
-        """Tell the search of a committed report and give the waiting trial its verdict."""
-        run = self._running[event.key.number]
-        prune = self._judged and self._search.report(event.key.number, event.step, event.values)
-        if prune and run.stop_because is None:
-            run.stop_because = TrialReason.PRUNER
-        if self._judged:
-            self._site.engine.answer(event.key, stop=run.stop_because is not None or run.shutting_down)
-
-    def _follow_up(self, conclusion: Conclusion) -> None:
-        """Bring the search and the files in line with what was just committed."""
-        number = conclusion.run.key.number
-        del self._running[number]
-        if conclusion.state is TrialState.QUEUED:
-            self._requeued()
-            return
-        self._artifacts.remove_checkpoint(number)
-        is_feasible = conclusion.state is TrialState.COMPLETED
-        self._drop_artifacts(number, conclusion)
-        if is_feasible and self._worst is None and self._job.counts[TrialState.INFEASIBLE]:
-            self._rebuild_search()  # infeasible trials that waited for a stand-in have one now
-            return
-        if is_feasible:
-            self._remember_worst(conclusion.values)
-        if self._search.is_open(number):  # a rebuild on the way here has taken it in already
-            self._search.close(number, conclusion.state, conclusion.values)
-
-    def _requeued(self) -> None:
-        if self._judged:
-            # The interrupted attempt's reports must leave the study, and Optuna's trials forget nothing.
-            self._rebuild_search()
-            return
-        self._queued = self._site.read(partial(load_trials, job_id=self._job.id, states=[TrialState.QUEUED]))
-
-    def _drop_artifacts(self, number: int, conclusion: Conclusion) -> None:
-        objective = conclusion.values[0] if conclusion.state is TrialState.COMPLETED and conclusion.values else None
-        if objective is not None and not conclusion.artifacts:
-            return
-        dropped = self._artifacts.to_drop(number, objective)
-        named = [other for other in dropped if other != number or conclusion.artifacts]
-        if named:
-            self._transact(lambda ledger: ledger.touch_trials(named, artifacts=[]))
-        for other in dropped:
-            self._artifacts.remove_artifacts(other)
+        pick = [max if objective.direction is Direction.MINIMIZE else min for objective in self._objectives]
+        self._worst = tuple(f(old, new) for f, old, new in zip(pick, self._worst, values, strict=True))
 
     # -- what clients want -------------------------------------------------------------------------------------------
 
@@ -390,23 +157,17 @@ class JobRunner:
             ).all()
             if self._job.counts[TrialState.QUEUED] != len(self._queued):
                 self._queued = load_trials(connection, self._job.id, [TrialState.QUEUED])
-        if self._job.desired is Desired.CANCEL:
-            cancelled = list(self._running)
-        for number in cancelled:
-            self._stop_trial(number, TrialReason.USER, CANCEL_GRACE_S)
+        self._cancel_trials(cancelled)
 
-    def _stop_trial(self, number: int, reason: TrialReason, grace_s: float) -> None:
-        run = self._running.get(number)
-        if run is None or run.stop_because is reason:
-            return
-        run.stop_because = reason
-        self._site.engine.stop(run.key, grace_s=grace_s)
+    @abstractmethod
+    def _cancel_trials(self, numbers: Sequence[int]) -> None:
+        """End these running trials, or all of them if the job itself is to be cancelled."""
 
     def settle(self) -> None:
         """Move the job on if nothing is left to do here: stopping, paused, completed, failed, cancelled."""
         if self.is_over:
             return
-        if self._running:
+        if self.n_running:
             if self._job.desired is Desired.STOP and self._job.state is JobState.RUNNING:
                 self._transact(lambda ledger: ledger.move_job(JobState.STOPPING, JobReason.USER))
             return
@@ -418,29 +179,55 @@ class JobRunner:
             case Desired.PAUSE:
                 self._leave(JobState.PAUSED, JobReason.USER)
             case Desired.RUN:
-                if reason := self._why_no_more():
-                    failed = reason is JobReason.MAX_FAILED_TRIALS
-                    self._finish(JobState.FAILED if failed else JobState.COMPLETED, reason)
+                self._settle_running()
 
-    def _why_no_more(self) -> JobReason | None:
-        """Return why no further trial may start, or None."""
-        budget, job = self._spec.budget, self._job
-        if budget.max_failed_trials and job.counts[TrialState.FAILED] >= budget.max_failed_trials:
-            return JobReason.MAX_FAILED_TRIALS
-        if budget.timeout_s and job.started_at and now() - job.started_at > budget.timeout_s:
-            return JobReason.TIMEOUT
-        if budget.max_gpu_seconds and job.gpu_seconds >= budget.max_gpu_seconds:
-            return JobReason.MAX_GPU_SECONDS
-        if self._queued:
+    def _settle_running(self) -> None:
+        reason = limit_reached(self._job) or self._why_search_is_over()
+        if reason is None or self._startable():
+            return
+        if reason not in LIMITS and self._queue_replicates():
+            return
+        self._finish(JobState.FAILED if reason is JobReason.MAX_FAILED_TRIALS else JobState.COMPLETED, reason)
+
+    def _why_search_is_over(self) -> JobReason | None:
+        """Return why no further configuration is proposed, or None."""
+        if reason := self._progress.rule_met(self._spec):
+            return reason
+        if any(trial.replicate_of is None for trial in self._queued):
             return None
-        if job.n_counted >= self._max_trials:
+        if self._job.n_counted >= self._max_trials:
             return JobReason.MAX_TRIALS
         return JobReason.SPACE_EXHAUSTED if self._search.is_exhausted else None
+
+    def _startable(self) -> list[Trial]:
+        """Return the queued trials that may start: once a rule has ended the search, replicates only."""
+        if limit_reached(self._job):
+            return []
+        if self._progress.rule_met(self._spec):
+            return [trial for trial in self._queued if trial.replicate_of is not None]
+        return self._queued
+
+    def _n_to_propose(self) -> int:
+        """Return how many further configurations the search may propose now."""
+        if limit_reached(self._job) or self._progress.rule_met(self._spec) or self._search.is_exhausted:
+            return 0
+        return max(0, self._max_trials - self._job.n_counted)
 
     @property
     def _max_trials(self) -> int:
         assert self._spec.budget.max_trials is not None, "a stored spec has its number of trials written back"
         return self._spec.budget.max_trials
+
+    def _queue_replicates(self) -> bool:
+        """Queue the replicates that the best trials still lack; False: none."""
+        if self._spec.replicates is None or self._job.kind is not JobKind.TUNE:
+            return False
+        trials = self._site.read(partial(load_trials, job_id=self._job.id))
+        missing = missing_replicates(self._spec, trials, first_number=self._job.n_trials)
+        if missing:
+            self._transact(lambda ledger: ledger.insert_trials(missing))
+            self._queued = self._site.read(partial(load_trials, job_id=self._job.id, states=[TrialState.QUEUED]))
+        return bool(missing)
 
     def _finish(self, state: JobState, reason: JobReason) -> None:
         def finish(ledger: Ledger) -> bool:
@@ -453,8 +240,9 @@ class JobRunner:
             ledger.release_lease()
             return True
 
-        self.is_over = self._transact(finish)
-        if not self.is_over:
+        if self._transact(finish):
+            self._let_go()
+        else:
             self.read_controls()
 
     def _leave(self, state: JobState, reason: JobReason | None = None) -> None:
@@ -465,11 +253,15 @@ class JobRunner:
             ledger.release_lease()
 
         self._transact(leave)
+        self._let_go()
+
+    def _let_go(self) -> None:
         self.is_over = True
+        self._search.shut()
 
     def release(self) -> None:
         """Give the job back for another worker to claim; only without running trials."""
-        assert not self._running, "running trials would be lost"
+        assert not self.n_running, "running trials would be lost"
         stopping = self._job.state is JobState.STOPPING
         self._leave(JobState.STOPPING if stopping else JobState.QUEUED, self._job.reason if stopping else None)
 
@@ -480,44 +272,6 @@ class JobRunner:
         if not self.is_over:
             self.release()
 
-    def shut_down(self) -> None:
-        """Interrupt the running trials; each is requeued as it ends, to resume from its last checkpoint."""
-        self._shutting_down = True
-        for run in self._running.values():
-            run.shutting_down = True
-            self._site.engine.stop(run.key, grace_s=SHUTDOWN_GRACE_S)
-
-    def abandon(self) -> None:
-        """The lease is lost: end the trials' processes now and write nothing."""
-        self.is_over = True
-        for run in self._running.values():
-            self._site.engine.stop(run.key, grace_s=0.0)
-        self._running.clear()
-
-    # -- odds and ends -----------------------------------------------------------------------------------------------
-
-    def _remember_worst(self, values: tuple[float, ...] | None) -> None:
-        """Keep the worst feasible value of each objective: what infeasible trials are told to the study as."""
-        if values is None or self._worst is None:
-            self._worst = values
-            return
-        pick = [max if objective.direction is Direction.MINIMIZE else min for objective in self._objectives]
-        self._worst = tuple(f(old, new) for f, old, new in zip(pick, self._worst, values, strict=True))
-
     def _transact(self, body: Callable[[Ledger], T]) -> T:
         result, self._job = self._site.transact(self.lease, body)
         return result
-
-
-def _requeue(ledger: Ledger, number: int, checkpoint_step: int | None, *, gpu_seconds: float = 0.0) -> bool:
-    """Queue an interrupted trial again; its reports up to its checkpoint stay. False: it was not running."""
-    ledger.forget_reports(number, after_step=-1 if checkpoint_step is None else checkpoint_step)
-    return ledger.move_trial(
-        number,
-        TrialState.RUNNING,
-        TrialState.QUEUED,
-        checkpoint_step=checkpoint_step,
-        step=checkpoint_step,
-        values={},
-        gpu_seconds=trials_table.c.gpu_seconds + gpu_seconds,
-    )

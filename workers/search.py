@@ -7,8 +7,8 @@ own in the order in which they enter the study.
 
 import random
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import assert_never
 
 import optuna
@@ -66,12 +66,14 @@ class Proposal:
     cell: int | None = None
     draw: optuna.trial.Trial | None = None
     """The study's own handle; nobody else's business."""
+    study_attrs: Mapping[str, object] = field(default_factory=dict)
+    """What the record must keep with the trial for a rebuilt study to be the same study."""
 
 
 class Search:
     """Proposes parameters, judges reports, learns from ends. One a job, in the process that holds the job's lease."""
 
-    def __init__(self, job_id: str, spec: JobSpec) -> None:
+    def __init__(self, job_id: str, spec: JobSpec, on_ready: Callable[[], None] | None = None) -> None:
         assert spec.search_space is not None, "a stored spec has its search space written back"
         assert spec.objectives, "a stored spec has its objectives written back"
         assert spec.sampler.seed is not None, "a stored spec has its seed written back"
@@ -95,6 +97,14 @@ class Search:
     def is_exhausted(self) -> bool:
         """Whether there is nothing left to propose."""
         return self._grid is not None and self._grid.is_exhausted
+
+    @property
+    def is_thinking(self) -> bool:
+        """Whether an ask is under way; `on_ready` is called when `propose` has its answer."""
+        return False
+
+    def shut(self) -> None:
+        """End what the search runs beside this process."""
 
     def restore(self, trials: Iterable[Trial], reports: Iterable[Report]) -> None:
         """Enter what the record has, in the record's order; trials that were under way are open again.

@@ -19,7 +19,7 @@ class Progress:
     """Trials recorded, of any state."""
     max_trials: int | None
     fraction: float | None
-    """Share of `max_trials` that has ended."""
+    """Share of `max_trials`, and of the replicates after them, that has ended."""
     eta_s: float | None
     """Seconds left at the pace so far; None where that can't be said."""
     limited_by: LimitedBy | None
@@ -29,23 +29,24 @@ class Progress:
 def progress_of(job: Job) -> Progress:
     """Return a job's progress; no query, whatever its size."""
     max_trials = job.spec.budget.max_trials
-    n_ended = job.n_counted - job.counts[TrialState.QUEUED] - job.counts[TrialState.RUNNING]
+    n_replicates = job.n_trials - job.counts[TrialState.CANCELLED] - job.n_counted
+    n_ended = job.n_counted + n_replicates - job.counts[TrialState.QUEUED] - job.counts[TrialState.RUNNING]
+    n_wanted = max_trials + n_replicates if max_trials else None
     return Progress(
         counts=job.counts,
         total=job.n_trials,
         max_trials=max_trials,
-        fraction=min(1.0, n_ended / max_trials) if max_trials else None,
-        eta_s=_eta_s(job, n_ended),
+        fraction=min(1.0, n_ended / n_wanted) if n_wanted else None,
+        eta_s=_eta_s(job, n_ended, n_wanted),
         limited_by=_limited_by(job),
     )
 
 
-def _eta_s(job: Job, n_ended: int) -> float | None:
-    max_trials = job.spec.budget.max_trials
-    if job.state is not JobState.RUNNING or job.started_at is None or not n_ended or max_trials is None:
+def _eta_s(job: Job, n_ended: int, n_wanted: int | None) -> float | None:
+    if job.state is not JobState.RUNNING or job.started_at is None or not n_ended or n_wanted is None:
         return None
     pace_s = (now() - job.started_at) / n_ended
-    return round(max(0.0, pace_s * (max_trials - n_ended)), 3)
+    return round(max(0.0, pace_s * (n_wanted - n_ended)), 3)
 
 
 def _limited_by(job: Job) -> LimitedBy | None:

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any
 
 from service.domain.trial import TrialState
 from service.spec.job import JobSpec
@@ -22,6 +23,14 @@ class JobState(StrEnum):
 
 
 FINISHED_JOB_STATES = frozenset({JobState.COMPLETED, JobState.FAILED, JobState.CANCELLED})
+
+
+class JobKind(StrEnum):
+    """What a job is for. Only a tuning job searches; the trials of the others are all queued at submission."""
+
+    TUNE = "tune"
+    RANGE_TEST = "range_test"
+    REFIT = "refit"
 
 
 class JobReason(StrEnum):
@@ -84,7 +93,7 @@ class Job:
 
     id: str
     project: str
-    kind: str
+    kind: JobKind
     name: str
     labels: dict[str, str]
     priority: int
@@ -94,9 +103,18 @@ class Job:
     desired: Desired
     spec: JobSpec
     warnings: tuple[str, ...]
+    engine: str | None
+    details: dict[str, Any] | None
+    """What a job of its kind needs besides the spec, as its kind's own model says it."""
+    findings: dict[str, Any] | None
+    """What a job of its kind found out besides its trials; written by the worker."""
+    waits_for: str | None
+    """The id of a job that must finish before this one starts."""
     total_cells: int | None
     counts: dict[TrialState, int]
     n_trials: int
+    n_counted: int
+    """Trials that count towards `max_trials`: all but the cancelled and the replicates."""
     best_trial: int | None
     gpu_seconds: float
     created_at: float
@@ -107,8 +125,3 @@ class Job:
     lease_owner: str | None
     lease_token: int
     lease_live: bool
-
-    @property
-    def n_counted(self) -> int:
-        """Trials that count towards `max_trials`: all but the cancelled."""
-        return self.n_trials - self.counts[TrialState.CANCELLED]

@@ -87,6 +87,15 @@ class Trial:
     seed: int
     worker: str | None
     device: str | None
+    lease_token: int
+    """Rises each time an external client is given the trial; 0: it runs in a slot."""
+    lease_expires_at: float | None
+    verdict: TrialReason | None
+    """Why an external client should stop the trial, as the searcher has written it."""
+    judged_step: int | None
+    """The last step the searcher has judged; external trials only."""
+    data_hash: str | None
+    """Content hash of the data the trial was trained on."""
     created_at: float
     started_at: float | None
     finished_at: float | None

@@ -1,11 +1,12 @@
 """The whole of what a client may ask: a tuning job."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, StringConstraints
+from pydantic import ConfigDict, Field, StringConstraints, model_validator
 
 from service.spec.base import Spec
 from service.spec.budget import Budget
+from service.spec.expressions import Constraint
 from service.spec.objective import Objective
 from service.spec.pruners import NoPruner, Pruner
 from service.spec.samplers import Sampler, TpeSampler
@@ -13,6 +14,10 @@ from service.spec.space import Scalar, SearchSpace
 
 Label = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 KeepArtifacts = Literal["best", "all", "none"]
+Engine = Literal["external"]
+
+EXTERNAL_TRAINER = "external"
+"""The name of a trainer nobody named: whoever asks for suggestions runs it."""
 
 
 class TrainerChoice(Spec):
@@ -34,8 +39,44 @@ class Resources(Spec):
     """CPU threads per trial."""
 
 
+class StopWhen(Spec):
+    """When to end before the budget does."""
+
+    no_improvement_trials: int | None = Field(default=None, ge=1)
+    """End after this many trials in a row that were no better than the best before them."""
+    terminator: bool = False
+    """End when what a further trial is expected to gain has fallen below the noise of the objective."""
+
+
+class Replicates(Spec):
+    """The best configurations trained again with fresh seeds, once the search is over; never told to the search."""
+
+    top: int = Field(default=3, ge=1, le=50)
+    """How many of the best configurations."""
+    seeds: int = Field(default=5, ge=1, le=100)
+    """Fresh seeds for each."""
+
+
+class WarmStart(Spec):
+    """Earlier jobs whose trials enter the search as history."""
+
+    jobs: list[Annotated[str, StringConstraints(min_length=1, max_length=64)]] = Field(
+        default_factory=list, max_length=100
+    )
+    """Ids of jobs."""
+    labels: dict[Label, Label] | None = None
+    """Every job that carries all of these labels."""
+
+
+def _trainer_is_optional(schema: dict[str, Any]) -> None:
+    # JSON Schema has no short way to say "required unless engine is external"; the 422 says it.
+    schema["required"] = [name for name in schema.get("required", []) if name != "trainer"]
+
+
 class JobSpec(Spec):
-    """A tuning job. Only `trainer` is required; every default is written back into the job's `spec`."""
+    """A tuning job. Only `trainer` is required (or `engine: external`); every default is written back into `spec`."""
+
+    model_config = ConfigDict(json_schema_extra=_trainer_is_optional)
 
     name: Annotated[str, StringConstraints(max_length=200)] = ""
     labels: dict[Label, Label] = Field(default_factory=dict, max_length=50)
@@ -44,13 +85,36 @@ class JobSpec(Spec):
     trainer: TrainerChoice
     search_space: SearchSpace | None = None
     """Parameter name → range; null: the trainer's own default."""
+    parameter_constraints: list[Constraint] = Field(default_factory=list, max_length=50)
+    """Comparisons over parameters that every proposal satisfies, such as `batch_size * grad_accumulation <= 512`."""
     objectives: list[Objective] | None = Field(default=None, min_length=1, max_length=5)
     """null: the trainer's own."""
+    outcome_constraints: list[Constraint] = Field(default_factory=list, max_length=50)
+    """Comparisons over reported metrics, such as `train_time_s <= 60`; a trial that breaks one is infeasible."""
     sampler: Sampler = Field(default_factory=TpeSampler)
     pruner: Pruner = Field(default_factory=NoPruner)
     budget: Budget = Field(default_factory=Budget)
+    stop_when: StopWhen = Field(default_factory=StopWhen)
+    replicates: Replicates | None = None
+    """Train the best configurations again with fresh seeds at the end; null: don't."""
+    warm_start: WarmStart | None = None
+    """Learn from earlier jobs; null: start from nothing."""
     resources: Resources = Field(default_factory=Resources)
+    engine: Engine | None = None
+    """Where trials run; null: in the slots of the worker that takes the job; `external`: wherever clients ask for
+    suggestions, and the trainer is free text."""
     keep_artifacts: KeepArtifacts = "best"
     """Whose models are kept: the best three trials', all, or none."""
     enqueue: list[dict[str, Scalar]] = Field(default_factory=list, max_length=10_000)
     """Configurations tried first, in this order; parameters left out are sampled."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _name_external_trainer(cls, data: Any) -> Any:
+        """Under the external engine the trainer may be left out, or be just its name."""
+        if not isinstance(data, dict) or data.get("engine") != "external":
+            return data
+        trainer = data.get("trainer")
+        if trainer is None or isinstance(trainer, str):
+            return {**data, "trainer": {"name": trainer or EXTERNAL_TRAINER}}
+        return data

@@ -1,11 +1,12 @@
 """Jobs: insert, read, delete. States change only through a ledger."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from sqlalchemy import Connection, delete, select
 
 from service.clock import now
-from service.domain.job import Desired, Job, JobState
+from service.domain.job import Desired, Job, JobKind, JobState
 from service.errors import JobNotFoundError
 from service.spec.job import JobSpec
 from service.store.ledger import announce
@@ -22,7 +23,11 @@ class NewJob:
     warnings: tuple[str, ...]
     total_cells: int | None
     project: str = "default"
-    kind: str = "tune"
+    kind: JobKind = JobKind.TUNE
+    details: Mapping[str, object] | None = None
+    """See `Job.details`."""
+    waits_for: str | None = None
+    """The id of a job that must finish first."""
 
 
 def insert_job(connection: Connection, new: NewJob) -> Job:
@@ -44,6 +49,9 @@ def insert_job(connection: Connection, new: NewJob) -> Job:
             trainer_version=spec.trainer.version,
             gpus=spec.resources.gpus,
             cpus=spec.resources.cpus,
+            engine=spec.engine,
+            details=None if new.details is None else dict(new.details),
+            waits_for=new.waits_for,
             total_cells=new.total_cells,
             created_at=now(),
             revision=1,

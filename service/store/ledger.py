@@ -8,9 +8,10 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, func, select, update
+from sqlalchemy import BindParameter, ColumnElement, Connection, Select, Update, bindparam, func, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from service.clock import now
@@ -53,10 +54,11 @@ class Ledger:
         self._connection = connection
         self.job = job
         """The job as it was when the lock was taken, with `change` already this transaction's own; after `close`, the
-        job as this transaction leaves it (but for `best_trial`)."""
+        job as this transaction leaves it."""
         self.change = job.change
         self._deltas: Counter[TrialState] = Counter()
         self._n_inserted = 0
+        self._recount = False
         self._gpu_seconds = 0.0
         self._job_columns: dict[str, Any] = {}
         self._state_changed = False
@@ -74,6 +76,7 @@ class Ledger:
         self._connection.execute(trials.insert(), [self._new_row(trial, time) for trial in new_trials])
         self._deltas.update(trial.state for trial in new_trials)
         self._n_inserted += len(new_trials)
+        self._recount |= any(trial.replicate_of is not None for trial in new_trials)
         self._state_changed = True
 
     def _new_row(self, trial: NewTrial, time: float) -> dict[str, Any]:
@@ -100,21 +103,28 @@ class Ledger:
             "change": self.change,
         }
 
-    def move_trial(self, number: int, have: TrialState, to: TrialState, **columns: Any) -> bool:
-        """Move a trial from one state to another, setting other columns with it; False: it was not in that state."""
+    def move_trial(
+        self, number: int, have: TrialState, to: TrialState, *, gpu_seconds: float = 0.0, **columns: Any
+    ) -> bool:
+        """Move a trial from one state to another, setting other columns with it; False: it was not in that state.
+
+        Args:
+            gpu_seconds: what its attempt used of a device, added to the trial's account and the job's.
+        """
         assert to in ALLOWED_TRIAL[have], f"a trial never goes from {have} to {to}"
         if to.is_finished:
             columns.setdefault("finished_at", now())
-        moved = self._connection.execute(
-            update(trials)
-            .where(trials.c.job_id == self.job.id, trials.c.number == number, trials.c.state == have)
-            .values(state=to, change=self.change, **columns)
-        ).rowcount
+        columns |= {"state": to, "change": self.change}
+        statement = _update_trial(frozenset(columns), guarded=True)
+        of_trial = {"of_job": self.job.id, "of_number": number, "of_state": have, "more_gpu_seconds": gpu_seconds}
+        moved = self._connection.execute(statement, of_trial | _as_new(columns)).rowcount
         if moved:
+            self._gpu_seconds += gpu_seconds
             self._deltas[have] -= 1
             self._deltas[to] += 1
             self._state_changed = True
             self._best_stale |= TrialState.COMPLETED in (have, to)
+            self._recount |= TrialState.CANCELLED in (have, to)
         return bool(moved)
 
     def move_trials(self, have: Iterable[TrialState], to: TrialState, **columns: Any) -> list[int]:
@@ -127,17 +137,11 @@ class Ledger:
             moved += [number for number in numbers if self.move_trial(number, state, to, **columns)]
         return moved
 
-    def spend_gpu(self, seconds: float) -> None:
-        """Add to the job's account what an attempt used of its device."""
-        self._gpu_seconds += seconds
-
     def touch_trial(self, number: int, **columns: Any) -> None:
         """Set columns of a trial without a change of its state."""
-        self._connection.execute(
-            update(trials)
-            .where(trials.c.job_id == self.job.id, trials.c.number == number)
-            .values(change=self.change, **columns)
-        )
+        statement = _update_trial(frozenset({"change", *columns}), guarded=False)
+        of_trial = {"of_job": self.job.id, "of_number": number}
+        self._connection.execute(statement, {**of_trial, **_as_new({"change": self.change, **columns})})
 
     def touch_trials(self, numbers: Iterable[int], **columns: Any) -> None:
         """Set the same columns of several trials."""
@@ -227,48 +231,50 @@ class Ledger:
 
     def close(self) -> None:
         """Write what the moves imply for the job's own row, and announce the change."""
+        before = self.job
+        counts = {state: n + self._deltas[state] for state, n in before.counts.items()}
+        n_trials = before.n_trials + self._n_inserted
+        # The row is locked, so what was read when the lock was taken is still so.
         columns = dict(self._job_columns)
-        for state, delta in self._deltas.items():
-            if delta:
-                columns[f"n_{state}"] = jobs.c[f"n_{state}"] + delta
+        columns |= {f"n_{state}": counts[state] for state, delta in self._deltas.items() if delta}
         if self._n_inserted:
-            columns["n_trials"] = jobs.c.n_trials + self._n_inserted
+            columns["n_trials"] = n_trials
+        n_counted = self._count_trials() if self._recount else before.n_counted + self._n_inserted
+        if n_counted != before.n_counted:
+            columns["n_counted"] = n_counted
         if self._gpu_seconds:
-            columns["gpu_seconds"] = jobs.c.gpu_seconds + self._gpu_seconds
+            columns["gpu_seconds"] = before.gpu_seconds + self._gpu_seconds
         if self._best_stale:
-            columns["best_trial"] = self._best_trial()
+            columns["best_trial"] = self._find_best()
         if self._state_changed:
             columns["revision"] = self.change
         self.job = replace(
-            self.job,
-            state=columns.get("state", self.job.state),
-            reason=columns.get("reason", self.job.reason),
-            counts={state: n + self._deltas[state] for state, n in self.job.counts.items()},
-            n_trials=self.job.n_trials + self._n_inserted,
-            gpu_seconds=self.job.gpu_seconds + self._gpu_seconds,
+            before,
+            state=columns.get("state", before.state),
+            reason=columns.get("reason", before.reason),
+            best_trial=columns.get("best_trial", before.best_trial),
+            counts=counts,
+            n_trials=n_trials,
+            n_counted=n_counted,
+            gpu_seconds=before.gpu_seconds + self._gpu_seconds,
         )
         if columns:
-            self._connection.execute(update(jobs).where(jobs.c.id == self.job.id).values(**columns))
-        announce(self._connection, self.job.id)
+            statement = _update_job(frozenset(columns))
+            self._connection.execute(statement, {"of_job": before.id, **_as_new(columns)})
+        announce(self._connection, before.id)
 
-    def _best_trial(self) -> Any:
+    def _count_trials(self) -> int:
+        """Count what `max_trials` counts, where cancelled trials or replicates have come or gone."""
+        counted = self._connection.scalar(_COUNT_TRIALS, {"of_job": self.job.id})
+        assert counted is not None, "a count is never null"
+        return counted
+
+    def _find_best(self) -> int | None:
         objectives = self.job.spec.objectives or []
         if len(objectives) != 1:
             return None
-        objective = trials.c.objective
-        order = objective.desc() if objectives[0].direction is Direction.MAXIMIZE else objective.asc()
-        return (
-            select(trials.c.number)
-            .where(
-                trials.c.job_id == self.job.id,
-                trials.c.state == TrialState.COMPLETED,
-                objective.is_not(None),
-                trials.c.replicate_of.is_(None),
-            )
-            .order_by(order, trials.c.number)
-            .limit(1)
-            .scalar_subquery()
-        )
+        best: int | None = self._connection.scalar(_FIND_BEST[objectives[0].direction], {"of_job": self.job.id})
+        return best
 
 
 # Built once: to build and to hash these took longer than to run them, in every transaction of every trial.
@@ -288,6 +294,60 @@ _TAKE_LEASED = (
     .values(change=jobs.c.change + 1)
     .returning(*JOB_COLUMNS)
 )
+_COUNT_TRIALS = (
+    select(func.count())
+    .select_from(trials)
+    .where(
+        trials.c.job_id == bindparam("of_job"),
+        trials.c.state != TrialState.CANCELLED,
+        trials.c.replicate_of.is_(None),
+    )
+)
+
+
+def _find_best_statement(direction: Direction) -> Select[Any]:
+    objective = trials.c.objective
+    return (
+        select(trials.c.number)
+        .where(
+            trials.c.job_id == bindparam("of_job"),
+            trials.c.state == TrialState.COMPLETED,
+            objective.is_not(None),
+            trials.c.replicate_of.is_(None),
+        )
+        .order_by(objective.desc() if direction is Direction.MAXIMIZE else objective.asc(), trials.c.number)
+        .limit(1)
+    )
+
+
+_FIND_BEST = {direction: _find_best_statement(direction) for direction in Direction}
+
+
+@cache
+def _update_job(columns: frozenset[str]) -> Update:
+    return update(jobs).where(jobs.c.id == bindparam("of_job")).values({name: _new(name) for name in columns})
+
+
+@cache
+def _update_trial(columns: frozenset[str], *, guarded: bool) -> Update:
+    """Return the statement that sets these columns of a trial, if guarded only where its state is `of_state`."""
+    of_trial = [trials.c.job_id == bindparam("of_job"), trials.c.number == bindparam("of_number")]
+    if guarded:
+        of_trial.append(trials.c.state == bindparam("of_state"))
+    values: dict[str, ColumnElement[Any]] = {name: _new(name) for name in columns}
+    if guarded:
+        values["gpu_seconds"] = trials.c.gpu_seconds + bindparam("more_gpu_seconds")
+    return update(trials).where(*of_trial).values(values)
+
+
+def _new(column: str) -> BindParameter[Any]:
+    return bindparam(f"new_{column}")
+
+
+def _as_new(columns: Mapping[str, Any]) -> dict[str, Any]:
+    return {f"new_{name}": value for name, value in columns.items()}
+
+
 _NOTIFY = select(func.pg_notify(CHANNEL, bindparam("of_job")))
 
 

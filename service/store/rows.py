@@ -4,7 +4,7 @@ from typing import Any
 
 from sqlalchemy import Row, case, func
 
-from service.domain.job import Desired, Job, JobReason, JobState
+from service.domain.job import Desired, Job, JobKind, JobReason, JobState
 from service.domain.trial import Report, Trial, TrialError, TrialReason, TrialState
 from service.spec.job import JobSpec
 from service.store.database import db_now
@@ -26,6 +26,7 @@ def job_from_row(row: Row[Any]) -> Job:
     data = dict(row._mapping)
     counts = {state: data.pop(f"n_{state}") for state in TrialState}
     data["counts"] = counts
+    data["kind"] = JobKind(data["kind"])
     data["state"] = JobState(data["state"])
     data["reason"] = data["reason"] and JobReason(data["reason"])
     data["desired"] = Desired(data["desired"])
@@ -41,6 +42,7 @@ def trial_from_row(row: Row[Any]) -> Trial:
     data["state"] = TrialState(data["state"])
     data["reason"] = data["reason"] and TrialReason(data["reason"])
     data["error"] = data["error"] and TrialError(**data["error"])
+    data["verdict"] = data["verdict"] and TrialReason(data["verdict"])
     data["told"] = data["told"] and tuple(data["told"])
     data["artifacts"] = tuple(data["artifacts"])
     return Trial(**data)

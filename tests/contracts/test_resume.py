@@ -17,9 +17,9 @@ from service.store.trials import load_trials
 from tests.builders import expire_lease, make_job, make_spec
 from tests.fake_engine import FakeEngine
 from workers.engines.base import Outcome
-from workers.runner import JobRunner
 from workers.search import Search
 from workers.site import Site
+from workers.slot_runner import SlotRunner
 
 SPACE = {
     "learning_rate": {"type": "float", "low": 1e-5, "high": 10.0, "log": True},
@@ -57,12 +57,12 @@ def play(database: Database, spec: dict[str, Any], data_dir: Path, *, kill_chanc
             expire_lease(connection, job_id)
 
 
-def take_over(database: Database, job_id: str, data_dir: Path) -> tuple[JobRunner, FakeEngine]:
+def take_over(database: Database, job_id: str, data_dir: Path) -> tuple[SlotRunner, FakeEngine]:
     with database.write() as connection:
         claimed = claim_job(connection, job_id, owner="worker", lease_s=600.0)
     assert claimed is not None
     engine = FakeEngine(valley)
-    runner = JobRunner(*claimed, Site(database, engine, "worker", data_dir))
+    runner = SlotRunner(*claimed, Site(database, engine, "worker", data_dir))
     runner.restore()
     return runner, engine
 
@@ -147,6 +147,11 @@ def finished_trial(number: int) -> Trial:
         step=5,
         checkpoint_step=None,
         attempt=1,
+        lease_token=0,
+        lease_expires_at=None,
+        verdict=None,
+        judged_step=None,
+        data_hash=None,
         replicate_of=None,
         seed=0,
         worker="w",

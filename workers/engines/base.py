@@ -9,10 +9,10 @@ A group shares one slot; a group of one is the normal case.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from service.domain.trial import TrialError
 from service.spec.space import Scalar
@@ -26,6 +26,14 @@ class TrialKey:
     job_id: str
     number: int
     attempt: int
+
+
+class Mode(StrEnum):
+    """What a trial's trainer is asked to do; follows the kind of the job."""
+
+    TRAIN = "tune"
+    SWEEP = "range_test"
+    REFIT = "refit"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +50,9 @@ class Assignment:
     data_dir: Path
     waits_for_verdict: bool
     """A pruner judges this trial: `report` returns its answer."""
+    mode: Mode = Mode.TRAIN
+    details: Mapping[str, Any] = field(default_factory=dict)
+    """What the mode needs besides: nothing for training."""
     checkpoint_step: int | None = None
     trial_timeout_s: float | None = None
     stall_timeout_s: float | None = None
@@ -87,6 +98,8 @@ class Ended:
     error: TrialError | None = None
     artifacts: tuple[str, ...] = ()
     duration_s: float = 0.0
+    data_hash: str | None = None
+    """Identifies the data the trial was trained on, if its trainer said so."""
 
 
 @dataclass(frozen=True, slots=True)

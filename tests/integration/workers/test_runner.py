@@ -29,9 +29,9 @@ from tests.waiting import wait_for
 from workers.engines.base import CheckpointSaved, Ended, Engine, Event, Outcome, Reported, TrialKey
 from workers.engines.local import LocalEngine
 from workers.loop import WorkerLoop
-from workers.runner import JobRunner
 from workers.search import Search
 from workers.site import Site
+from workers.slot_runner import SlotRunner
 
 RATES_0_1_2 = {"learning_rate": {"type": "categorical", "choices": [0.1, 0.2, 0.3]}}
 
@@ -142,11 +142,11 @@ class World:
         settings = Settings(data_dir=self.data_dir, lease_s=600.0)
         return WorkerLoop(self.database, engine, settings, [make_card()])
 
-    def claim(self, job_id: str, engine: Engine) -> JobRunner:
+    def claim(self, job_id: str, engine: Engine) -> SlotRunner:
         with self.database.write() as connection:
             claimed = claim_job(connection, job_id, owner="worker", lease_s=600.0)
         assert claimed is not None
-        runner = JobRunner(*claimed, Site(self.database, engine, "worker", self.data_dir))
+        runner = SlotRunner(*claimed, Site(self.database, engine, "worker", self.data_dir))
         runner.restore()
         return runner
 
@@ -244,7 +244,9 @@ def test_cancelled_job_does_not_wait_for_a_pruned_trial_that_lingers(world: Worl
         with open_ledger(connection, job_id) as ledger:
             ledger.add_reports([make_report(0, step, loss=0.0) for step in range(1, 50)])
     turn(loop, 5)
-    assert loop._runners[job_id]._running[1].stop_because is TrialReason.PRUNER
+    runner = loop._runners[job_id]
+    assert isinstance(runner, SlotRunner)
+    assert runner._running[1].stop_because is TrialReason.PRUNER
     world.do(controls.cancel, job_id)
     turn(loop, 3)
     assert world.outcome(job_id) == (JobState.CANCELLED, JobReason.USER)

@@ -421,7 +421,27 @@ def test_moving_a_job_to_where_it_is_changes_no_revision(database: Database) -> 
 def test_gpu_seconds_add_up(database: Database) -> None:
     with database.write() as connection:
         job_id = make_job(connection).id
-        for seconds in (1.5, 2.25):
+        make_trial(connection, job_id, state=TrialState.RUNNING)
+        for seconds, to in ((1.5, TrialState.QUEUED), (2.25, TrialState.COMPLETED)):
             with open_ledger(connection, job_id) as ledger:
-                ledger.spend_gpu(seconds)
+                ledger.move_trial(0, TrialState.RUNNING, to, gpu_seconds=seconds)
+            if to is TrialState.QUEUED:
+                with open_ledger(connection, job_id) as ledger:
+                    ledger.move_trial(0, TrialState.QUEUED, TrialState.RUNNING)
         assert get_job(connection, job_id).gpu_seconds == 3.75
+        assert get_trial(connection, job_id, 0).gpu_seconds == 3.75
+
+
+def test_cancelled_trials_and_replicates_count_for_nothing(database: Database) -> None:
+    with database.write() as connection:
+        job_id = make_job(connection).id
+        for number in range(3):
+            make_trial(connection, job_id, state=TrialState.RUNNING, number=number)
+        with open_ledger(connection, job_id) as ledger:
+            ledger.insert_trials([_new(3, replicate_of=0)])
+            ledger.move_trial(1, TrialState.RUNNING, TrialState.CANCELLED)
+            ledger.move_trial(2, TrialState.RUNNING, TrialState.COMPLETED, objective=1.0)
+        assert get_job(connection, job_id).n_counted == 2
+        with open_ledger(connection, job_id) as ledger:
+            ledger.move_trial(1, TrialState.CANCELLED, TrialState.QUEUED)
+        assert ledger.job.n_counted == get_job(connection, job_id).n_counted == 3

@@ -43,8 +43,8 @@ def test_counters_best_and_change_equal_a_recount(
     for transaction in transactions:
         with database.write() as connection, open_ledger(connection, job_id) as ledger:
             for number, (have, to), objective in transaction:
-                columns = {"objective": objective} if to is TrialState.COMPLETED else {}
-                ledger.move_trial(number, have, to, **columns)
+                measured = objective if to is TrialState.COMPLETED else None
+                ledger.move_trial(number, have, to, objective=measured)
 
     with database.read() as connection:
         job, trials = get_job(connection, job_id), load_trials(connection, job_id)

@@ -1,0 +1,84 @@
+"""When a job starts no more trials: its budget, its target, its stopping rules."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from service.clock import now
+from service.domain.job import Job, JobReason
+from service.domain.trial import Trial, TrialState
+from service.spec.job import JobSpec
+from service.spec.objective import Direction, Objective
+
+LIMITS = frozenset({JobReason.MAX_FAILED_TRIALS, JobReason.TIMEOUT, JobReason.MAX_GPU_SECONDS})
+"""Reasons that leave nothing to spend, not even on replicates of the best."""
+
+_COUNTED = frozenset({TrialState.COMPLETED, TrialState.PRUNED, TrialState.INFEASIBLE})
+"""Ends that say something about the search: a failed or cancelled trial is no attempt to do better."""
+
+
+def limit_reached(job: Job) -> JobReason | None:
+    """Return the budget that is spent, or None."""
+    budget = job.spec.budget
+    if budget.max_failed_trials and job.counts[TrialState.FAILED] >= budget.max_failed_trials:
+        return JobReason.MAX_FAILED_TRIALS
+    if budget.timeout_s and job.started_at and now() - job.started_at > budget.timeout_s:
+        return JobReason.TIMEOUT
+    if budget.max_gpu_seconds and job.gpu_seconds >= budget.max_gpu_seconds:
+        return JobReason.MAX_GPU_SECONDS
+    return None
+
+
+@dataclass
+class Progress:
+    """What the stopping rules look at: fed with every end of a trial of the search, in the order of the commits."""
+
+    objectives: Sequence[Objective]
+    best: float | None = None
+    """Of the first objective."""
+    n_since_best: int = 0
+    """Trials since one was better than all before it."""
+    target_met: bool = False
+
+    def take_in(self, state: TrialState, values: Sequence[float] | None) -> None:
+        """Take in the end of a trial.
+
+        Args:
+            values: of the objectives, feasible trials only.
+        """
+        if state not in _COUNTED:
+            return
+        self.n_since_best += 1
+        if state is not TrialState.COMPLETED or not values:
+            return
+        if self.best is None or self.objectives[0].direction.is_better(values[0], self.best):
+            self.best, self.n_since_best = values[0], 0
+        self.target_met |= _meets_target(self.objectives, values)
+
+    def replay(self, trials: Sequence[Trial]) -> None:
+        """Take in what the record has, in the order in which it came about."""
+        ended = [trial for trial in trials if trial.state.is_finished and trial.replicate_of is None]
+        for trial in sorted(ended, key=lambda trial: (trial.finished_at or 0.0, trial.number)):
+            feasible = trial.state is TrialState.COMPLETED
+            values = [trial.values[objective.metric] for objective in self.objectives] if feasible else None
+            self.take_in(trial.state, values)
+
+    def rule_met(self, spec: JobSpec) -> JobReason | None:
+        """Return the rule that ends the search before its budget does, or None."""
+        if self.target_met:
+            return JobReason.TARGET
+        patience = spec.stop_when.no_improvement_trials
+        if patience is not None and self.n_since_best >= patience:
+            return JobReason.NO_IMPROVEMENT
+        return None
+
+
+def _meets_target(objectives: Sequence[Objective], values: Sequence[float]) -> bool:
+    """Tell whether one trial is at least as good as every target there is."""
+    pairs = [(objective, value) for objective, value in zip(objectives, values, strict=True)]
+    wanted = [(objective, value) for objective, value in pairs if objective.target is not None]
+    return bool(wanted) and all(_reaches(objective, value) for objective, value in wanted)
+
+
+def _reaches(objective: Objective, value: float) -> bool:
+    assert objective.target is not None, "only objectives with a target are asked"
+    return value <= objective.target if objective.direction is Direction.MINIMIZE else value >= objective.target
