@@ -144,6 +144,7 @@ def test_postgresql_restart_under_a_running_job_loses_nothing(
     assert {trial.state for trial in trials} == {TrialState.COMPLETED}
     assert {trial.attempt for trial in trials} == {1}, "no trial was run again"
     assert reports_per_trial(database, job_id) == Counter(dict.fromkeys(range(60), N_REPORTS))
+    database.dispose()
 
 
 def test_sigterm_requeues_running_trials_and_releases_the_job(
