@@ -22,7 +22,7 @@ COPY pyproject.toml constraints.txt README.md LICENSE ./
 RUN mkdir service \
     && printf '__version__ = "0"\n' > service/__init__.py \
     && python -m venv /opt/stepsize \
-    && pip install --no-cache-dir --disable-pip-version-check -c constraints.txt .
+    && pip install --no-cache-dir --disable-pip-version-check -c constraints.txt '.[analysis]'
 
 # torch's ordinary wheel for Linux is the CUDA build; where there is no GPU it runs on the CPU.
 FROM dependencies AS dependencies-worker

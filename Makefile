@@ -6,7 +6,7 @@ STAMP := .venv/.installed
 SOURCES := service workers migrations tests benchmarks examples
 
 .DEFAULT_GOAL := help
-.PHONY: help install test test-slow check format demo up bench openapi cards migration first-migration clean
+.PHONY: help install chromium screenshots test test-slow check format demo up bench bench-infeasible bench-samplers bench-suggestions bench-isolation bench-range-test openapi cards migration first-migration clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -18,10 +18,16 @@ $(STAMP): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	@touch $@
 
-test: check ## Run every check and every test that takes less than a minute
+chromium: install ## See that there is a Chromium for the dashboard's tests: the machine's own, else install one
+	$(BIN)/python -m tests.e2e.dashboard.chromium
+
+screenshots: chromium ## Make the README's pictures of the dashboard from real jobs
+	$(BIN)/python -m tests.e2e.dashboard.screenshots
+
+test: check chromium ## Run every check and every test that takes less than a minute
 	$(BIN)/python -m pytest
 
-test-slow: install ## Run the tests that take longer
+test-slow: install chromium ## Run the tests that take longer
 	$(BIN)/python -m pytest -m slow
 
 check: install ## Lint, types, layers, and that generated files are up to date
@@ -32,6 +38,7 @@ check: install ## Lint, types, layers, and that generated files are up to date
 	$(BIN)/python -m migrations check
 	$(BIN)/python -m service.api.openapi --check
 	$(BIN)/python -m workers.trainers.registry --check
+	$(BIN)/python -m workers.training.datasets.snapshot --check
 	$(BIN)/hadolint Dockerfile
 	$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec docker-compose.yml
 
@@ -48,11 +55,27 @@ up: install ## Run the service: API, one worker, SQLite in ./stepsize-data
 bench: install ## Measure trials per second beside Optuna's own storage
 	$(BIN)/python -m benchmarks.orchestration
 
+bench-range-test: install ## Measure the LR range test beside full trainings
+	$(BIN)/python -m benchmarks.range_test
+
+bench-infeasible: install ## Measure trials lost to divergence beside stock Optuna
+	$(BIN)/python -m benchmarks.infeasible
+
+bench-suggestions: install ## Measure what asking over HTTP costs beside Optuna's own storage
+	$(BIN)/python -m benchmarks.suggestions
+
+bench-samplers: install ## Measure how fast each sampler finds the bottom of the synthetic valley
+	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.samplers
+
+bench-isolation: install ## Measure what a gp search costs the jobs beside it
+	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.sampler_isolation
+
 openapi: install ## Write docs/openapi.json from the app
 	$(BIN)/python -m service.api.openapi
 
-cards: install ## Write the built-in trainers' cards into service/
+cards: install ## Write the built-in trainers' and data sets' cards into service/
 	$(BIN)/python -m workers.trainers.registry --write
+	$(BIN)/python -m workers.training.datasets.snapshot --write
 
 migration: install ## Write the next revision from models.py: make migration m="What changes"
 	$(BIN)/python -m migrations revise "$(m)"

@@ -4,11 +4,14 @@ StepsizeError
 ├── NotFoundError
 │   ├── JobNotFoundError
 │   ├── TrialNotFoundError
+│   ├── RangeTestNotFoundError
 │   └── CatalogueEntryNotFoundError
 ├── ConflictError
 │   ├── StateConflictError          the state says no
 │   ├── IdempotencyConflictError    same key, other body
+│   ├── DatasetConflictError        the name is taken
 │   └── LeaseLostError              a stale token; the newer owner's word stands
+├── AnalysisUnavailableError        the analysis process can't answer
 └── InvalidRequestError             the payload is wrong; names each field
 
 HTTP statuses and titles live in one table, service/api/problems.py.
@@ -39,6 +42,12 @@ class TrialNotFoundError(NotFoundError):
         self.number = number
 
 
+class RangeTestNotFoundError(NotFoundError):
+    def __init__(self, job_id: str) -> None:
+        super().__init__(f"there is no range test {job_id!r}")
+        self.job_id = job_id
+
+
 class CatalogueEntryNotFoundError(NotFoundError):
     """A name the catalogue doesn't have."""
 
@@ -67,6 +76,14 @@ class IdempotencyConflictError(ConflictError):
         self.key = key
 
 
+class DatasetConflictError(ConflictError):
+    """The name of a data set is taken, or not a user's to remove."""
+
+    def __init__(self, name: str, message: str) -> None:
+        super().__init__(f"{name!r}: {message}")
+        self.name = name
+
+
 class LeaseLostError(ConflictError):
     """The writer's lease expired or was taken over: nothing was written."""
 
@@ -74,6 +91,10 @@ class LeaseLostError(ConflictError):
         super().__init__(f"the lease on {resource} with token {token} is no longer held; nothing was written")
         self.resource = resource
         self.token = token
+
+
+class AnalysisUnavailableError(StepsizeError):
+    """Reports and plots come from a process of their own, and it does not answer."""
 
 
 @dataclass(frozen=True)

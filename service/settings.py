@@ -21,8 +21,14 @@ class Settings(BaseSettings):
     """Slots of a worker; null: one per GPU, or one per CPU core up to two and one per four beyond eight."""
     trainers: str = ""
     """Comma-separated Python modules that define more trainers (read by workers)."""
+    commands: Path | None = None
+    """A TOML or YAML file with programs that workers offer as trainers; null: none."""
+    memory_limit_bytes: int | None = Field(default=None, ge=1)
+    """What a training process may use; null: what the device has free."""
     max_body_bytes: int = Field(default=1 << 20, ge=1024)
     """Largest request body accepted."""
+    max_dataset_bytes: int = Field(default=1 << 31, ge=1024)
+    """Largest data set accepted, as uploaded and unpacked."""
     log_level: str = "INFO"
     """DEBUG, INFO, WARNING or ERROR."""
 
@@ -33,5 +39,6 @@ class Settings(BaseSettings):
 
     @property
     def trainer_modules(self) -> list[str]:
-        """The modules named in `trainers`."""
-        return [module.strip() for module in self.trainers.split(",") if module.strip()]
+        """The modules named in `trainers`, and the file named in `commands`."""
+        modules = [module.strip() for module in self.trainers.split(",") if module.strip()]
+        return modules if self.commands is None else [*modules, str(self.commands.resolve())]

@@ -33,6 +33,7 @@ class RecordingContext(Generic[P_co]):
     reports: list[tuple[int, dict[str, float]]] = field(default_factory=list)
     n_polls: int = 0
     checkpoints: dict[int, Path] = field(default_factory=dict)
+    data_hash: str | None = None
 
     def report(self, step: int, values: Mapping[str, float]) -> bool:
         """Record a measurement and return the verdict."""
@@ -59,6 +60,10 @@ class RecordingContext(Generic[P_co]):
         path = self.directory / "artifacts" / name
         path.parent.mkdir(parents=True, exist_ok=True)
         return path
+
+    def note_data(self, content_hash: str) -> None:
+        """Keep what identifies the data."""
+        self.data_hash = content_hash
 
     def checkpoint_after(self, step: int) -> Checkpoint:
         """Return the checkpoint that was saved after a step."""

@@ -4,6 +4,7 @@ import argparse
 import os
 import signal
 
+import structlog
 from pydantic import TypeAdapter
 
 from service.domain.trainer import TrainerCard
@@ -11,9 +12,11 @@ from service.logs import configure_logs
 from service.settings import Settings
 from service.store.database import Database
 from workers.engines.local import LocalEngine, Preload, detect_slots
-from workers.engines.slot import die_with
+from workers.lifelines import die_with
 from workers.loop import WorkerLoop
-from workers.trainers.registry import BUILT_IN, SNAPSHOT, load_trainer, trainer_names
+from workers.trainers.registry import SNAPSHOT, extra_cards
+
+log = structlog.get_logger()
 
 
 def main() -> None:
@@ -36,11 +39,13 @@ def main() -> None:
     worker.run()
 
 
-def _cards(modules: list[str]) -> list[TrainerCard]:
+def _cards(extras: list[str]) -> list[TrainerCard]:
     """Return the cards of all trainers, the built-in ones' from the snapshot: this process never imports torch."""
     built_in = TypeAdapter(list[TrainerCard]).validate_json(SNAPSHOT.read_bytes())
-    others = [name for name in trainer_names(modules) if name not in BUILT_IN]
-    return built_in + [load_trainer(name, modules).card() for name in others]
+    others, problems = extra_cards(extras)
+    for problem in problems:
+        log.warning("trainer left out", reason=problem)
+    return built_in + others
 
 
 if __name__ == "__main__":

@@ -3,8 +3,11 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from service.domain.outcomes import outcome_error
 from service.domain.trial import TrialError, TrialReason, TrialState
+from service.spec.job import JobSpec
 from service.spec.objective import Objective
+from service.spec.space import Params
 from service.store.workers import SlotRecord
 from workers.engines.base import Ended, Outcome, TrialKey
 
@@ -15,12 +18,14 @@ class Running:
 
     key: TrialKey
     slot: SlotRecord
+    params: Params
     step: int | None = None
     checkpoint_step: int | None = None
     values: dict[str, float] = field(default_factory=dict)
     stop_because: TrialReason | None = None
     is_apart: bool = False
     """No part of the search: a replicate, or a trial of a job that searches nothing."""
+    data_hash: str | None = None
     shutting_down: bool = False
 
 
@@ -38,24 +43,16 @@ class Conclusion:
     gpu_seconds: float = 0.0
 
 
-def conclude(
-    ended: Ended,
-    run: Running,
-    objectives: Sequence[Objective],
-    *,
-    stand_in: tuple[float, ...] | None,
-    max_attempts: int,
-) -> Conclusion:
+def conclude(ended: Ended, run: Running, spec: JobSpec, *, stand_in: tuple[float, ...] | None) -> Conclusion:
     """Return what an attempt's end means for its trial.
 
     Args:
         stand_in: what an infeasible trial is told to the study as; None: nothing feasible is known yet.
-        max_attempts: starts after which a trial whose process dies is failed.
     """
     gpu_seconds = ended.duration_s * run.slot.gpus
     match ended.outcome:
         case Outcome.COMPLETED:
-            return _conclude_completed(ended, run, objectives, gpu_seconds)
+            return _conclude_completed(ended, run, spec, stand_in, gpu_seconds)
         case Outcome.DIVERGED | Outcome.OOM:
             reason = TrialReason(ended.outcome.value)
             return Conclusion(run, TrialState.INFEASIBLE, reason, ended.error, stand_in, gpu_seconds=gpu_seconds)
@@ -63,7 +60,7 @@ def conclude(
             reason = TrialReason(ended.outcome.value)
             return Conclusion(run, TrialState.FAILED, reason, ended.error, gpu_seconds=gpu_seconds)
         case Outcome.STOPPED | Outcome.LOST:
-            return _conclude_interrupted(ended, run, max_attempts, gpu_seconds)
+            return _conclude_interrupted(ended, run, spec.budget.max_attempts, gpu_seconds)
 
 
 def objective_values(objectives: Sequence[Objective], values: Mapping[str, float]) -> tuple[float, ...]:
@@ -71,11 +68,16 @@ def objective_values(objectives: Sequence[Objective], values: Mapping[str, float
     return tuple(values[objective.metric] for objective in objectives)
 
 
-def _conclude_completed(ended: Ended, run: Running, objectives: Sequence[Objective], gpu_seconds: float) -> Conclusion:
+def _conclude_completed(
+    ended: Ended, run: Running, spec: JobSpec, stand_in: tuple[float, ...] | None, gpu_seconds: float
+) -> Conclusion:
+    objectives = spec.objectives or []
     missing = [objective.metric for objective in objectives if objective.metric not in run.values]
     if missing:
-        error = TrialError("ObjectiveNotReported", f"the trainer ended without reporting {', '.join(missing)}")
-        return Conclusion(run, TrialState.FAILED, TrialReason.ERROR, error, gpu_seconds=gpu_seconds)
+        not_reported = TrialError("ObjectiveNotReported", f"the trainer ended without reporting {', '.join(missing)}")
+        return Conclusion(run, TrialState.FAILED, TrialReason.ERROR, not_reported, gpu_seconds=gpu_seconds)
+    if error := outcome_error(spec.outcome_constraints, run.values):
+        return Conclusion(run, TrialState.INFEASIBLE, None, error, stand_in, gpu_seconds=gpu_seconds)
     values = objective_values(objectives, run.values)
     return Conclusion(run, TrialState.COMPLETED, values=values, artifacts=ended.artifacts, gpu_seconds=gpu_seconds)
 

@@ -24,10 +24,18 @@ from service.domain.trainer import TrainerCard
 from service.errors import JobNotFoundError, LeaseLostError
 from service.settings import Settings
 from service.store.database import Database, is_transient
-from service.store.leases import Offer, Precedence, claim_job, find_claimable, give_up_leases
+from service.store.leases import (
+    Offer,
+    Precedence,
+    claim_job,
+    find_claimable,
+    find_claimable_external,
+    give_up_leases,
+)
 from service.store.signal import open_signal
 from service.store.workers import SlotRecord, Worker, register_worker, remove_worker
 from workers.engines.base import Engine, Event
+from workers.external_runner import ExternalRunner
 from workers.lease import LeaseKeeper
 from workers.runner import JobRunner
 from workers.site import Site, fail_job
@@ -136,8 +144,12 @@ class WorkerLoop:
         try:
             with self._database.read() as connection:
                 self._claimable = find_claimable(connection, self._offer)
+                external = find_claimable_external(connection)
         except DBAPIError as error:
             self._tolerate(error)
+            return
+        if external is not None:  # it takes no slot; the next is seen after this claim's own commit
+            self._claim(external)
 
     # -- assigning ---------------------------------------------------------------------------------------------------
 
@@ -189,7 +201,7 @@ class WorkerLoop:
             self._abandon(former)
         self._keeper.hold(lease)
         try:
-            runner: JobRunner = SlotRunner(lease, job, self._site)
+            runner = _make_runner(lease, job, self._site)
         except Exception as error:  # noqa: BLE001 - one job must not take the others down
             self._give_up(lease, error)
             return
@@ -272,8 +284,8 @@ class WorkerLoop:
     def _shut_down(self) -> None:
         """Requeue running trials, release jobs, say good-bye."""
         deadline = time.monotonic() + _SHUTDOWN_S
-        for runner in self._runners.values():
-            runner.shut_down()
+        for runner in list(self._runners.values()):
+            self._guarded(runner, runner.shut_down)
         while any(runner.n_running for runner in self._runners.values()) and time.monotonic() < deadline:
             self._pass_on(self._engine.poll(0.1))
             self._abandon_lost()
@@ -285,3 +297,7 @@ class WorkerLoop:
         with suppress(DBAPIError), self._database.write() as connection:
             remove_worker(connection, self.id)
         log.info("worker stopped", worker=self.id)
+
+
+def _make_runner(lease: Lease, job: Job, site: Site) -> JobRunner:
+    return ExternalRunner(lease, job, site) if job.engine == "external" else SlotRunner(lease, job, site)

@@ -7,6 +7,7 @@ What every runner shares; where the trials run is the subclass's own: `SlotRunne
 import gc
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import TypeVar
 
@@ -14,10 +15,14 @@ from sqlalchemy import Connection, select
 
 from service.domain.job import Desired, Job, JobKind, JobReason, JobState
 from service.domain.lease import Lease
+from service.domain.range_test import RangeTestFindings
 from service.domain.trial import Report, Trial, TrialReason, TrialState
 from service.errors import LeaseLostError
+from service.spec.job import JobSpec
 from service.spec.objective import Direction
 from service.spec.pruners import NoPruner
+from service.spec.range_test import RangeTestSpec
+from service.spec.space import Params
 from service.store.jobs import get_job
 from service.store.leases import Precedence
 from service.store.ledger import Ledger
@@ -27,10 +32,14 @@ from service.store.workers import SlotRecord
 from workers.artifacts import ArtifactKeeper
 from workers.conclusions import objective_values
 from workers.engines.base import Event
+from workers.preparation import prepare
+from workers.range_tests import conclude_range_test
 from workers.replicates import missing_replicates
-from workers.search import Search
+from workers.search import Proposal, Search
 from workers.site import Site
-from workers.stopping import LIMITS, Progress, limit_reached
+from workers.stopping import LIMITS, Progress, in_order_of_end, limit_reached
+from workers.terminator import Terminator
+from workers.warm_start import History, load_history
 
 T = TypeVar("T")
 
@@ -46,12 +55,15 @@ class JobRunner(ABC):
         self.lease = lease
         self._job = job
         self._site = site
-        self._spec = job.spec
+        self._spec = _searched_spec(job)
+        """The job's, with the search space in use."""
         assert self._spec.objectives, "a stored spec has its objectives written back"
         self._objectives = self._spec.objectives
         self._judged = not isinstance(self._spec.pruner, NoPruner)
+        self._history = History()
         self._search = self._new_search()
         self._progress = Progress(self._objectives)
+        self._terminator: Terminator | None = None
         self._artifacts = ArtifactKeeper(job.spec, site.data_dir, job.id)
         self._queued: list[Trial] = []
         self._worst: tuple[float, ...] | None = None
@@ -92,23 +104,45 @@ class JobRunner(ABC):
 
     def abandon(self) -> None:
         """The lease is lost: write nothing more."""
-        self.is_over = True
-        self._search.shut()
+        self._let_go()
 
     # -- taking over -------------------------------------------------------------------------------------------------
 
     def restore(self) -> None:
-        """Rebuild the search from the record."""
+        """Settle what must be known before the search begins, and rebuild the search from the record."""
+        preparation = self._site.read(lambda connection: prepare(connection, self._job))
+        if preparation is not None:
+            columns = {
+                "findings": preparation.findings.model_dump(mode="json"),
+                "warnings": list(preparation.warnings),
+            }
+            self._transact(lambda ledger: ledger.set_job(**columns))
+            self._adopt(self._site.read(partial(get_job, job_id=self._job.id, project=self._job.project)))
+        if self._spec.warm_start is not None:
+            space = self._spec.search_space or {}
+            self._history = self._site.read(lambda connection: load_history(connection, self._job, space))
         self._rebuild_search()
+
+    def _adopt(self, job: Job) -> None:
+        """Take the job as the record has it now."""
+        self._job = job
+        self._spec = _searched_spec(job)
 
     def _new_search(self) -> Search:
         return Search(self._job.id, self._spec, on_ready=self._site.engine.wake)
+
+    def _new_terminator(self) -> Terminator | None:
+        if not self._spec.stop_when.terminator or self._job.kind is not JobKind.TUNE:
+            return None
+        direction = self._objectives[0].direction
+        return Terminator(self._spec.search_space or {}, direction, on_ready=self._site.engine.wake)
 
     def _rebuild_search(self) -> None:
         trials, reports = self._site.read(self._load_record)
         self._search.shut()
         self._search = self._new_search()
         if self._job.kind is JobKind.TUNE:
+            self._search.warm(self._history.trials)
             self._search.restore(trials, reports)
         if len(trials) >= _LARGE_STUDY:
             gc.unfreeze()
@@ -116,12 +150,36 @@ class JobRunner(ABC):
             gc.freeze()
         self._artifacts.restore(trials)
         self._queued = [trial for trial in trials if trial.state is TrialState.QUEUED]
-        self._progress = Progress(self._objectives)
-        self._progress.replay(trials)
+        self._replay(in_order_of_end(trials))
+
+    def _replay(self, ended: Sequence[Trial]) -> None:
+        """Feed what watches the search with what the record has, in the order in which it came about."""
         self._worst = None
-        for trial in trials:
-            if trial.state is TrialState.COMPLETED:
-                self._remember_worst(objective_values(self._objectives, trial.values))
+        self._progress = Progress(self._objectives)
+        # A terminator that lives has seen everything, and may have said its word.
+        fresh = self._new_terminator() if self._terminator is None else None
+        for trial in ended:
+            feasible = trial.state is TrialState.COMPLETED
+            values = objective_values(self._objectives, trial.values) if feasible else None
+            self._progress.take_in(trial.state, values)
+            if values is not None:
+                self._remember_worst(values)
+                if fresh:
+                    fresh.take_in(trial.params, values[0])
+        if fresh:
+            self._terminator = fresh
+            fresh.consider()
+
+    def _learn(self, params: Params, state: TrialState, values: tuple[float, ...] | None) -> None:
+        """Take in how a trial of the search has ended: the stopping rules do.
+
+        Args:
+            values: of the objectives, feasible trials only.
+        """
+        self._progress.take_in(state, values)
+        if self._terminator and state is TrialState.COMPLETED and values:
+            self._terminator.take_in(params, values[0])
+            self._terminator.consider()
 
     def _load_record(self, connection: Connection) -> tuple[list[Trial], list[Report]]:
         trials = load_trials(connection, self._job.id)
@@ -144,10 +202,9 @@ class JobRunner(ABC):
     def read_controls(self) -> None:
         """Look at what clients have asked for since, and act on it."""
         with self._site.database.read() as connection:
-            self._job = get_job(connection, self._job.id, project=self._job.project)
+            self._adopt(get_job(connection, self._job.id, project=self._job.project))
             if self._job.lease_token != self.lease.token:
                 raise LeaseLostError(f"job {self._job.id}", self.lease.token)
-            self._spec = self._job.spec
             cancelled = connection.scalars(
                 select(trials_table.c.number).where(
                     trials_table.c.job_id == self._job.id,
@@ -191,27 +248,43 @@ class JobRunner(ABC):
 
     def _why_search_is_over(self) -> JobReason | None:
         """Return why no further configuration is proposed, or None."""
-        if reason := self._progress.rule_met(self._spec):
+        if reason := self._rule_met():
             return reason
         if any(trial.replicate_of is None for trial in self._queued):
             return None
-        if self._job.n_counted >= self._max_trials:
+        if self._job.kind is not JobKind.TUNE or self._job.n_counted >= self._max_trials:
             return JobReason.MAX_TRIALS
         return JobReason.SPACE_EXHAUSTED if self._search.is_exhausted else None
+
+    def _rule_met(self) -> JobReason | None:
+        """Return the rule that has ended the search before its budget does, or None."""
+        if reason := self._progress.rule_met(self._spec.stop_when):
+            return reason
+        return JobReason.TERMINATOR if self._terminator and self._terminator.is_met else None
 
     def _startable(self) -> list[Trial]:
         """Return the queued trials that may start: once a rule has ended the search, replicates only."""
         if limit_reached(self._job):
             return []
-        if self._progress.rule_met(self._spec):
+        if self._rule_met():
             return [trial for trial in self._queued if trial.replicate_of is not None]
         return self._queued
 
     def _n_to_propose(self) -> int:
         """Return how many further configurations the search may propose now."""
-        if limit_reached(self._job) or self._progress.rule_met(self._spec) or self._search.is_exhausted:
+        if self._job.kind is not JobKind.TUNE or limit_reached(self._job) or self._rule_met():
+            return 0
+        if self._search.is_exhausted or (self._terminator and self._terminator.is_undecided):
             return 0
         return max(0, self._max_trials - self._job.n_counted)
+
+    def _proposal_of(self, trial: Trial) -> Proposal:
+        """Return what a queued trial tries; what the client that enqueued it left out is drawn."""
+        if not self._is_searched(trial) or self._search.is_open(trial.number):
+            return Proposal(trial.params, trial.cell)
+        proposal = self._search.complete(trial.number, trial.params)
+        # Tried before: it is still the record of its cell.
+        return proposal if trial.cell is None else replace(proposal, cell=trial.cell)
 
     @property
     def _max_trials(self) -> int:
@@ -230,12 +303,20 @@ class JobRunner(ABC):
         return bool(missing)
 
     def _finish(self, state: JobState, reason: JobReason) -> None:
+        found = self._conclude_range_test() if state is not JobState.CANCELLED else None
+
         def finish(ledger: Ledger) -> bool:
-            if ledger.job.desired is not self._job.desired or ledger.job.spec != self._spec:
+            if ledger.job.desired is not self._job.desired or ledger.job.spec != self._job.spec:
                 return False  # a client changed its mind since; look again
             if ledger.job.counts[TrialState.QUEUED] and reason in (JobReason.MAX_TRIALS, JobReason.SPACE_EXHAUSTED):
                 return False  # a client enqueued a trial since
-            ledger.move_trials([TrialState.QUEUED], TrialState.CANCELLED, reason=TrialReason.USER)
+            if ledger.job.counts[TrialState.RUNNING]:
+                return False  # a client took one since
+            # Only what a user ended names the user: replicates a budget cut off are made up for under a larger one.
+            why = TrialReason.USER if reason is JobReason.USER else None
+            ledger.move_trials([TrialState.QUEUED], TrialState.CANCELLED, reason=why)
+            if found is not None:
+                ledger.set_job(findings=found.model_dump(mode="json"))
             ledger.move_job(state, reason)
             ledger.release_lease()
             return True
@@ -244,6 +325,15 @@ class JobRunner(ABC):
             self._let_go()
         else:
             self.read_controls()
+
+    def _conclude_range_test(self) -> RangeTestFindings | None:
+        """Return what a range test found; None: the job is none."""
+        if self._job.kind is not JobKind.RANGE_TEST:
+            return None
+        spec = RangeTestSpec.model_validate(self._job.details)
+        trials = self._site.read(partial(load_trials, job_id=self._job.id))
+        reports = self._site.read(lambda connection: list(load_reports(connection, self._job.id)))
+        return conclude_range_test(spec, trials, reports)
 
     def _leave(self, state: JobState, reason: JobReason | None = None) -> None:
         """Give the job back, to be claimed by whoever may."""
@@ -258,6 +348,8 @@ class JobRunner(ABC):
     def _let_go(self) -> None:
         self.is_over = True
         self._search.shut()
+        if self._terminator:
+            self._terminator.shut()
 
     def release(self) -> None:
         """Give the job back for another worker to claim; only without running trials."""
@@ -275,3 +367,8 @@ class JobRunner(ABC):
     def _transact(self, body: Callable[[Ledger], T]) -> T:
         result, self._job = self._site.transact(self.lease, body)
         return result
+
+
+def _searched_spec(job: Job) -> JobSpec:
+    """Return the job's spec with the search space in use, where a range test has found bounds."""
+    return job.spec if job.findings is None else job.spec.model_copy(update={"search_space": job.search_space})

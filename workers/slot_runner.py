@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from service.clock import now
-from service.domain.job import Desired, Job
+from service.domain.job import Desired, Job, JobKind
 from service.domain.lease import Lease
 from service.domain.seeds import training_seed
 from service.domain.trial import Report, Trial, TrialReason, TrialState, trial_dir
@@ -108,13 +108,6 @@ class SlotRunner(JobRunner):
         fresh = self._search.propose(self._job.n_trials + ahead) if self._n_to_propose() > ahead else None
         return _Launch(slot, fresh) if fresh else None
 
-    def _proposal_of(self, trial: Trial) -> Proposal:
-        if not self._is_searched(trial) or self._search.is_open(trial.number):
-            return Proposal(trial.params, trial.cell)
-        proposal = self._search.complete(trial.number, trial.params)
-        # Tried before: it is still the record of its cell.
-        return proposal if trial.cell is None else replace(proposal, cell=trial.cell)
-
     def _record_starts(self, ledger: Ledger, launches: Sequence[_Launch]) -> list[tuple[int, _Launch]]:
         recorded = self._already_recorded(ledger)
         started: list[tuple[int, _Launch]] = []
@@ -173,7 +166,9 @@ class SlotRunner(JobRunner):
             self._search.open(number, launch.proposal)
         key = TrialKey(self._job.id, number, trial.attempt + 1 if trial else 1)
         checkpoint_step = trial.checkpoint_step if trial else None
-        self._running[number] = run = Running(key, launch.slot, checkpoint_step=checkpoint_step, is_apart=is_apart)
+        self._running[number] = run = Running(
+            key, launch.slot, launch.proposal.params, checkpoint_step=checkpoint_step, is_apart=is_apart
+        )
         if checkpoint_step is not None:
             for report in self._site.read(lambda connection: list(load_reports(connection, self._job.id, number))):
                 run.step = report.step
@@ -227,12 +222,10 @@ class SlotRunner(JobRunner):
             case CheckpointSaved():
                 run.checkpoint_step = event.step
             case Ended():
-                pass
+                run.data_hash = event.data_hash
 
     def _conclude(self, ended: Ended) -> Conclusion:
-        run = self._running[ended.key.number]
-        max_attempts = self._spec.budget.max_attempts
-        return conclude(ended, run, self._objectives, stand_in=self._worst, max_attempts=max_attempts)
+        return conclude(ended, self._running[ended.key.number], self._spec, stand_in=self._worst)
 
     def _record(self, ledger: Ledger, events: Sequence[Event], conclusions: Sequence[Conclusion]) -> None:
         ledger.add_reports(
@@ -272,6 +265,7 @@ class SlotRunner(JobRunner):
             study_attrs=self._search.study_attrs(number) if self._search.is_open(number) else {},
             error={"type": error.type, "message": error.message} if error else None,
             artifacts=list(conclusion.artifacts),
+            data_hash=run.data_hash,
             gpu_seconds=conclusion.gpu_seconds,
         )
 
@@ -297,14 +291,14 @@ class SlotRunner(JobRunner):
         self._drop_artifacts(number, conclusion)
         if conclusion.run.is_apart:
             return
-        self._progress.take_in(conclusion.state, conclusion.values if is_feasible else None)
+        self._learn(conclusion.run.params, conclusion.state, conclusion.values if is_feasible else None)
         if is_feasible and self._worst is None and self._job.counts[TrialState.INFEASIBLE]:
             self._rebuild_search()  # infeasible trials that waited for a stand-in have one now
             return
         if is_feasible:
             self._remember_worst(conclusion.values)
         if self._search.is_open(number):  # a rebuild on the way here has taken it in already
-            self._search.close(number, conclusion.state, conclusion.values)
+            self._search.close(number, conclusion.state, conclusion.values, reason=conclusion.reason)
 
     def _requeued(self) -> None:
         if self._judged:
@@ -314,7 +308,8 @@ class SlotRunner(JobRunner):
         self._queued = self._site.read(partial(load_trials, job_id=self._job.id, states=[TrialState.QUEUED]))
 
     def _drop_artifacts(self, number: int, conclusion: Conclusion) -> None:
-        objective = conclusion.values[0] if conclusion.state is TrialState.COMPLETED and conclusion.values else None
+        is_kept = conclusion.state is TrialState.COMPLETED and not self._is_replicate(conclusion)
+        objective = conclusion.values[0] if is_kept and conclusion.values else None
         if objective is not None and not conclusion.artifacts:
             return
         dropped = self._artifacts.to_drop(number, objective)
@@ -323,6 +318,10 @@ class SlotRunner(JobRunner):
             self._transact(lambda ledger: ledger.touch_trials(named, artifacts=[]))
         for other in dropped:
             self._artifacts.remove_artifacts(other)
+
+    def _is_replicate(self, conclusion: Conclusion) -> bool:
+        """Tell whether a trial was run for its value alone: the model to keep is that of the trial it repeats."""
+        return conclusion.run.is_apart and self._job.kind is JobKind.TUNE
 
     # -- what clients want -------------------------------------------------------------------------------------------
 

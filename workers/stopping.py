@@ -1,12 +1,12 @@
 """When a job starts no more trials: its budget, its target, its stopping rules."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from service.clock import now
 from service.domain.job import Job, JobReason
 from service.domain.trial import Trial, TrialState
-from service.spec.job import JobSpec
+from service.spec.job import StopWhen
 from service.spec.objective import Direction, Objective
 
 LIMITS = frozenset({JobReason.MAX_FAILED_TRIALS, JobReason.TIMEOUT, JobReason.MAX_GPU_SECONDS})
@@ -33,11 +33,11 @@ class Progress:
     """What the stopping rules look at: fed with every end of a trial of the search, in the order of the commits."""
 
     objectives: Sequence[Objective]
-    best: float | None = None
-    """Of the first objective."""
-    n_since_best: int = 0
-    """Trials since one was better than all before it."""
+    n_since_better: int = 0
+    """Trials since one was better than all before it; with several objectives, since the Pareto front changed."""
     target_met: bool = False
+    _front: list[tuple[float, ...]] = field(default_factory=list)
+    """The values that none of the others is at least as good as, each counted so that less is better."""
 
     def take_in(self, state: TrialState, values: Sequence[float] | None) -> None:
         """Take in the end of a trial.
@@ -47,29 +47,42 @@ class Progress:
         """
         if state not in _COUNTED:
             return
-        self.n_since_best += 1
+        self.n_since_better += 1
         if state is not TrialState.COMPLETED or not values:
             return
-        if self.best is None or self.objectives[0].direction.is_better(values[0], self.best):
-            self.best, self.n_since_best = values[0], 0
+        if self._moves_front(values):
+            self.n_since_better = 0
         self.target_met |= _meets_target(self.objectives, values)
 
-    def replay(self, trials: Sequence[Trial]) -> None:
-        """Take in what the record has, in the order in which it came about."""
-        ended = [trial for trial in trials if trial.state.is_finished and trial.replicate_of is None]
-        for trial in sorted(ended, key=lambda trial: (trial.finished_at or 0.0, trial.number)):
-            feasible = trial.state is TrialState.COMPLETED
-            values = [trial.values[objective.metric] for objective in self.objectives] if feasible else None
-            self.take_in(trial.state, values)
-
-    def rule_met(self, spec: JobSpec) -> JobReason | None:
+    def rule_met(self, stop_when: StopWhen) -> JobReason | None:
         """Return the rule that ends the search before its budget does, or None."""
         if self.target_met:
             return JobReason.TARGET
-        patience = spec.stop_when.no_improvement_trials
-        if patience is not None and self.n_since_best >= patience:
+        patience = stop_when.no_improvement_trials
+        if patience is not None and self.n_since_better >= patience:
             return JobReason.NO_IMPROVEMENT
         return None
+
+    def _moves_front(self, values: Sequence[float]) -> bool:
+        """Enter a trial's values into the front, if nothing there is at least as good in every objective."""
+        point = tuple(
+            value if objective.direction is Direction.MINIMIZE else -value
+            for objective, value in zip(self.objectives, values, strict=True)
+        )
+        if any(_is_as_good(other, point) for other in self._front):
+            return False
+        self._front = [other for other in self._front if not _is_as_good(point, other)] + [point]
+        return True
+
+
+def in_order_of_end(trials: Sequence[Trial]) -> list[Trial]:
+    """Return the trials of the search that have ended, as they did."""
+    ended = [trial for trial in trials if trial.state.is_finished and trial.replicate_of is None]
+    return sorted(ended, key=lambda trial: (trial.finished_at or 0.0, trial.number))
+
+
+def _is_as_good(one: Sequence[float], other: Sequence[float]) -> bool:
+    return all(a <= b for a, b in zip(one, other, strict=True))
 
 
 def _meets_target(objectives: Sequence[Objective], values: Sequence[float]) -> bool:

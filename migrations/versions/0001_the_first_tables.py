@@ -126,7 +126,7 @@ def upgrade() -> None:
         sa.Column("device", sa.String(length=64), nullable=True),
         sa.Column("lease_token", sa.Integer(), server_default="0", nullable=False),
         sa.Column("lease_expires_at", sa.Double(), nullable=True),
-        sa.Column("verdict", sa.String(length=20), nullable=True),
+        sa.Column("lease_s", sa.Double(), nullable=True),
         sa.Column("judged_step", sa.BigInteger(), nullable=True),
         sa.Column("data_hash", sa.String(length=64), nullable=True),
         sa.Column("created_at", sa.Double(), nullable=False),

@@ -8,12 +8,32 @@ from fastapi import FastAPI
 from fastapi.concurrency import run_in_threadpool
 
 from service import __version__
+from service.api.analyst import Analyst
 from service.api.dependencies import Site
 from service.api.feed import Feed
 from service.api.middleware import BodyLimit, EntityTags, LastResort, LoopbackHost
 from service.api.notifier import Notifier
 from service.api.problems import MEDIA_TYPE, install_problems
-from service.api.routes import catalogue, events, health, jobs, results, trials, workers
+from service.api.routes import (
+    catalogue,
+    curves,
+    dashboard,
+    datasets,
+    events,
+    exports,
+    health,
+    history,
+    jobs,
+    plots,
+    range_tests,
+    refits,
+    reports,
+    results,
+    suggestions,
+    trials,
+    workers,
+)
+from service.api.waiting_room import WaitingRoom
 from service.logs import configure_logs
 from service.settings import Settings
 from service.store.database import Database
@@ -47,17 +67,29 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     for router in (
         jobs.router,
         trials.router,
+        suggestions.router,
         results.router,
+        curves.router,
+        exports.router,
+        reports.router,
+        plots.router,
+        plots.schedule_router,
+        history.router,
+        range_tests.router,
+        refits.router,
         events.router,
         catalogue.router,
         catalogue.preview_router,
+        datasets.router,
         workers.router,
         health.router,
+        dashboard.router,
     ):
         app.include_router(router)
     # The last added is the outermost.
     app.add_middleware(EntityTags)
-    app.add_middleware(BodyLimit, max_bytes=settings.max_body_bytes)
+    uploads = {"/v1/datasets": settings.max_dataset_bytes}
+    app.add_middleware(BodyLimit, max_bytes=settings.max_body_bytes, uploads=uploads)
     app.add_middleware(LoopbackHost)
     app.add_middleware(LastResort)
     _document_problems(app)
@@ -67,13 +99,15 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 def _make_site(settings: Settings) -> Site:
     database = Database(settings.url)
     notifier = Notifier(database)
-    return Site(settings, database, notifier, Feed(database, notifier, lease_s=settings.lease_s))
+    feed = Feed(database, notifier, lease_s=settings.lease_s)
+    return Site(settings, database, notifier, feed, WaitingRoom(database, notifier), Analyst(settings.url))
 
 
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     yield
     site: Site = app.state.site
+    await run_in_threadpool(site.analyst.close)
     await run_in_threadpool(site.notifier.close)
     site.database.dispose()
 

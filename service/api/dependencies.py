@@ -1,7 +1,7 @@
 """What routes are given: the site, pages, ids, and the unit of work of a POST."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Annotated
 
@@ -9,9 +9,12 @@ from fastapi import Depends, Header, Path, Query, Request, Response
 from pydantic import BaseModel, StringConstraints
 from sqlalchemy import Connection
 
+from service.api.analyst import Analyst
 from service.api.bodies import BodyHash
 from service.api.feed import Feed
 from service.api.notifier import Notifier
+from service.api.recent import Recent
+from service.api.waiting_room import WaitingRoom
 from service.settings import Settings
 from service.store.database import Database
 from service.store.idempotency import Outcome, RequestKey, record_outcome, reserve_key
@@ -44,6 +47,9 @@ class Site:
     database: Database
     notifier: Notifier
     feed: Feed
+    waiting_room: WaitingRoom
+    analyst: Analyst
+    recent: Recent = field(default_factory=Recent)
 
 
 def site_of(request: Request) -> Site:

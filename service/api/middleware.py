@@ -3,6 +3,7 @@
 import hashlib
 import ipaddress
 import secrets
+from collections.abc import Mapping
 from http import HTTPStatus
 
 import anyio
@@ -74,17 +75,24 @@ class LoopbackHost:
 class BodyLimit:
     """Refuses bodies above a size, declared or not. Starlette's own limit answers in plain text."""
 
-    def __init__(self, app: ASGIApp, *, max_bytes: int) -> None:
+    def __init__(self, app: ASGIApp, *, max_bytes: int, uploads: Mapping[str, int]) -> None:
+        """Wrap an application.
+
+        Args:
+            uploads: paths whose bodies, never held in memory as a whole, have a limit of their own.
+        """
         self._app = app
         self._max_bytes = max_bytes
+        self._uploads = uploads
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        most = self._uploads.get(scope["path"], self._max_bytes)
         declared = Headers(scope=scope).get("content-length", "")
-        if declared.isdecimal() and int(declared[:20]) > self._max_bytes:
-            await self._refusal(scope)(scope, receive, send)
+        if declared.isdecimal() and int(declared[:20]) > most:
+            await _too_large(scope, most)(scope, receive, send)
             return
         received = 0
 
@@ -92,19 +100,11 @@ class BodyLimit:
             nonlocal received
             message = await receive()
             received += len(message.get("body", b""))
-            if received > self._max_bytes:
-                raise HTTPException(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, self._detail)
+            if received > most:
+                raise HTTPException(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, _limit_detail(most))
             return message
 
         await self._app(scope, counting_receive, send)
-
-    @property
-    def _detail(self) -> str:
-        return f"a body has at most {self._max_bytes} bytes"
-
-    def _refusal(self, scope: Scope) -> ASGIApp:
-        status = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
-        return problem(status, title=status.phrase.capitalize(), detail=self._detail, instance=scope["path"])
 
 
 class EntityTags:
@@ -164,6 +164,15 @@ def _internal_error(scope: Scope, correlation_id: str) -> ASGIApp:
         instance=scope["path"],
         members={"correlation_id": correlation_id},
     )
+
+
+def _limit_detail(most: int) -> str:
+    return f"a body has at most {most} bytes"
+
+
+def _too_large(scope: Scope, most: int) -> ASGIApp:
+    status = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
+    return problem(status, title=status.phrase.capitalize(), detail=_limit_detail(most), instance=scope["path"])
 
 
 def _is_host_allowed(scope: Scope) -> bool:

@@ -14,12 +14,15 @@ from starlette.exceptions import HTTPException
 
 from service.api.validation import field_errors
 from service.errors import (
+    AnalysisUnavailableError,
     CatalogueEntryNotFoundError,
+    DatasetConflictError,
     FieldError,
     IdempotencyConflictError,
     InvalidRequestError,
     JobNotFoundError,
     LeaseLostError,
+    RangeTestNotFoundError,
     StateConflictError,
     StepsizeError,
     TrialNotFoundError,
@@ -31,11 +34,14 @@ MEDIA_TYPE = "application/problem+json"
 _PROBLEMS: dict[type[StepsizeError], tuple[HTTPStatus, str]] = {
     JobNotFoundError: (HTTPStatus.NOT_FOUND, "No such job"),
     TrialNotFoundError: (HTTPStatus.NOT_FOUND, "No such trial"),
+    RangeTestNotFoundError: (HTTPStatus.NOT_FOUND, "No such range test"),
     CatalogueEntryNotFoundError: (HTTPStatus.NOT_FOUND, "No such entry"),
     StateConflictError: (HTTPStatus.CONFLICT, "State conflict"),
     IdempotencyConflictError: (HTTPStatus.CONFLICT, "Idempotency key reused"),
+    DatasetConflictError: (HTTPStatus.CONFLICT, "Data set conflict"),
     LeaseLostError: (HTTPStatus.CONFLICT, "Lease lost"),
     InvalidRequestError: (HTTPStatus.UNPROCESSABLE_ENTITY, "Invalid request"),
+    AnalysisUnavailableError: (HTTPStatus.SERVICE_UNAVAILABLE, "Analysis unavailable"),
 }
 """Error → status and title; a subclass without a row of its own takes its base's."""
 

@@ -7,6 +7,7 @@ from service.api.schemas import Problem
 _DESCRIPTIONS = {
     304: "Not modified: what `If-None-Match` names is current",
     404: "No such thing",
+    406: "`Accept` takes none of the forms there are",
     409: "The state says no",
     413: "The body is too large",
     421: "Listening on loopback, and `Host` names something else",

@@ -85,6 +85,8 @@ class TrialOut(Answer):
     duration_s: float | None
     """From its last start to its end; null until it has ended."""
     gpu_seconds: float
+    data_hash: str | None
+    """Identifies the data it was trained on, where its trainer says so."""
     error: TrialErrorOut | None
     artifacts: list[str]
     """Names of files; get them at `…/artifacts/{name}`."""
@@ -110,6 +112,7 @@ class TrialOut(Answer):
             finished_at=_time(trial.finished_at),
             duration_s=(trial.finished_at or 0.0) - (trial.started_at or 0.0) if ended else None,
             gpu_seconds=trial.gpu_seconds,
+            data_hash=trial.data_hash,
             error=TrialErrorOut(type=trial.error.type, message=trial.error.message) if trial.error else None,
             artifacts=list(trial.artifacts),
         )
@@ -192,7 +195,7 @@ class JobOut(Answer):
             desired=job.desired,
             spec=job.spec,
             warnings=list(job.warnings),
-            search_space_resolved=job.spec.search_space or {},
+            search_space_resolved=job.search_space,
             progress=ProgressOut.model_validate(reading.progress, from_attributes=True),
             best=TrialSummaryOut.of(reading.best) if reading.best else None,
             created_at=rfc3339(job.created_at),

@@ -95,7 +95,12 @@ def built_in_cards() -> tuple[TrainerCard, ...]:
 
 
 def can_run(worker: Worker, spec: JobSpec) -> bool:
-    """Tell whether a worker lives, has the job's trainer in its version, and a slot large enough for a trial."""
+    """Tell whether a worker lives, has the job's trainer in its version, and a slot large enough for a trial.
+
+    Of an external job it runs the search alone, which any worker can.
+    """
+    if spec.engine == "external":
+        return worker.alive
     wanted, needs = spec.trainer, spec.resources
     return (
         worker.alive

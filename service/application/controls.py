@@ -4,6 +4,7 @@ Clients write `desired`; with a live lease its holder moves `state`; with none t
 """
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any
 
 from sqlalchemy import Connection
@@ -11,7 +12,7 @@ from sqlalchemy import Connection
 from service.application.jobs import reopen
 from service.domain.job import ALLOWED_DESIRED, Desired, Job, JobReason, JobState
 from service.domain.trial import Trial, TrialReason, TrialState
-from service.errors import StateConflictError
+from service.errors import JobNotFoundError, StateConflictError
 from service.store.jobs import get_job
 from service.store.ledger import Ledger, open_ledger
 from service.store.trials import load_trials
@@ -37,6 +38,7 @@ FRESH: dict[str, Any] = {
     "values": {},
     "objective": None,
     "told": None,
+    "study_attrs": {},
     "step": None,
     "checkpoint_step": None,
     "attempt": 0,
@@ -46,6 +48,8 @@ FRESH: dict[str, Any] = {
     "started_at": None,
     "finished_at": None,
     "artifacts": [],
+    "lease_expires_at": None,
+    "judged_step": None,
 }
 """Columns of a trial that is to run as if it never had."""
 
@@ -61,13 +65,15 @@ def resume(connection: Connection, job_id: str) -> None:
 
 
 def stop(connection: Connection, job_id: str) -> None:
-    """Start no new trial, let running ones finish, and complete the job."""
+    """Start no new trial, let running ones finish, and complete the job; a job it waits for is cancelled."""
     _want(connection, job_id, Desired.STOP)
+    _cancel_what_it_waits_for(connection, job_id)
 
 
 def cancel(connection: Connection, job_id: str) -> None:
-    """End running trials at once; results so far are kept."""
+    """End running trials at once; results so far are kept. A job it waits for is cancelled too."""
     _want(connection, job_id, Desired.CANCEL)
+    _cancel_what_it_waits_for(connection, job_id)
 
 
 def retry_failed(connection: Connection, job_id: str) -> None:
@@ -124,6 +130,15 @@ def _want(connection: Connection, job_id: str, desired: Desired) -> None:
             _settle(connection, ledger, desired)
 
 
+def _cancel_what_it_waits_for(connection: Connection, job_id: str) -> None:
+    waits_for = get_job(connection, job_id).waits_for
+    if waits_for is None:
+        return
+    with suppress(JobNotFoundError):  # deleted since
+        if not get_job(connection, waits_for).state.is_finished:
+            _want(connection, waits_for, Desired.CANCEL)
+
+
 def _is_so(job: Job, desired: Desired) -> bool:
     if job.desired is not desired or job.state not in ALLOWED_DESIRED[desired]:
         return False
@@ -137,10 +152,11 @@ def _refuse_winding_up(job: Job, consequence: str) -> None:
 
 
 def _settle(connection: Connection, ledger: Ledger, desired: Desired) -> None:
-    """Do what the holder of the lease would do; the trials of a dead worker run no more."""
+    """Do what the holder of the lease would do; the trials of a dead worker run no more, those of clients go on."""
     for trial in load_trials(connection, ledger.job.id, [TrialState.RUNNING]):
         if desired in (Desired.PAUSE, Desired.RUN):
-            _requeue(ledger, trial)
+            if ledger.job.engine != "external":
+                _requeue(ledger, trial)
         else:
             ledger.move_trial(trial.number, TrialState.RUNNING, TrialState.CANCELLED, reason=TrialReason.USER)
     if desired in (Desired.STOP, Desired.CANCEL):

@@ -32,10 +32,10 @@ def find_best_artifact(connection: Connection, data_dir: Path, job_id: str, name
         StateConflictError: the job has several objectives.
         CatalogueEntryNotFoundError: there is no best trial yet, or it has no such artifact.
     """
-    trials = best(connection, job_id, n=1)
-    if not trials:
+    found = best(connection, job_id, n=1)
+    if not found:
         raise CatalogueEntryNotFoundError("artifact", name, [])
-    return _artifact(data_dir, trials[0], name)
+    return _artifact(data_dir, found[0].trial, name)
 
 
 def read_log(data_dir: Path, job_id: str, number: int, *, n_lines: int | None = None) -> str:

@@ -1,21 +1,25 @@
 """Jobs: submit, read, list, change, delete."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sqlalchemy import Connection
 
-from service.application.catalogue import can_run, load_catalogue
+from service.application import range_tests
+from service.application.catalogue import Catalogue, can_run, load_catalogue
 from service.application.pointers import pointer
 from service.application.progress import Progress, progress_of
 from service.application.submission import Resolution, resolve
+from service.application.warm_start import find_sources
 from service.clock import new_id
 from service.domain.job import Desired, Job, JobReason, JobState
 from service.domain.seeds import training_seed
 from service.domain.trial import Trial, TrialState
+from service.domain.tuning import TuningDetails
 from service.errors import FieldError, InvalidRequestError, StateConflictError
 from service.spec.budget import Budget
 from service.spec.job import JobSpec
+from service.spec.range_test import RangeTestSpec
 from service.store import jobs as job_store
 from service.store.keyset import Page
 from service.store.ledger import Ledger, NewTrial, open_ledger
@@ -60,7 +64,7 @@ def dry_run(connection: Connection, spec: JobSpec, *, lease_s: float) -> Resolut
     Raises:
         InvalidRequestError: names each field that is wrong.
     """
-    return resolve(spec, load_catalogue(connection, lease_s=lease_s))
+    return _plan(connection, spec, load_catalogue(connection, lease_s=lease_s)).resolution
 
 
 def submit(connection: Connection, spec: JobSpec, *, lease_s: float) -> str:
@@ -69,9 +73,16 @@ def submit(connection: Connection, spec: JobSpec, *, lease_s: float) -> str:
     Raises:
         InvalidRequestError: names each field that is wrong.
     """
-    resolution = resolve(spec, load_catalogue(connection, lease_s=lease_s))
-    resolved = resolution.spec
-    new = job_store.NewJob(new_id("job"), resolved, resolution.warnings, resolution.total_cells)
+    plan = _plan(connection, spec, load_catalogue(connection, lease_s=lease_s))
+    resolution, resolved = plan.resolution, plan.resolution.spec
+    new = job_store.NewJob(
+        new_id("job"),
+        resolved,
+        resolution.warnings,
+        resolution.total_cells,
+        details=plan.details.model_dump(mode="json") if plan.details else None,
+        waits_for=range_tests.insert(connection, plan.range_test) if plan.range_test else None,
+    )
     job_store.insert_job(connection, new)
     if resolved.enqueue:
         assert resolved.sampler.seed is not None, "a resolved spec has its seed written back"
@@ -143,6 +154,34 @@ def reopen(ledger: Ledger) -> None:
     ledger.move_job(JobState.QUEUED)
     ledger.set_job(desired=Desired.RUN, error=None)
     ledger.release_lease()
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """What is recorded when a job is submitted."""
+
+    resolution: Resolution
+    details: TuningDetails | None
+    range_test: RangeTestSpec | None
+    """A range test that is to finish first."""
+
+
+def _plan(connection: Connection, spec: JobSpec, catalogue: Catalogue) -> _Plan:
+    resolution = resolve(spec, catalogue)
+    resolved = resolution.spec
+    sources = find_sources(connection, resolved, catalogue)
+    warnings = list(resolution.warnings)
+    if resolved.warm_start and not sources:
+        warnings.append("warm start found no job with these labels: the search starts from nothing")
+    range_test = range_tests.plan_for(resolved, catalogue)
+    if range_test is None:
+        details = TuningDetails(warm_start=sources) if sources else None
+        return _Plan(replace(resolution, warnings=tuple(warnings)), details, None)
+    warnings += range_tests.plan_warnings(resolved, range_test)
+    card = catalogue.find_trainer(resolved.trainer.name, resolved.trainer.version)
+    default = card.default_search_space.get(range_tests.LEARNING_RATE)
+    details = TuningDetails(warm_start=sources, default_learning_rate=default)
+    return _Plan(replace(resolution, warnings=tuple(warnings)), details, range_test)
 
 
 def _read(connection: Connection, found: Sequence[Job], *, lease_s: float) -> list[JobReading]:

@@ -7,7 +7,7 @@ from service.clock import now
 from service.domain.job import Job, JobState
 from service.domain.trial import TrialState
 
-LimitedBy = Literal["slots", "max_parallel_trials"]
+LimitedBy = Literal["slots", "clients", "max_parallel_trials"]
 
 
 @dataclass(frozen=True)
@@ -54,4 +54,6 @@ def _limited_by(job: Job) -> LimitedBy | None:
     n_waiting = job.counts[TrialState.QUEUED] + max(0, (budget.max_trials or 0) - job.n_counted)
     if job.state is not JobState.RUNNING or not n_running or not n_waiting:
         return None
-    return "max_parallel_trials" if n_running == budget.max_parallel_trials else "slots"
+    if n_running == budget.max_parallel_trials:
+        return "max_parallel_trials"
+    return "clients" if job.engine == "external" else "slots"

@@ -1,16 +1,32 @@
 """Results: the best trials of a job."""
 
+from collections.abc import Mapping
+from dataclasses import dataclass
+
 from sqlalchemy import Connection
 
+from service.domain.job import Job
+from service.domain.replication import Replication, group_replicates, rank, tied_with
 from service.domain.trial import Trial
 from service.errors import StateConflictError
 from service.spec.objective import Direction
 from service.store.jobs import get_job
-from service.store.listing import best_trials
+from service.store.listing import best_trials, completed_replicates, find_trials
 
 
-def best(connection: Connection, job_id: str, *, n: int) -> list[Trial]:
-    """Return up to `n` completed trials, best first.
+@dataclass(frozen=True)
+class BestTrial:
+    """One of the best trials, and what its replicates say."""
+
+    trial: Trial
+    replication: Replication | None
+    """None: none of its replicates has completed."""
+    tied: tuple[int, ...]
+    """Numbers of the other replicated trials that can't be told from it."""
+
+
+def best(connection: Connection, job_id: str, *, n: int) -> list[BestTrial]:
+    """Return up to `n` completed trials, best first; replicated ones go first, by the means of their replicates.
 
     Raises:
         JobNotFoundError: no such job.
@@ -23,4 +39,19 @@ def best(connection: Connection, job_id: str, *, n: int) -> list[Trial]:
             f"the job has {len(objectives)} objectives and no single best trial; see /v1/jobs/{job_id}/pareto",
             state=job.state,
         )
-    return best_trials(connection, job_id, descending=objectives[0].direction is Direction.MAXIMIZE, limit=n)
+    direction = objectives[0].direction
+    replications = group_replicates(completed_replicates(connection, job_id)) if job.spec.replicates else {}
+    candidates = _candidates(connection, job, direction, replications, n=n)
+    return [
+        BestTrial(trial, replications.get(trial.number), tuple(tied_with(trial.number, replications)))
+        for trial in rank(candidates, replications, direction)[:n]
+    ]
+
+
+def _candidates(
+    connection: Connection, job: Job, direction: Direction, replications: Mapping[int, Replication], *, n: int
+) -> list[Trial]:
+    """Return the `n` best by their own values, and all that were replicated."""
+    best_first = best_trials(connection, job.id, descending=direction is Direction.MAXIMIZE, limit=n)
+    replicated = find_trials(connection, [(job.id, number) for number in replications])
+    return list({trial.number: trial for trial in [*best_first, *replicated]}.values())

@@ -10,12 +10,22 @@ from dataclasses import dataclass
 
 from service.application.catalogue import Catalogue
 from service.application.conditions import check_conditions, check_depth, with_conditions
+from service.application.constraints import (
+    TEST_PREFIX,
+    check_configuration,
+    check_outcome_constraints,
+    check_parameter_constraints,
+    named_defaults,
+    satisfiability_warnings,
+)
 from service.application.hints import hint
 from service.application.parameters import Choice, ParamsSchema, check_fixed, check_params, check_searched
 from service.application.pointers import pointer
-from service.domain.trainer import TrainerCard
+from service.domain.trainer import Metric, TrainerCard
 from service.errors import FieldError, InvalidRequestError
-from service.spec.grid import MAX_CELLS, grid_cells
+from service.spec.constraints import admitted_cells, parameter_rule
+from service.spec.expressions import Expression
+from service.spec.grid import MAX_CELLS
 from service.spec.job import JobSpec
 from service.spec.objective import Objective
 from service.spec.pruners import NoPruner
@@ -23,7 +33,8 @@ from service.spec.samplers import GridSampler, Sampler
 from service.spec.space import FloatParameter, IntParameter, Parameter, SearchSpace
 
 DEFAULT_MAX_TRIALS = 40
-_TEST_PREFIX = "test_"
+_HISTORY_SAMPLERS = ("tpe", "gp")
+"""Samplers that learn from trials they did not propose."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +44,7 @@ class Resolution:
     spec: JobSpec
     warnings: tuple[str, ...]
     total_cells: int | None
-    """Cells of the grid; None: the sampler is not a grid."""
+    """Cells of the grid that the constraints allow; None: the sampler is not a grid."""
 
 
 def resolve(spec: JobSpec, catalogue: Catalogue) -> Resolution:
@@ -42,15 +53,20 @@ def resolve(spec: JobSpec, catalogue: Catalogue) -> Resolution:
     Raises:
         InvalidRequestError: names each field that is wrong.
     """
-    card = catalogue.find_trainer(spec.trainer.name, spec.trainer.version)
+    is_external = spec.engine == "external"
+    card = _external_card(spec) if is_external else catalogue.find_trainer(spec.trainer.name, spec.trainer.version)
     choice = Choice(ParamsSchema(card), spec.trainer.params, _chosen_space(spec, card))
     _refuse([*check_fixed(choice), *check_searched(choice), *check_conditions(choice), *_check_rest(spec, card)])
+    _refuse([*check_parameter_constraints(choice, spec.parameter_constraints), *_check_outcomes(spec, card)])
+    params = {**spec.trainer.params, **named_defaults(choice, spec.parameter_constraints)}
+    spec = spec.model_copy(
+        update={"trainer": spec.trainer.model_copy(update={"version": card.version or None, "params": params})}
+    )
     space = with_conditions(choice)
     _refuse([*check_depth(space), *_check_enqueued(spec, space)])
-    total_cells = _count_cells(spec.sampler, space)
+    total_cells = _count_cells(spec, space)
     resolved = spec.model_copy(
         update={
-            "trainer": spec.trainer.model_copy(update={"version": card.version}),
             "search_space": space,
             "objectives": _objectives(spec, card),
             "sampler": spec.sampler.model_copy(update={"seed": _seed(spec.sampler)}),
@@ -58,6 +74,35 @@ def resolve(spec: JobSpec, catalogue: Catalogue) -> Resolution:
         }
     )
     return Resolution(resolved, tuple(_warnings(resolved, card, total_cells)), total_cells)
+
+
+def _external_card(spec: JobSpec) -> TrainerCard:
+    """Return what a job itself says of a trainer that runs elsewhere: any value for the parameters it names.
+
+    Raises:
+        InvalidRequestError: it doesn't say what is searched, or for what.
+    """
+    required = {"search_space": spec.search_space, "objectives": spec.objectives}
+    _refuse(
+        [
+            FieldError(pointer(name), "an external job says this itself: there is no trainer to take it from")
+            for name, value in required.items()
+            if value is None
+        ]
+    )
+    objectives, space = spec.objectives or [], spec.search_space or {}
+    constrained = (name for text in spec.outcome_constraints for name in Expression.parse(text).names)
+    metrics = dict.fromkeys([*(objective.metric for objective in objectives), *constrained])
+    return TrainerCard(
+        name=spec.trainer.name,
+        version="",
+        help="",
+        params_schema={"type": "object", "properties": {name: {} for name in [*space, *spec.trainer.params]}},
+        metrics=[Metric(name=name) for name in metrics],
+        step_unit="step",
+        default_search_space=space,
+        default_objectives=objectives,
+    )
 
 
 def _refuse(errors: list[FieldError]) -> None:
@@ -86,10 +131,31 @@ def _max_trials(spec: JobSpec, total_cells: int | None) -> int:
 def _check_rest(spec: JobSpec, card: TrainerCard) -> Iterator[FieldError]:
     yield from _check_range_tests(spec, card)
     yield from _check_objectives(spec, card)
-    if len(_objectives(spec, card)) > 1 and not isinstance(spec.pruner, NoPruner):
-        yield FieldError(pointer("pruner"), "a pruner needs a single objective; drop it or all objectives but one")
+    if len(_objectives(spec, card)) > 1:
+        yield from _check_single_objective(spec)
+        if not spec.sampler.supports.multi_objective:
+            yield FieldError(
+                pointer("sampler", "name"), f"{spec.sampler.name} needs a single objective; nsgaii and tpe take several"
+            )
     if spec.resources.gpus > 1:
         yield FieldError(pointer("resources", "gpus"), "a trial over several GPUs is not offered; ask for 1 or less")
+
+
+def _check_single_objective(spec: JobSpec) -> Iterator[FieldError]:
+    """Yield what makes no sense where no trial is simply the best."""
+    asked_for = {
+        ("pruner",): not isinstance(spec.pruner, NoPruner) and "a pruner",
+        ("replicates",): spec.replicates is not None and "to replicate the best",
+        ("stop_when", "terminator"): spec.stop_when.terminator and "the terminator",
+    }
+    for at, name in asked_for.items():
+        if name:
+            yield FieldError(pointer(*at), f"{name} needs a single objective; drop it or all objectives but one")
+
+
+def _check_outcomes(spec: JobSpec, card: TrainerCard) -> Iterator[FieldError]:
+    metrics = [metric.name for metric in card.metrics]
+    yield from check_outcome_constraints(card.name, metrics, spec.outcome_constraints)
 
 
 def _check_range_tests(spec: JobSpec, card: TrainerCard) -> Iterator[FieldError]:
@@ -109,7 +175,7 @@ def _check_objectives(spec: JobSpec, card: TrainerCard) -> Iterator[FieldError]:
     for index, objective in enumerate(_objectives(spec, card)):
         at = pointer("objectives", index, "metric")
         name = objective.metric
-        if name.startswith(_TEST_PREFIX):
+        if name.startswith(TEST_PREFIX):
             yield FieldError(at, "a test metric is never an objective: choose on validation data, report on test data")
         elif name not in metrics:
             yield FieldError(at, f"{card.name} doesn't report {name!r}; {hint(name, metrics)}")
@@ -121,17 +187,23 @@ def _check_objectives(spec: JobSpec, card: TrainerCard) -> Iterator[FieldError]:
 def _check_enqueued(spec: JobSpec, space: SearchSpace) -> Iterator[FieldError]:
     for index, params in enumerate(spec.enqueue):
         yield from check_params(params, "enqueue", index, fixed=spec.trainer.params, space=space)
+        yield from check_configuration(spec, params, "enqueue", index)
 
 
-def _count_cells(sampler: Sampler, space: SearchSpace) -> int | None:
+def _count_cells(spec: JobSpec, space: SearchSpace) -> int | None:
+    sampler = spec.sampler
     if not isinstance(sampler, GridSampler):
         return None
     # First one by one: a range of 10**12 values must be refused, not listed.
     _refuse([error for name in space for error in _check_grid_values(name, space[name], sampler.points)])
+    rule = parameter_rule(spec.parameter_constraints, fixed=spec.trainer.params)
     try:
-        return len(grid_cells(space, points=sampler.points))
+        n_cells = len(admitted_cells(space, rule, points=sampler.points))
     except ValueError as error:
         raise InvalidRequestError([FieldError(pointer("search_space"), str(error))]) from error
+    if not n_cells:
+        raise InvalidRequestError([FieldError(pointer("parameter_constraints"), "no cell of the grid satisfies them")])
+    return n_cells
 
 
 def _check_grid_values(name: str, parameter: Parameter, points: int | None) -> Iterator[FieldError]:
@@ -159,6 +231,8 @@ def _warnings(spec: JobSpec, card: TrainerCard, total_cells: int | None) -> Iter
         yield f"the budget ends after {spec.budget.max_trials} of the grid's {total_cells} cells"
     yield from _direction_warnings(spec, card)
     yield from _sampler_warnings(spec)
+    if total_cells is None:
+        yield from satisfiability_warnings(spec, spec.search_space or {})
 
 
 def _direction_warnings(spec: JobSpec, card: TrainerCard) -> Iterator[str]:
@@ -170,8 +244,12 @@ def _direction_warnings(spec: JobSpec, card: TrainerCard) -> Iterator[str]:
 
 
 def _sampler_warnings(spec: JobSpec) -> Iterator[str]:
-    supports, space = spec.sampler.supports, spec.search_space or {}
-    if not supports.conditional and any(parameter.when for parameter in space.values()):
-        yield f"{spec.sampler.name} can't model conditional parameters; it draws them at random"
-    if not supports.categorical and any(parameter.type == "categorical" for parameter in space.values()):
-        yield f"{spec.sampler.name} can't model categorical parameters; it draws them at random"
+    name, supports, space = spec.sampler.name, spec.sampler.supports, spec.search_space or {}
+    conditional = [key for key, parameter in space.items() if parameter.when]
+    categorical = [key for key, parameter in space.items() if parameter.type == "categorical"]
+    if conditional and not supports.conditional:
+        yield f"{name} can't model conditional parameters; it draws them at random: {', '.join(conditional)}"
+    if categorical and not supports.categorical:
+        yield f"{name} can't model categorical parameters; it draws them at random: {', '.join(categorical)}"
+    if spec.warm_start and spec.sampler.name not in _HISTORY_SAMPLERS:
+        yield f"{spec.sampler.name} does not learn from earlier trials; {' and '.join(_HISTORY_SAMPLERS)} do"

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from sqlalchemy import Connection
 
+from service.application.constraints import check_configuration
 from service.application.controls import is_winding_up, retry_trials
 from service.application.parameters import Params, check_params
 from service.domain.job import Job
@@ -122,6 +123,10 @@ def retry_trial(connection: Connection, job_id: str, number: int) -> None:
 def _check_enqueued(job: Job, params: Params) -> None:
     if job.state.is_finished or is_winding_up(job):
         raise StateConflictError("the job has finished or is about to; it takes no further trials", state=job.state)
-    fixed, space = job.spec.trainer.params, job.spec.search_space or {}
-    if errors := list(check_params(params, "params", fixed=fixed, space=space)):
+    fixed, space = job.spec.trainer.params, job.search_space
+    errors = [
+        *check_params(params, "params", fixed=fixed, space=space),
+        *check_configuration(job.spec, params, "params"),
+    ]
+    if errors:
         raise InvalidRequestError(errors)

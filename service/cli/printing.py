@@ -10,7 +10,7 @@ from pydantic import BaseModel
 from rich.console import Console
 from rich.table import Table
 
-from service.client import Job, Trial, TrialSummary
+from service.client import Dataset, Job, Trial, TrialSummary
 
 _PIPED_WIDTH = 10_000
 """Into a pipe or file tables are never cut to a terminal's 80 columns."""
@@ -69,6 +69,18 @@ def print_trials(trials: Sequence[Trial]) -> None:
                 *(number(trial.values.get(name)) for name in metrics),
                 duration(trial.duration_s),
             )
+        )
+    console().print(table)
+
+
+def print_datasets(datasets: Iterable[Dataset]) -> None:
+    """Print one line a data set."""
+    table = _table("name", "kind", "samples", "shape", "classes", "help")
+    for found in datasets:
+        shape = "×".join(map(str, found.shape or []))
+        note = f"can't be used: {found.problem}" if found.problem else found.help
+        table.add_row(
+            *_cells(found.name, found.kind or found.format, number(found.n), shape, number(found.n_classes), note)
         )
     console().print(table)
 

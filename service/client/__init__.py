@@ -5,10 +5,12 @@ with Client("http://127.0.0.1:8000") as client:
     print(job.best)
 """
 
-from service.client.answers import Job, Problem, Progress, Report, Trial, TrialSummary
+from service.client.answers import Dataset, Job, Problem, Progress, Report, Trial, TrialSummary
 from service.client.errors import ApiError, ClientError, ServerUnreachableError
 from service.client.events import Event
+from service.client.external import ExternalTrial
 from service.client.http import DEFAULT_SERVER, Client, Control
+from service.client.range_tests import RangeTest
 
 __all__ = [
     "DEFAULT_SERVER",
@@ -16,10 +18,13 @@ __all__ = [
     "Client",
     "ClientError",
     "Control",
+    "Dataset",
     "Event",
+    "ExternalTrial",
     "Job",
     "Problem",
     "Progress",
+    "RangeTest",
     "Report",
     "ServerUnreachableError",
     "Trial",

@@ -66,6 +66,21 @@ class Trial(TrialSummary):
     artifacts: list[JsonValue] = []
 
 
+class Dataset(Answer):
+    """A data set; what the service can't know without reading all of it is None."""
+
+    name: str
+    help: str = ""
+    format: str
+    kind: str | None = None
+    n: int | None = None
+    shape: list[int] | None = None
+    n_classes: int | None = None
+    target: str | None = None
+    content_hash: str
+    problem: str | None = None
+
+
 class Page(Answer):
     items: list[JsonValue]
     next_page_token: str | None = None

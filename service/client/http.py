@@ -1,13 +1,17 @@
 """The client itself: calls, pages, retries and the event stream.
 
-Every call may be repeated safely: POSTs carry an `Idempotency-Key`, so a lost answer never means a second job.
+Every call may be repeated safely: POSTs carry an `Idempotency-Key`, so a lost answer never means a second job (but for
+ask and tell, which say the same when said twice).
 Connection errors, 429 and 503 are therefore retried, with growing pauses.
 """
 
 import ipaddress
+import os
+import socket
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
 from random import uniform
 from typing import Literal, Self, TypeVar
 from uuid import uuid4
@@ -15,10 +19,13 @@ from uuid import uuid4
 import httpx
 from pydantic import JsonValue, ValidationError
 
-from service.client.answers import Answer, Job, Page, Problem, Report, Trial
+from service.client.answers import Answer, Dataset, Job, Page, Problem, Report, Trial
 from service.client.errors import ApiError, ServerUnreachableError
 from service.client.events import Event, parse_events
+from service.client.external import ExternalTrial, suggestions
+from service.client.range_tests import RangeTest
 from service.spec.job import JobSpec
+from service.spec.range_test import RangeTestSpec
 
 DEFAULT_SERVER = "http://127.0.0.1:8000"
 
@@ -32,6 +39,7 @@ _RECONNECT_PAUSES_S = (0.1, 0.2, 0.4, 0.8, 1.6, *[3.0] * 8)
 _LONGEST_PAUSE_S = 30.0
 _LARGEST_PAGE = 500
 _TIMEOUT = httpx.Timeout(30.0, connect=5.0)
+_UPLOAD_TIMEOUT = httpx.Timeout(600.0, connect=5.0)
 _STREAM_TIMEOUT = httpx.Timeout(60.0, connect=5.0)
 """The service sends a comment every 15 s on an idle stream, so a silent minute means a dead connection."""
 
@@ -148,9 +156,101 @@ class Client:
         page = self._get(Page, f"/jobs/{job_id}/best", {"n": n})
         return [Trial.model_validate(item) for item in page.items]
 
+    def report(self, job_id: str) -> Answer:
+        """Return a job's learning-rate report, as the service's `/openapi.json` describes it."""
+        return self._get(Answer, f"/jobs/{job_id}/report")
+
+    def report_text(self, job_id: str) -> str:
+        """Return a job's learning-rate report as Markdown."""
+        return self._request("GET", f"/jobs/{job_id}/report", headers={"Accept": "text/markdown"}).text
+
+    def export(
+        self,
+        job_id: str,
+        *,
+        file_format: Literal["csv", "jsonl", "parquet", "optuna"] = "csv",
+        rows: Literal["trials", "reports"] = "trials",
+    ) -> Iterator[bytes]:
+        """Yield a file with everything a job has recorded, piece by piece."""
+        query = {"format": file_format, "rows": rows}
+        try:
+            with self._http.stream("GET", f"/jobs/{job_id}/export", params=query, timeout=_STREAM_TIMEOUT) as response:
+                if response.is_error:
+                    response.read()
+                    _refuse_errors(response)
+                yield from response.iter_bytes()
+        except httpx.TransportError as error:
+            raise ServerUnreachableError(self.base_url, str(error) or type(error).__name__) from error
+
     def control(self, job_id: str, action: Control) -> Job:
         """Pause, resume, stop or cancel a job and return it; a worker carries it out a moment later."""
         return self._post(Job, f"/jobs/{job_id}/{action}")
+
+    def suggestions(
+        self, job_id: str, *, client_id: str | None = None, lease_s: float = 60.0, wait_s: float = 20.0
+    ) -> Iterator[ExternalTrial]:
+        """Yield trials of an external job to train here, one after the other, until there will be no more.
+
+        A trial that is neither ended nor stopped when the next is asked for comes again.
+
+        Args:
+            client_id: a name for this process; null: one of its own. A process that starts anew under the same name
+                gets the trial it had.
+            lease_s: seconds of silence after which the trial may be given to another client.
+            wait_s: seconds one request waits; it is repeated.
+        """
+
+        def tell(path: str, body: Mapping[str, JsonValue]) -> JsonValue:
+            answer: JsonValue = self._request("POST", f"/jobs/{job_id}{path}", body=dict(body), needs_key=False).json()
+            return answer
+
+        return suggestions(tell, client_id=client_id or _process_name(), lease_s=lease_s, wait_s=wait_s)
+
+    def range_test(
+        self, spec: RangeTestSpec | Mapping[str, JsonValue], *, idempotency_key: str | None = None
+    ) -> RangeTest:
+        """Submit a learning-rate range test and return it; `wait(test.job_id)` waits for its sweeps.
+
+        Args:
+            spec, idempotency_key: as for `submit`.
+        """
+        return self._post(RangeTest, "/range-tests", _spec_json(spec), idempotency_key)
+
+    def read_range_test(self, test_id: str) -> RangeTest:
+        """Return a range test as it is now; its results are complete once it has finished."""
+        return self._get(RangeTest, f"/range-tests/{test_id}")
+
+    def datasets(self) -> list[Dataset]:
+        """Return all data sets: built-in ones, then the users' own."""
+        page = self._get(Page, "/datasets")
+        return [Dataset.model_validate(item) for item in page.items]
+
+    def upload(
+        self,
+        path: Path,
+        *,
+        name: str,
+        format: str,  # noqa: A002 - the service's word
+        target: str | None = None,
+    ) -> Dataset:
+        """Upload a data set and return it; the same content again changes nothing.
+
+        Args:
+            format: npz, csv, parquet, or images for a .zip of `<class>/<image>.png`.
+            target: the column to predict.
+        """
+        query = {"name": name, "format": format, "target": target}
+        given = {key: value for key, value in query.items() if value is not None}
+        headers = {"Content-Type": "application/octet-stream"}
+        with path.open("rb") as file:  # streamed, so it can't be sent a second time
+            try:
+                response = self._http.post(
+                    "/datasets", params=given, content=file, headers=headers, timeout=_UPLOAD_TIMEOUT
+                )
+            except httpx.TransportError as error:
+                raise ServerUnreachableError(self.base_url, str(error) or type(error).__name__) from error
+        _refuse_errors(response)
+        return self._read(Dataset, response)
 
     def events(self, job_id: str, *, after: str | None = None) -> Iterator[Event]:
         """Yield changes of a job as they happen, until it has finished; survives lost connections.
@@ -252,13 +352,15 @@ class Client:
         body: JsonValue = None,
         headers: Mapping[str, str] | None = None,
         key: str | None = None,
+        needs_key: bool = True,
     ) -> httpx.Response:
+        keyed = {"Idempotency-Key": key or str(uuid4())} if method == "POST" and needs_key else {}
         request = self._http.build_request(
             method,
             path,
             params={name: value for name, value in (query or {}).items() if value is not None},
             json=body,
-            headers={**(headers or {}), **({"Idempotency-Key": key or str(uuid4())} if method == "POST" else {})},
+            headers={**(headers or {}), **keyed},
         )
         return self._send(request)
 
@@ -283,8 +385,8 @@ class Client:
         self._sleep(_jittered(pause))
 
 
-def _spec_json(spec: JobSpec | Mapping[str, JsonValue]) -> JsonValue:
-    return spec.model_dump(mode="json") if isinstance(spec, JobSpec) else dict(spec)
+def _spec_json(spec: JobSpec | RangeTestSpec | Mapping[str, JsonValue]) -> JsonValue:
+    return spec.model_dump(mode="json") if isinstance(spec, JobSpec | RangeTestSpec) else dict(spec)
 
 
 def _refuse_errors(response: httpx.Response) -> None:
@@ -308,6 +410,11 @@ def _asked_pause(response: httpx.Response) -> float:
 def _jittered(pause: float) -> float:
     """Return a pause of 50 to 100 %, so that many clients don't come back at the same moment."""
     return pause * uniform(0.5, 1.0)
+
+
+def _process_name() -> str:
+    """Return a name that no other process has, for logs to recognise this one by."""
+    return f"{socket.gethostname()[:40]}-{os.getpid()}-{uuid4().hex[:8]}"
 
 
 def _is_loopback(host: str) -> bool:

@@ -5,7 +5,9 @@ from enum import StrEnum
 from typing import Any
 
 from service.domain.trial import TrialState
+from service.domain.tuning import TuningFindings
 from service.spec.job import JobSpec
+from service.spec.space import SearchSpace
 
 
 class JobState(StrEnum):
@@ -125,3 +127,9 @@ class Job:
     lease_owner: str | None
     lease_token: int
     lease_live: bool
+
+    @property
+    def search_space(self) -> SearchSpace:
+        """The search space in use: the spec's, or with the bounds that a range test found."""
+        found = TuningFindings.model_validate(self.findings or {}) if self.kind is JobKind.TUNE else TuningFindings()
+        return self.spec.search_space or {} if found.search_space is None else found.search_space

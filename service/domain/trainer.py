@@ -26,6 +26,7 @@ class Capabilities(_Card):
 
     range_test: bool = False
     resume: bool = False
+    refit: bool = False
     fuse: bool = False
 
 

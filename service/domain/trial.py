@@ -88,10 +88,11 @@ class Trial:
     worker: str | None
     device: str | None
     lease_token: int
-    """Rises each time an external client is given the trial; 0: it runs in a slot."""
+    """Rises each time an external client is given the trial; 0: not on offer to any (it runs in a slot, or what the
+    client that enqueued it left out is still to be sampled)."""
     lease_expires_at: float | None
-    verdict: TrialReason | None
-    """Why an external client should stop the trial, as the searcher has written it."""
+    lease_s: float | None
+    """How long the client that has it asked to hold it between two signs of life."""
     judged_step: int | None
     """The last step the searcher has judged; external trials only."""
     data_hash: str | None

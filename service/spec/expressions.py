@@ -51,8 +51,8 @@ class Expression:
     """A constraint that was read."""
 
     text: str
-    names: frozenset[str]
-    """Every name it mentions."""
+    names: tuple[str, ...]
+    """Every name it mentions, once, in the order of first mention."""
     _holds: Callable[[Mapping[str, Scalar]], bool]
 
     @classmethod
@@ -64,14 +64,14 @@ class Expression:
         """
         parser = _Parser(text)
         holds = parser.comparison()
-        return cls(text, frozenset(parser.names), holds)
+        return cls(text, tuple(parser.names), holds)
 
     def holds(self, values: Mapping[str, Scalar]) -> bool | None:
         """Tell whether the constraint holds; None: a name has no value here, or one that is no number.
 
         A division by zero or an overflow holds nothing.
         """
-        if not all(_is_number(values.get(name)) for name in self.names):
+        if not all(is_number(values.get(name)) for name in self.names):
             return None
         try:
             return self._holds(values)
@@ -79,15 +79,18 @@ class Expression:
             return False
 
 
-def _is_number(value: Scalar | None) -> bool:
-    return isinstance(value, int | float) and math.isfinite(value)
+def is_number(value: Scalar | None) -> bool:
+    """Tell whether a constraint can be about this value: a finite number, and no truth value."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    return isinstance(value, int) or math.isfinite(value)
 
 
 class _Parser:
     """Reads one text from left to right."""
 
     def __init__(self, text: str) -> None:
-        self.names: set[str] = set()
+        self.names: dict[str, None] = {}
         self._text = text
         self._tokens = list(_tokens(text))
         self._next = 0
@@ -143,7 +146,7 @@ class _Parser:
             return lambda values: number
         if kind == "name":
             self._next += 1
-            self.names.add(token)
+            self.names[token] = None
             return lambda values: float(values[token])
         raise self._error("a number, a name or a parenthesis is expected")
 
@@ -168,8 +171,9 @@ def _tokens(text: str) -> Iterator[tuple[str, str, int]]:
     while at < end:
         match = _TOKEN.match(text, at)
         if match is None:
+            wrong = len(text) - len(text[at:].lstrip())
             raise ExpressionError(
-                f"{text[at:].lstrip()[0]!r} at character {at + 1} of {text!r} is nothing a constraint may hold; "
+                f"{text[wrong]!r} at character {wrong + 1} of {text!r} is nothing a constraint may hold; "
                 "use names, numbers, + - * / ( ) and one comparison"
             )
         kind = match.lastgroup

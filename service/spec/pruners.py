@@ -1,6 +1,6 @@
 """Pruners: when to stop a hopeless trial early.
 
-To add one: a class here, in the union on the last line, and a builder in workers/search.py.
+To add one: a class here, in the union on the last line, and a builder in workers/sampling/builders.py.
 """
 
 from typing import Annotated, Literal, Self

@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import ColumnElement, Connection, Select, and_, case, func, or_, select, tuple_, update
+from sqlalchemy import ColumnElement, Connection, Select, and_, case, exists, func, or_, select, tuple_, update
 
 from service.clock import now
-from service.domain.job import Job, JobState
+from service.domain.job import FINISHED_JOB_STATES, Job, JobState
 from service.domain.lease import Lease
 from service.store.database import db_now
 from service.store.ledger import announce
@@ -39,6 +39,17 @@ def find_claimable(connection: Connection, offer: Offer) -> Precedence | None:
     """Return where the best claimable job stands, without claiming it."""
     row = connection.execute(_claimable(offer)).one_or_none()
     return row and Precedence(-row.priority, row.n_running, row.created_at, row.id)
+
+
+def find_claimable_external(connection: Connection) -> str | None:
+    """Return the id of a claimable job whose trials run elsewhere: any worker can run its search, and no slot does."""
+    statement = (
+        select(jobs.c.id)
+        .where(_is_claimable(), jobs.c.engine == "external")
+        .order_by(jobs.c.priority.desc(), jobs.c.created_at, jobs.c.id)
+        .limit(1)
+    )
+    return connection.scalar(statement)
 
 
 def claim_job(connection: Connection, job_id: str, *, owner: str, lease_s: float) -> tuple[Lease, Job] | None:
@@ -93,6 +104,7 @@ def _claimable(offer: Offer) -> Select[tuple[str, int, int, float]]:
         select(jobs.c.id, jobs.c.priority, jobs.c.n_running, jobs.c.created_at)
         .where(
             _is_claimable(),
+            jobs.c.engine.is_(None),
             tuple_(jobs.c.trainer_name, jobs.c.trainer_version).in_(list(offer.trainers)),
             jobs.c.gpus <= offer.gpus,
             jobs.c.cpus <= offer.cpus,
@@ -104,7 +116,14 @@ def _claimable(offer: Offer) -> Select[tuple[str, int, int, float]]:
 
 def _is_claimable() -> ColumnElement[bool]:
     free = or_(jobs.c.lease_expires_at.is_(None), jobs.c.lease_expires_at <= db_now())
-    return and_(jobs.c.state.in_(_CLAIMABLE_STATES), free)
+    return and_(jobs.c.state.in_(_CLAIMABLE_STATES), free, ~_has_to_wait())
+
+
+def _has_to_wait() -> ColumnElement[bool]:
+    """Tell whether the job that a job waits for is there and has not finished: a look at the primary key, if at all."""
+    first = jobs.alias("first")
+    unfinished = exists().where(first.c.id == jobs.c.waits_for, first.c.state.not_in(sorted(FINISHED_JOB_STATES)))
+    return and_(jobs.c.waits_for.is_not(None), unfinished)
 
 
 def _reason_if_stopping() -> ColumnElement[str | None]:

@@ -18,6 +18,7 @@ from service.clock import now
 from service.domain.job import ALLOWED as ALLOWED_JOB
 from service.domain.job import Job, JobReason, JobState
 from service.domain.lease import Lease
+from service.domain.replication import MIN_REPLICATES
 from service.domain.trial import ALLOWED as ALLOWED_TRIAL
 from service.domain.trial import Report, TrialState
 from service.errors import JobNotFoundError, LeaseLostError, StateConflictError
@@ -45,6 +46,8 @@ class NewTrial:
     replicate_of: int | None = None
     worker: str | None = None
     device: str | None = None
+    on_offer: bool = False
+    """Whether any client that asks may be given it."""
 
 
 class Ledger:
@@ -96,6 +99,7 @@ class Ledger:
             "seed": trial.seed,
             "worker": trial.worker,
             "device": trial.device,
+            "lease_token": int(trial.on_offer),
             "created_at": time,
             "started_at": time if trial.state is TrialState.RUNNING else None,
             "gpu_seconds": 0.0,
@@ -165,6 +169,37 @@ class Ledger:
             trials.c.attempt == attempt,
         )
         return self._connection.scalar(statement) is not None
+
+    def offer_trial(self, number: int, **columns: Any) -> bool:
+        """Let clients be given a queued trial, its parameters now complete; False: it is queued no more."""
+        columns |= {"lease_token": 1, "change": self.change}
+        statement = _update_trial(frozenset(columns), guarded=True)
+        of_trial = {"of_job": self.job.id, "of_number": number, "of_state": TrialState.QUEUED, "more_gpu_seconds": 0.0}
+        return bool(self._connection.execute(statement, of_trial | _as_new(columns)).rowcount)
+
+    def offered_since(self, first: int) -> Sequence[int]:
+        """Return the numbers of trials from `first` on that were put on offer to clients."""
+        statement = select(trials.c.number).where(
+            trials.c.job_id == self.job.id, trials.c.number >= first, trials.c.lease_token > 0
+        )
+        return self._connection.scalars(statement.order_by(trials.c.number)).all()
+
+    def is_held(self, number: int, *, token: int) -> bool:
+        """Tell whether a client still has the trial under this token, its lease run out or not."""
+        statement = select(trials.c.number).where(
+            trials.c.job_id == self.job.id,
+            trials.c.number == number,
+            trials.c.state == TrialState.RUNNING,
+            trials.c.lease_token == token,
+        )
+        return self._connection.scalar(statement) is not None
+
+    def lapsed_trials(self) -> dict[int, int]:
+        """Return the running trials whose client has let its lease run out: number → attempt."""
+        statement = select(trials.c.number, trials.c.attempt).where(
+            trials.c.job_id == self.job.id, trials.c.state == TrialState.RUNNING, trials.c.lease_expires_at <= db_now()
+        )
+        return {row.number: row.attempt for row in self._connection.execute(statement.order_by(trials.c.number))}
 
     def tell_infeasible(self, values: Sequence[float]) -> None:
         """Give every infeasible trial that has no stand-in yet the first feasible values as one."""
@@ -273,8 +308,11 @@ class Ledger:
         objectives = self.job.spec.objectives or []
         if len(objectives) != 1:
             return None
-        best: int | None = self._connection.scalar(_FIND_BEST[objectives[0].direction], {"of_job": self.job.id})
-        return best
+        direction, of_job = objectives[0].direction, {"of_job": self.job.id}
+        best: int | None = None
+        if self.job.n_trials - self.job.counts[TrialState.CANCELLED] > self.job.n_counted:  # there are replicates
+            best = self._connection.scalar(_FIND_BEST_REPLICATED[direction], of_job)
+        return self._connection.scalar(_FIND_BEST[direction], of_job) if best is None else best
 
 
 # Built once: to build and to hash these took longer than to run them, in every transaction of every trial.
@@ -320,6 +358,24 @@ def _find_best_statement(direction: Direction) -> Select[Any]:
     )
 
 
+def _find_best_replicated_statement(direction: Direction) -> Select[Any]:
+    """Return the statement for the trial whose replicates have the best mean: it has shown that it was not lucky."""
+    mean = func.avg(trials.c.objective)
+    return (
+        select(trials.c.replicate_of)
+        .where(
+            trials.c.job_id == bindparam("of_job"),
+            trials.c.state == TrialState.COMPLETED,
+            trials.c.replicate_of.is_not(None),
+        )
+        .group_by(trials.c.replicate_of)
+        .having(func.count() >= MIN_REPLICATES)
+        .order_by(mean.desc() if direction is Direction.MAXIMIZE else mean.asc(), trials.c.replicate_of)
+        .limit(1)
+    )
+
+
+_FIND_BEST_REPLICATED = {direction: _find_best_replicated_statement(direction) for direction in Direction}
 _FIND_BEST = {direction: _find_best_statement(direction) for direction in Direction}
 
 

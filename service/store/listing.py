@@ -174,6 +174,14 @@ def best_trials(connection: Connection, job_id: str, *, descending: bool, limit:
     return [trial_from_row(row) for row in connection.execute(statement)]
 
 
+def completed_replicates(connection: Connection, job_id: str) -> list[Trial]:
+    """Return a job's replicates that have completed, by number."""
+    statement = select(*TRIAL_COLUMNS).where(
+        trials.c.job_id == job_id, trials.c.state == TrialState.COMPLETED, trials.c.replicate_of.is_not(None)
+    )
+    return [trial_from_row(row) for row in connection.execute(statement.order_by(trials.c.number))]
+
+
 def find_trials(connection: Connection, ids: Iterable[tuple[str, int]]) -> list[Trial]:
     """Return the trials with these (job id, number)."""
     wanted = list(ids)

@@ -104,7 +104,7 @@ trials = Table(
     Column("device", String(64)),
     Column("lease_token", Integer, nullable=False, server_default="0"),
     Column("lease_expires_at", Double),
-    Column("verdict", String(20)),
+    Column("lease_s", Double),
     Column("judged_step", BigInteger),
     Column("data_hash", String(64)),
     Column("created_at", Double, nullable=False),

@@ -42,7 +42,6 @@ def trial_from_row(row: Row[Any]) -> Trial:
     data["state"] = TrialState(data["state"])
     data["reason"] = data["reason"] and TrialReason(data["reason"])
     data["error"] = data["error"] and TrialError(**data["error"])
-    data["verdict"] = data["verdict"] and TrialReason(data["verdict"])
     data["told"] = data["told"] and tuple(data["told"])
     data["artifacts"] = tuple(data["artifacts"])
     return Trial(**data)

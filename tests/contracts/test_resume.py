@@ -2,22 +2,25 @@
 
 import math
 import random
+import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from service.domain.trial import Report, Trial, TrialState
-from service.spec.space import Scalar
+from service.domain.trial import Report, Trial, TrialReason, TrialState
+from service.spec.job import JobSpec
+from service.spec.space import Scalar, applies, contains
 from service.store.database import Database
 from service.store.leases import claim_job
 from service.store.trials import load_trials
 from tests.builders import expire_lease, make_job, make_spec
 from tests.fake_engine import FakeEngine
 from workers.engines.base import Outcome
-from workers.search import Search
+from workers.search import Proposal, Search
 from workers.site import Site
 from workers.slot_runner import SlotRunner
 
@@ -85,7 +88,7 @@ def two_databases(tmp_path: Path, sqlite_template: Path) -> Iterator[tuple[Datab
         database.dispose()
 
 
-PRUNERS = [
+PRUNERS: list[dict[str, Any]] = [
     {"name": "none"},
     {"name": "median"},
     {"name": "percentile", "percentile": 40},
@@ -94,17 +97,24 @@ PRUNERS = [
     {"name": "threshold", "upper": 8.0},
     {"name": "patient", "patience": 1},
 ]
+BY_NAME = {pruner["name"]: pruner for pruner in PRUNERS}
+COMBINATIONS = [
+    *(("tpe", pruner["name"]) for pruner in PRUNERS),
+    *(("random", name) for name in ("none", "asha")),
+    *(("grid", name) for name in ("none", "median")),
+    *(("qmc", name) for name in ("none", "hyperband")),
+]
 
 
-@pytest.mark.parametrize("pruner", PRUNERS, ids=lambda pruner: pruner["name"])
-@pytest.mark.parametrize("sampler", ["tpe", "random", "grid"])
+@pytest.mark.parametrize(("sampler", "pruner"), COMBINATIONS)
 def test_resumed_search_equals_uninterrupted(
-    sampler: str, pruner: dict[str, object], two_databases: tuple[Database, Database], tmp_path: Path
+    sampler: str, pruner: str, two_databases: tuple[Database, Database], tmp_path: Path
 ) -> None:
     spec = {
         "search_space": SPACE,
-        "sampler": {"name": sampler, "seed": 3} | ({"points": 3} if sampler == "grid" else {}),
-        "pruner": pruner,
+        "parameter_constraints": ["batch_size * learning_rate <= 640"],
+        "sampler": {"name": sampler, "seed": 3} | ({"points": 4} if sampler == "grid" else {}),
+        "pruner": BY_NAME[pruner],
         "budget": {"max_trials": N_TRIALS, "max_attempts": 100, "max_failed_trials": None},
     }
     whole = play(two_databases[0], spec, tmp_path, kill_chance=0.0)
@@ -114,6 +124,155 @@ def test_resumed_search_equals_uninterrupted(
     assert sum(trial.attempt > 1 for trial in killed) >= 5, "the kills must have hit running trials"
     assert any(trial.state is TrialState.INFEASIBLE for trial in whole)
     assert [essence(trial) for trial in killed] == [essence(trial) for trial in whole]
+
+
+# -- heavy samplers: the search alone, its record kept here ------------------------------------------------------------
+
+HEAVY = {
+    "gp": {"name": "gp", "n_startup_trials": 4},
+    "cmaes": {"name": "cmaes", "population_size": 4},
+    "nsgaii": {"name": "nsgaii", "population_size": 4},
+}
+N_HEAVY_TRIALS = {"gp": 7, "cmaes": 30, "nsgaii": 30}
+WIDE_SPACE = SPACE | {
+    "width": {"type": "int", "low": 8, "high": 512, "log": True},
+    "dropout": {"type": "float", "low": 0.0, "high": 0.5},
+    "layers": {"type": "int", "low": 1, "high": 9, "step": 2},
+}
+CONSTRAINT = "batch_size * width <= 32768"
+
+
+def wide_spec(sampler: str) -> JobSpec:
+    body = HEAVY.get(sampler, {"name": sampler}) | {"seed": 3}
+    return make_spec(search_space=WIDE_SPACE, parameter_constraints=[CONSTRAINT], sampler=body)
+
+
+class Book:
+    """Runs trials one after another against a search and keeps the record that a worker would keep."""
+
+    def __init__(self, spec: JobSpec, *, asks_here: bool = True) -> None:
+        self.spec = spec
+        self.trials: list[Trial] = []
+        self._asks_here = asks_here
+        self._ready = threading.Event()
+        self.search = self._new_search()
+
+    def run(self, n: int, *, kill_between: Collection[int] = (), kill_during: Collection[int] = ()) -> list[Trial]:
+        """Run trials; before the numbers in `kill_between`, and while those in `kill_during` run, the worker dies."""
+        try:
+            for number in range(n):
+                if number in kill_between:
+                    self.rebuild()
+                self._start(number)
+                if number in kill_during:
+                    self.rebuild()
+                self._finish(number)
+        finally:
+            self.search.shut()
+        return self.trials
+
+    def rebuild(self) -> None:
+        self.search.shut()
+        self.search = self._new_search()
+        self.search.restore(self.trials, [])
+
+    def _new_search(self) -> Search:
+        return Search("job-under-test", self.spec, self._ready.set, asks_here=self._asks_here)
+
+    def _start(self, number: int) -> None:
+        proposal = self._propose(number)
+        attrs = dict(proposal.study_attrs)
+        self.trials.append(a_trial(number, state=TrialState.QUEUED, params=proposal.params, study_attrs=attrs))
+        self.search.open(number, proposal)
+
+    def _propose(self, number: int) -> Proposal:
+        while (proposal := self.search.propose(number)) is None:
+            assert self.search.is_thinking, "there is always something left to propose here"
+            assert self._ready.wait(60.0), "no answer in a minute"
+            self._ready.clear()
+        return proposal
+
+    def _finish(self, number: int) -> None:
+        trial = self.trials[number]
+        attrs = self.search.study_attrs(number)
+        *_, end = valley(trial.params)
+        worst = self._worst()
+        if isinstance(end, Outcome) or float(trial.params["learning_rate"]) > 1.0:
+            state, told, values = TrialState.INFEASIBLE, worst, {}
+            self.search.close(number, state, told, reason=TrialReason.DIVERGED)
+            ended = replace(trial, state=state, reason=TrialReason.DIVERGED, told=told, study_attrs=attrs)
+        else:
+            state, values = TrialState.COMPLETED, {"loss": end}
+            self.search.close(number, state, [end])
+            ended = replace(trial, state=state, values=values, objective=end, study_attrs=attrs)
+        self.trials[number] = ended
+        if state is TrialState.COMPLETED and worst is None and number:
+            self._give_stand_ins((float(values["loss"]),))
+
+    def _worst(self) -> tuple[float, ...] | None:
+        losses = [trial.objective for trial in self.trials if trial.objective is not None]
+        return (max(losses),) if losses else None
+
+    def _give_stand_ins(self, told: tuple[float, ...]) -> None:
+        """The first feasible value: as the worker does, write it to the infeasible trials and rebuild."""
+        infeasible = TrialState.INFEASIBLE
+        self.trials = [replace(trial, told=told) if trial.state is infeasible else trial for trial in self.trials]
+        self.rebuild()
+
+
+@pytest.mark.parametrize("sampler", HEAVY)
+def test_resumed_heavy_search_equals_uninterrupted(sampler: str) -> None:
+    n = N_HEAVY_TRIALS[sampler]
+    whole = Book(wide_spec(sampler)).run(n)
+    killed = Book(wide_spec(sampler)).run(n, kill_between=range(0, n, 3), kill_during=range(1, n, 4))
+
+    assert any(trial.state is TrialState.INFEASIBLE for trial in whole)
+    assert [visible(trial) for trial in killed] == [visible(trial) for trial in whole]
+
+
+@pytest.mark.parametrize("sampler", HEAVY)
+def test_a_process_of_its_own_proposes_what_this_one_would(sampler: str) -> None:
+    n = min(8, N_HEAVY_TRIALS[sampler])
+    apart = Book(wide_spec(sampler), asks_here=False).run(n, kill_during=[5])
+    assert [visible(trial) for trial in apart] == [visible(trial) for trial in Book(wide_spec(sampler)).run(n)]
+
+
+def visible(trial: Trial) -> dict[str, Any]:
+    """What must be equal of a heavy sampler's trial: all but the bytes of CMA-ES, which pickles unused memory."""
+    attrs = {key: value for key, value in trial.study_attrs.items() if not key.startswith("cma:optimizer")}
+    return essence(trial) | {"study_attrs": attrs}
+
+
+@pytest.mark.parametrize("sampler", [*HEAVY, "tpe", "random", "qmc"])
+def test_every_sampler_keeps_to_the_space_and_its_constraints(sampler: str) -> None:
+    spec = wide_spec(sampler)
+    assert spec.search_space is not None
+    for trial in Book(spec).run(N_HEAVY_TRIALS.get(sampler, 40)):
+        applying = {name for name, parameter in spec.search_space.items() if applies(parameter, trial.params)}
+        assert trial.params.keys() == applying
+        assert all(contains(spec.search_space[name], value) for name, value in trial.params.items())
+        assert int(trial.params["batch_size"]) * int(trial.params["width"]) <= 32768
+
+
+@pytest.mark.parametrize("pruner", PRUNERS, ids=lambda pruner: pruner["name"])
+def test_a_nan_report_changes_no_other_trials_verdict(pruner: dict[str, Any]) -> None:
+    assert verdicts(pruner, first=math.nan) == verdicts(pruner, first=None)
+
+
+def verdicts(pruner: dict[str, Any], *, first: float | None) -> list[bool]:
+    """Return what trials are told that run beside one whose only report is `first`; None: it reports nothing."""
+    search = Search("job-under-test", make_spec(pruner=pruner, sampler={"name": "random", "seed": 0}))
+    for number in range(9):
+        proposal = search.propose(number)
+        assert proposal is not None
+        search.open(number, proposal)
+    if first is not None:
+        assert not search.report(0, 1, {"loss": first})
+    told = [
+        search.report(number, step, {"loss": number + 1.0 / step}) for step in (1, 2, 3, 4) for number in range(1, 9)
+    ]
+    assert any(told) or pruner["name"] in ("none", "patient", "median", "percentile"), "the pruner must have had a say"
+    return told
 
 
 def test_ten_thousand_trials_are_rebuilt_in_two_seconds() -> None:
@@ -131,36 +290,11 @@ def test_ten_thousand_trials_are_rebuilt_in_two_seconds() -> None:
 
 def finished_trial(number: int) -> Trial:
     loss = 1.0 + number % 7
-    return Trial(
-        job_id="job",
-        number=number,
-        state=TrialState.COMPLETED,
-        reason=None,
-        params={"learning_rate": 1e-5 * (1 + number)},
-        values={"loss": loss},
-        objective=loss,
-        told=None,
-        study_attrs={},
-        cell=None,
-        enqueued=False,
-        cancel_requested=False,
-        step=5,
-        checkpoint_step=None,
-        attempt=1,
-        lease_token=0,
-        lease_expires_at=None,
-        verdict=None,
-        judged_step=None,
-        data_hash=None,
-        replicate_of=None,
-        seed=0,
-        worker="w",
-        device="cpu",
-        created_at=0.0,
-        started_at=0.0,
-        finished_at=1.0,
-        gpu_seconds=0.0,
-        error=None,
-        artifacts=(),
-        change=number,
-    )
+    params: dict[str, Scalar] = {"learning_rate": 1e-5 * (1 + number)}
+    return a_trial(number, state=TrialState.COMPLETED, params=params, values={"loss": loss}, objective=loss)
+
+
+def a_trial(number: int, **known: Any) -> Trial:
+    """Return a trial as the record would have it, as far as a search looks."""
+    unknown: dict[str, Any] = dict.fromkeys(field.name for field in fields(Trial))
+    return Trial(**unknown | {"number": number, "attempt": 1, "study_attrs": {}, "values": {}} | known)

@@ -14,7 +14,12 @@ from tests.unit.training.data import DATA_DIR
 from workers.trainers.base import Params, Trainer
 from workers.trainers.registry import BUILT_IN, load_trainer
 
-TINY_MODULE = "tests.unit.training.tiny"
+EXTRAS = [
+    "tests.unit.training.tiny",
+    "tests.unit.training.plain_function",
+    str(Path(__file__).with_name("commands.toml")),
+]
+NAMES = [*BUILT_IN, "tiny", "parabola", "counter"]
 
 
 def quick_classifier(**params: Scalar) -> dict[str, Scalar]:
@@ -26,6 +31,10 @@ QUICK: list[tuple[str, dict[str, Scalar]]] = [
     ("synthetic", {"n_reports": 4}),
     ("synthetic", {"n_reports": 4, "noise": 0.1}),
     ("tiny", {"epochs": 4, "batch_size": 5}),
+    ("tiny", {"epochs": 5, "batch_size": 5, "checkpoint_every": 2}),
+    ("parabola", {}),
+    ("counter", {"steps": 4}),
+    ("tabular_classifier", {"epochs": 3, "dropout": 0.1, "label_noise": 0.1, "train_fraction": 0.5}),
     ("image_classifier", quick_classifier(model="cnn", clip_norm=1.0, grad_accumulation=3)),
     ("image_classifier", quick_classifier(optimizer="sgd", schedule="one_cycle", label_noise=0.1)),
     ("image_classifier", quick_classifier(optimizer="adagrad", schedule="step")),
@@ -52,7 +61,7 @@ def one_thread() -> Iterator[None]:
 
 
 def find(name: str) -> type[Trainer[Params]]:
-    return load_trainer(name, [TINY_MODULE])
+    return load_trainer(name, EXTRAS)
 
 
 @pytest.fixture(params=QUICK, ids=quick_id)
@@ -128,6 +137,8 @@ class TestEveryTrainer:
     ) -> None:
         whole = run(trainer, params, tmp_path / "whole", seed=5)
         assert bool(whole.checkpoints) == trainer.capabilities.resume
+        every = getattr(params, "checkpoint_every", 1)
+        assert all(step % every == 0 or step == whole.reports[-1][0] for step in whole.checkpoints)
         for step in whole.checkpoints:
             torch.rand(3)
             directory = tmp_path / f"from-{step}"
@@ -137,7 +148,45 @@ class TestEveryTrainer:
             assert rest.artifact("model.safetensors").read_bytes() == whole.artifact("model.safetensors").read_bytes()
 
 
-@pytest.mark.parametrize("name", [*BUILT_IN, "tiny"])
+REFITTED: list[tuple[str, dict[str, Scalar]]] = [
+    ("synthetic", {"n_reports": 4}),
+    ("tabular_classifier", {"epochs": 3, "dropout": 0.1}),
+    ("image_classifier", quick_classifier(optimizer="adam", schedule="cosine", learning_rate=1e-3)),
+]
+
+
+@pytest.mark.parametrize(("name", "quick"), REFITTED, ids=lambda value: value if isinstance(value, str) else "")
+class TestEveryRefit:
+    def refit(self, name: str, quick: dict[str, Scalar], directory: Path, **options: Any) -> RecordingContext[Params]:
+        trainer = find(name)
+        params = trainer.Params.model_validate(quick)
+        context = RecordingContext(params=params, directory=directory, data_dir=DATA_DIR, **options)
+        trainer().refit(context)
+        return context
+
+    def test_the_test_data_is_used_once_at_the_end(self, name: str, quick: dict[str, Scalar], tmp_path: Path) -> None:
+        *before, (_, last) = self.refit(name, quick, tmp_path).reports
+        assert not [metric for _, values in before for metric in values if metric.startswith("test_")]
+        assert [metric for metric in last if metric.startswith("test_")]
+
+    def test_nothing_is_measured_on_validation_data(self, name: str, quick: dict[str, Scalar], tmp_path: Path) -> None:
+        reports = self.refit(name, quick, tmp_path).reports
+        assert not [metric for _, values in reports for metric in values if metric.startswith("val_")]
+
+    def test_it_resumes_exactly(self, name: str, quick: dict[str, Scalar], tmp_path: Path) -> None:
+        whole = self.refit(name, quick, tmp_path / "whole", seed=5)
+        for step in whole.checkpoints:
+            torch.rand(3)
+            rest = self.refit(name, quick, tmp_path / f"from-{step}", seed=5, checkpoint=whole.checkpoint_after(step))
+            expected = [report for report in without_seconds(find(name), whole) if report[0] > step]
+            assert without_seconds(find(name), rest) == expected
+            assert rest.artifact("model.safetensors").read_bytes() == whole.artifact("model.safetensors").read_bytes()
+
+    def test_it_stops_at_the_verdict(self, name: str, quick: dict[str, Scalar], tmp_path: Path) -> None:
+        assert [step for step, _ in self.refit(name, quick, tmp_path, stop_at_step=1).reports] == [1]
+
+
+@pytest.mark.parametrize("name", NAMES)
 class TestEveryCard:
     @pytest.fixture
     def card(self, name: str) -> TrainerCard:
@@ -145,6 +194,9 @@ class TestEveryCard:
 
     def test_survives_json(self, card: TrainerCard) -> None:
         assert TrainerCard.model_validate_json(card.model_dump_json()) == card
+
+    def test_every_trainer_that_can_be_refitted_is_tested_here(self, name: str, card: TrainerCard) -> None:
+        assert card.capabilities.refit == (name in dict(REFITTED))
 
     def test_fits_into_a_catalogue(self, card: TrainerCard) -> None:
         assert card.help

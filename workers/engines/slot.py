@@ -4,7 +4,6 @@ Started as `python -m workers.engines.slot COMMAND_FD LIFELINE_FD`. It ends with
 kills it when the worker dies (PR_SET_PDEATHSIG), and a thread ends it when the lifeline pipe closes.
 """
 
-import ctypes
 import os
 import signal
 import sys
@@ -19,14 +18,17 @@ from typing import Any
 
 from service.domain.trial import TrialError
 from service.spec.space import Scalar
-from workers.engines.base import Answer, Assignment, Begun, CheckpointSaved, Ended, Outcome, Reported, Stop
-from workers.trainers.base import Checkpoint, Diverged, Params
+from workers.engines.base import Answer, Assignment, Begun, CheckpointSaved, Ended, Mode, Outcome, Reported, Stop
+from workers.lifelines import die_with
+from workers.trainers.base import Checkpoint, Diverged, Params, Sweep, Trainer
 from workers.trainers.registry import load_trainer
 
 LOG_LIMIT_BYTES = 1 << 20
 _LOG_CHECK_S = 0.5
 _PRELOAD_AFTER_IDLE_S = 0.5
-_PR_SET_PDEATHSIG = 1
+
+_OUT_OF_MEMORY = ("can't allocate memory", "CUDA out of memory", "_STATUS_ALLOC_FAILED")
+"""How torch's CPU allocator and CUDA's libraries (cuBLAS, cuDNN) say so in a plain RuntimeError."""
 
 Message = Assignment | Answer | Stop
 
@@ -45,6 +47,7 @@ class SlotContext:
         self.data_dir = assignment.data_dir
         self.attempt = assignment.key.attempt
         self.checkpoint = self._find_checkpoint()
+        self.data_hash: str | None = None
 
     def report(self, step: int, values: Mapping[str, float]) -> bool:
         numbers = {name: float(value) for name, value in values.items()}
@@ -78,6 +81,9 @@ class SlotContext:
             raise ValueError(f"an artifact's name can't lead out of its directory: {name!r}")
         path.parent.mkdir(parents=True, exist_ok=True)
         return path
+
+    def note_data(self, content_hash: str) -> None:
+        self.data_hash = content_hash
 
     def artifacts(self) -> tuple[str, ...]:
         """Return the names of the files written so far."""
@@ -118,15 +124,25 @@ def run_assignment(connection: Connection, assignment: Assignment, device: str, 
         trainer = load_trainer(assignment.trainer, modules)
         context = SlotContext(connection, assignment, trainer.Params(**_as_keywords(assignment.params)), device)
         connection.send(Begun(assignment.key))
-        trainer().train(context)
+        _train(trainer(), context, assignment)
         if context.should_stop():
             outcome = Outcome.STOPPED
     except Exception as exception:  # noqa: BLE001 - a trial's failure is a result, told to the worker
         traceback.print_exc()
         outcome = _outcome_of(exception)
         error = TrialError(type(exception).__name__, str(exception)[:2000])
-    artifacts = context.artifacts() if context else ()
-    return Ended(assignment.key, outcome, error, artifacts, time.monotonic() - started)
+    artifacts, data_hash = (context.artifacts(), context.data_hash) if context else ((), None)
+    return Ended(assignment.key, outcome, error, artifacts, time.monotonic() - started, data_hash)
+
+
+def _train(trainer: Trainer[Params], context: SlotContext, assignment: Assignment) -> None:
+    match assignment.mode:
+        case Mode.TRAIN:
+            trainer.train(context)
+        case Mode.SWEEP:
+            trainer.sweep(context, Sweep(**{name: assignment.details[name] for name in ("low", "high", "steps")}))
+        case Mode.REFIT:
+            trainer.refit(context)
 
 
 def _outcome_of(exception: Exception) -> Outcome:
@@ -135,7 +151,7 @@ def _outcome_of(exception: Exception) -> Outcome:
     # torch is not imported for its exception's sake: a trainer that raises it has imported it.
     if isinstance(exception, MemoryError) or type(exception).__name__ == "OutOfMemoryError":
         return Outcome.OOM
-    if isinstance(exception, RuntimeError) and "can't allocate memory" in str(exception):  # torch's CPU allocator
+    if isinstance(exception, RuntimeError) and any(words in str(exception) for words in _OUT_OF_MEMORY):
         return Outcome.OOM
     return Outcome.ERROR
 
@@ -201,13 +217,6 @@ def _watch(lifeline: int) -> None:
                 if _Log.path is not None:
                     _cap_log(_Log.path)
             time.sleep(_LOG_CHECK_S)
-
-
-def die_with(parent: int) -> None:
-    """Have the kernel kill this process when its parent dies."""
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:  # it died before the call above
-        os._exit(1)
 
 
 def _preload(names: Iterable[str], modules: Iterable[str]) -> None:

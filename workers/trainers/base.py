@@ -13,6 +13,7 @@ Obligations of `train(context)`:
   * never write outside `context.artifact(...)` and `context.save_checkpoint(...)`.
 """
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -56,6 +57,48 @@ class Checkpoint:
 
     step: int
     path: Path
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """A learning-rate range test: one update at each of `steps` rates, evenly spread per decade from low to high."""
+
+    low: float
+    high: float
+    steps: int
+
+    def rate(self, step: int) -> float:
+        """Return the learning rate of a step, from 1 (`low`) to `steps` (`high`)."""
+        if step == self.steps:
+            return self.high
+        return self.low * math.pow(self.high / self.low, (step - 1) / (self.steps - 1))
+
+
+class SweepWatch:
+    """Tells when a sweep has seen enough: its loss is not finite, or far above the lowest so far.
+
+    Losses are smoothed lightly (by half), so that one odd batch ends no sweep.
+    """
+
+    _RATIO = 4.0
+
+    def __init__(self, initial: float) -> None:
+        self._initial = self._smoothed = self._lowest = initial
+
+    def is_finite(self, loss: float) -> bool:
+        """Tell whether there was, and still is, a loss to speak of."""
+        return math.isfinite(self._initial) and math.isfinite(loss)
+
+    def has_exploded(self, loss: float) -> bool:
+        """Take in the next loss and tell whether the sweep is over.
+
+        The bar lies at four times the lowest loss, but never nearer to it than the initial loss is to 0: a loss that
+        has come close to 0 may not end the sweep by rising to a little more.
+        """
+        self._smoothed = (self._smoothed + loss) / 2
+        self._lowest = min(self._lowest, self._smoothed)
+        room = max((self._RATIO - 1) * abs(self._lowest), abs(self._initial))
+        return self._smoothed > self._lowest + room
 
 
 class TrialContext(Protocol[P_co]):
@@ -104,6 +147,9 @@ class TrialContext(Protocol[P_co]):
     def artifact(self, name: str) -> Path:
         """Return the path at which to write a file that is kept with the trial."""
 
+    def note_data(self, content_hash: str) -> None:
+        """Say what identifies the data the trial is trained on: it stands on the trial, for people who compare."""
+
 
 class Trainer(ABC, Generic[P]):
     """Code that trains one trial. One class a trainer; an instance is made for each trial."""
@@ -124,6 +170,21 @@ class Trainer(ABC, Generic[P]):
     @abstractmethod
     def train(self, context: TrialContext[P]) -> None:
         """Train one trial, reporting as it goes; see the obligations above."""
+
+    def sweep(self, context: TrialContext[P], sweep: Sweep) -> None:
+        """Train with a learning rate that rises at every update, and report `learning_rate` and `loss` after each.
+
+        The reports' steps count the updates from 1. Return early once the loss has exploded: `SweepWatch` tells. Only
+        asked of a trainer with the capability `range_test`; `params.learning_rate` and the schedule play no part.
+        """
+        raise NotImplementedError(f"{self.name} has no range test")
+
+    def refit(self, context: TrialContext[P]) -> None:
+        """Train on training and validation data, and report metrics named `test_…` once, with the last report.
+
+        Only asked of a trainer with the capability `refit`. There is no validation data left to choose or to stop by.
+        """
+        raise NotImplementedError(f"{self.name} can't be refitted")
 
     @classmethod
     def card(cls) -> TrainerCard:

@@ -1,4 +1,7 @@
-"""Finding trainers by name: built-in, installed (entry points `stepsize.trainers`), or in modules the worker names.
+"""Finding trainers by name: built-in, installed (entry points `stepsize.trainers`), or named by the worker.
+
+A worker names modules and files that describe programs. What is broken is left out, with the reason, and takes nothing
+else down.
 
 `python -m workers.trainers.registry --write` writes the built-in trainers' cards to the snapshot the service reads;
 `--check` fails when the snapshot differs.
@@ -7,9 +10,10 @@
 import argparse
 import json
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
+from functools import partial
 from importlib import import_module
 from importlib.metadata import entry_points
 from inspect import isabstract
@@ -20,11 +24,14 @@ from typing import cast
 import service.domain
 from service.domain.trainer import TrainerCard
 from workers.trainers.base import Params, Trainer
+from workers.trainers.command import SUFFIXES as COMMAND_SUFFIXES
+from workers.trainers.command import read_commands
 
 # By path, not by class: `synthetic` must not import torch.
 BUILT_IN = {
     "image_classifier": "workers.trainers.image_classifier:ImageClassifier",
     "synthetic": "workers.trainers.synthetic:Synthetic",
+    "tabular_classifier": "workers.trainers.tabular_classifier:TabularClassifier",
 }
 ENTRY_POINT_GROUP = "stepsize.trainers"
 SNAPSHOT = Path(service.domain.__file__).with_name("trainer_cards.json")
@@ -33,55 +40,67 @@ SNAPSHOT = Path(service.domain.__file__).with_name("trainer_cards.json")
 class TrainerNotFoundError(LookupError):
     """No trainer has this name."""
 
-    def __init__(self, name: str, known: Sequence[str]) -> None:
+    def __init__(self, name: str, known: Sequence[str], problems: Sequence[str] = ()) -> None:
         nearest = get_close_matches(name, known, n=1)
         hint = f"did you mean {nearest[0]!r}?" if nearest else f"known: {', '.join(known)}"
-        super().__init__(f"there is no trainer {name!r}; {hint}")
+        super().__init__("; ".join([f"there is no trainer {name!r}; {hint}", *problems]))
         self.name = name
         self.nearest = nearest[0] if nearest else None
 
 
 class TrainerConflictError(ValueError):
-    """Two trainers have the same name, or one has another name than it was announced under."""
+    """A trainer has another name than it was announced under."""
 
 
 @dataclass(frozen=True)
 class _Source:
-    """Where a trainer's class is found: `module:Class`."""
+    """Where a trainer's class is found: `module:Class`, or the file that describes a program."""
 
+    name: str
     path: str
 
     def load(self) -> type[Trainer[Params]]:
+        if self.path.endswith(COMMAND_SUFFIXES):
+            return read_commands(Path(self.path))[self.name]
         module, _, attribute = self.path.partition(":")
-        return cast(type[Trainer[Params]], getattr(import_module(module), attribute))
+        return cast(type[Trainer[Params]], getattr(_import(module), attribute))
 
 
-def trainer_names(extra_modules: Iterable[str] = ()) -> list[str]:
+@dataclass(frozen=True)
+class _Found:
+    """All trainers there are, and why others are left out."""
+
+    sources: Mapping[str, _Source]
+    problems: Sequence[str]
+
+
+def trainer_names(extras: Iterable[str] = ()) -> list[str]:
     """Return every trainer's name, sorted.
 
     Args:
-        extra_modules: importable modules whose own `Trainer` classes are offered too.
+        extras: importable modules whose own `Trainer` classes are offered too, and paths of files of commands.
     """
-    return sorted(_sources(extra_modules))
+    return sorted(_find(extras).sources)
 
 
-def load_trainer(name: str, extra_modules: Iterable[str] = ()) -> type[Trainer[Params]]:
+def load_trainer(name: str, extras: Iterable[str] = ()) -> type[Trainer[Params]]:
     """Return the trainer's class, importing it if need be.
 
     Args:
-        extra_modules: as for `trainer_names`.
+        extras: as for `trainer_names`.
 
     Raises:
-        TrainerNotFoundError: names the nearest known name.
-        TrainerConflictError: an entry point or module offers a name that is taken, or a class with another name.
+        TrainerNotFoundError: names the nearest known name, and what is broken.
+        TrainerConflictError: an entry point announces a class with another name.
     """
     # Built-in names can't be taken by others, so that finding one needs no look at what is installed.
-    sources = {name: _Source(BUILT_IN[name])} if name in BUILT_IN else _sources(extra_modules)
-    if name not in sources:
-        raise TrainerNotFoundError(name, sorted(sources))
-    trainer = sources[name].load()
+    found = _Found({name: _Source(name, BUILT_IN[name])}, ()) if name in BUILT_IN else _find(extras)
+    if name not in found.sources:
+        raise TrainerNotFoundError(name, sorted(found.sources), found.problems)
+    source = found.sources[name]
+    trainer = source.load()
     if trainer.name != name:
-        raise TrainerConflictError(f"{sources[name].path} is announced as {name!r} but calls itself {trainer.name!r}")
+        raise TrainerConflictError(f"{source.path} is announced as {name!r} but calls itself {trainer.name!r}")
     return trainer
 
 
@@ -90,22 +109,52 @@ def built_in_cards() -> list[TrainerCard]:
     return [load_trainer(name).card() for name in sorted(BUILT_IN)]
 
 
-def _sources(extra_modules: Iterable[str]) -> dict[str, _Source]:
-    sources: dict[str, _Source] = {}
-    for name, path in _offers(extra_modules):
-        if name in sources and sources[name].path != path:
-            raise TrainerConflictError(f"both {sources[name].path} and {path} are called {name!r}; rename one")
-        sources[name] = _Source(path)
-    return sources
+def extra_cards(extras: Iterable[str] = ()) -> tuple[list[TrainerCard], list[str]]:
+    """Return the cards of all trainers that are not built in, sorted by name, and why others are left out."""
+    extras = list(extras)
+    found = _find(extras)
+    cards, problems = [], list(found.problems)
+    for name in sorted(found.sources.keys() - BUILT_IN.keys()):
+        try:
+            cards.append(load_trainer(name, extras).card())
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - code of others may fail in any way
+            problems.append(f"trainer {name!r} can't be loaded: {_describe(error)}")
+    return cards, problems
 
 
-def _offers(extra_modules: Iterable[str]) -> Iterator[tuple[str, str]]:
-    yield from BUILT_IN.items()
-    for entry_point in entry_points(group=ENTRY_POINT_GROUP):
-        yield entry_point.name, entry_point.value
-    for module in extra_modules:
-        for trainer in _defined_in(module):
-            yield trainer.name, f"{module}:{trainer.__qualname__}"
+def _find(extras: Iterable[str]) -> _Found:
+    sources = {name: _Source(name, path) for name, path in BUILT_IN.items()}
+    problems: list[str] = []
+    offers: list[Callable[[], list[_Source]]] = [_installed, *(partial(_named, extra) for extra in extras)]
+    for offer in offers:
+        try:
+            offered = offer()
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - code of others may fail in any way
+            problems.append(_describe(error))
+            continue
+        for source in offered:
+            taken = sources.setdefault(source.name, source)
+            if taken != source:
+                problems.append(f"{source.path} is left out: {taken.path} is called {source.name!r} too")
+    return _Found(sources, problems)
+
+
+def _installed() -> list[_Source]:
+    return [_Source(point.name, point.value) for point in entry_points(group=ENTRY_POINT_GROUP)]
+
+
+def _named(extra: str) -> list[_Source]:
+    """Return what a module defines or a file describes."""
+    if extra.endswith(COMMAND_SUFFIXES):
+        return [_Source(name, extra) for name in read_commands(Path(extra))]
+    try:
+        return [_Source(trainer.name, f"{extra}:{trainer.__qualname__}") for trainer in _defined_in(extra)]
+    except (Exception, SystemExit) as error:
+        raise ImportError(f"module {extra!r} can't be imported: {_describe(error)}") from error
+
+
+def _describe(error: BaseException) -> str:
+    return f"{type(error).__name__}: {error}"
 
 
 def _defined_in(module: str) -> list[type[Trainer[Params]]]:

@@ -12,10 +12,10 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from service.domain.trainer import Metric
+from service.domain.trainer import Capabilities, Metric
 from service.spec.objective import Direction, Objective
 from service.spec.space import FloatParameter, IntParameter, SearchSpace
-from workers.trainers.base import Diverged, Params, Trainer, TrialContext
+from workers.trainers.base import Diverged, Params, Sweep, Trainer, TrialContext
 
 _REFERENCE_BATCH_SIZE = 32
 _NAP_S = 0.02
@@ -63,12 +63,19 @@ class Synthetic(Trainer[SyntheticParams]):
         "batch_size": IntParameter(type="int", low=16, high=256, powers_of_two=True),
     }
     default_objectives = (Objective(metric="loss", direction=Direction.MINIMIZE),)
+    capabilities = Capabilities(range_test=True, refit=True)
 
     def train(self, context: TrialContext[SyntheticParams]) -> None:
         """Report the losses of `loss_at`, or end as the parameters say."""
+        self._train(context, refit=False)
+
+    def refit(self, context: TrialContext[SyntheticParams]) -> None:
+        """Do the same, and report the last loss as `test_loss` too."""
+        self._train(context, refit=True)
+
+    def _train(self, context: TrialContext[SyntheticParams], *, refit: bool) -> None:
         params = context.params
-        if params.batch_size > params.oom_above_batch:
-            raise MemoryError(f"a batch of {params.batch_size} does not fit; the largest is {params.oom_above_batch}")
+        _check_memory(params)
         if params.learning_rate >= params.diverge_above:
             raise Diverged(
                 f"the loss exploded at learning rate {params.learning_rate:g}",
@@ -83,8 +90,29 @@ class Synthetic(Trainer[SyntheticParams]):
             if step == crash_step:
                 os._exit(1)  # a real death: no exception handler, no flush
             loss = loss_at(params, step=step) + params.noise * noise.gauss()
-            if context.report(step, {"loss": loss}):
+            test = {"test_loss": loss} if refit and step == params.n_reports else {}
+            if context.report(step, {"loss": loss, **test}):
                 return
+
+    def sweep(self, context: TrialContext[SyntheticParams], sweep: Sweep) -> None:
+        """Report the losses of `sweep_loss_at`, up to the rate from which the trial diverges."""
+        params = context.params
+        _check_memory(params)
+        noise = _random(context.seed, "sweep", params)
+        for step in range(1, sweep.steps + 1):
+            rate = sweep.rate(step)
+            if rate >= params.diverge_above and step == 1:
+                raise Diverged(f"the loss exploded at learning rate {rate:g}", step=1, learning_rate=rate)
+            if rate >= params.diverge_above or _wait(context, params.step_s):
+                return
+            loss = sweep_loss_at(params, learning_rate=rate) + params.noise * noise.gauss()
+            if context.report(step, {"learning_rate": rate, "loss": loss}):
+                return
+
+
+def _check_memory(params: SyntheticParams) -> None:
+    if params.batch_size > params.oom_above_batch:
+        raise MemoryError(f"a batch of {params.batch_size} does not fit; the largest is {params.oom_above_batch}")
 
 
 def best_lr(params: SyntheticParams) -> float:
@@ -100,6 +128,14 @@ def loss_at(params: SyntheticParams, *, step: int) -> float:
     """
     decades = math.log10(params.learning_rate) - math.log10(best_lr(params))
     return decades**2 + params.floor + (1 / step - 1 / params.n_reports)
+
+
+def sweep_loss_at(params: SyntheticParams, *, learning_rate: float) -> float:
+    """Return the noiseless loss of a range test at a rate: it falls from `floor + 1` to `floor`, fastest at lr*(B).
+
+    A logistic curve over log lr, so that its steepest point, per decade, is the bottom of the valley.
+    """
+    return params.floor + 1 / (1 + (learning_rate / best_lr(params)) ** 2)
 
 
 def draw_crash_step(params: SyntheticParams, *, seed: int, attempt: int) -> int | None:

@@ -15,7 +15,7 @@ from service.spec.base import Spec
 from service.spec.optimizers import OptimizerBase, optimizer_types
 from service.spec.schedules import ScheduleBase, schedule_types
 from service.spec.space import Scalar
-from workers.trainers.base import Params, applies_when
+from workers.trainers.base import ONE_FOR_ALL, Params, applies_when
 
 S = TypeVar("S", bound=Spec)
 
@@ -83,6 +83,8 @@ class _Core(Params):
     """Batches whose gradients are averaged for one update: the effective batch is this times batch_size."""
     mixed_precision: bool = False
     """Compute in bfloat16 where that is safe, on CUDA; elsewhere it changes nothing."""
+    checkpoint_every: int = Field(default=1, ge=1, le=100_000, json_schema_extra=ONE_FOR_ALL)
+    """Epochs between two checkpoints: an interrupted trial goes on from its last one."""
 
 
 if TYPE_CHECKING:

@@ -3,7 +3,6 @@
 from http import HTTPStatus
 
 from fastapi import APIRouter, Request, Response
-from fastapi.responses import HTMLResponse
 
 from service.api.dependencies import AnySite, answer
 from service.api.problems import problem
@@ -12,16 +11,6 @@ from service.api.schemas import HealthOut
 from service.store.migrate import is_at_head
 
 router = APIRouter(tags=["operations"])
-
-_PAGE = """<!doctype html>
-<html lang="en">
-<meta charset="utf-8">
-<title>Stepsize</title>
-<h1>Stepsize</h1>
-<p>A hyperparameter tuning service that understands the learning rate.</p>
-<p><a href="/docs">Try the API</a> · <a href="/v1/jobs">jobs</a> · <a href="/v1/trainers">trainers</a></p>
-</html>
-"""
 
 
 @router.get("/healthz", response_model=HealthOut, responses=NOT_MODIFIED, summary="Is the process alive?")
@@ -43,8 +32,3 @@ def readyz(request: Request, site: AnySite) -> Response:
         detail="the database has another schema than this version expects; run `stepsize migrate`",
         instance=request.url.path,
     )
-
-
-@router.get("/", response_class=HTMLResponse, include_in_schema=False)
-def home() -> Response:
-    return HTMLResponse(_PAGE)

@@ -12,7 +12,7 @@ from service.api.examples import JOB_BODIES
 from service.api.requests import JobPatch
 from service.api.responses import ALWAYS, NOT_MODIFIED, POSTED, problems
 from service.api.schemas import DryRunOut, JobOut, PageOut
-from service.application import controls, files, jobs
+from service.application import controls, datasets, files, jobs
 from service.application.filters import parse_job_sort, parse_labels
 from service.application.jobs import JobReading
 from service.domain.job import JobReason, JobState
@@ -43,12 +43,25 @@ def submit(
     post: Post,
     dry_run: Annotated[bool, Query(description="Only say what would be recorded.")] = False,
 ) -> Response:
-    lease_s = post.site.settings.lease_s
+    settings = post.site.settings
+    lease_s = settings.lease_s
+
+    def check_datasets(connection: Connection) -> None:
+        most = settings.max_dataset_bytes
+        datasets.check_named(connection, spec, settings.data_dir, lease_s=lease_s, max_bytes=most)
+
+    def effect(connection: Connection) -> str:
+        job_id = jobs.submit(connection, spec, lease_s=lease_s)
+        check_datasets(connection)  # after all else, so that a wrong field is named before a missing file
+        return job_id
+
     if dry_run:
         with post.site.database.read() as connection:
-            return answer(DryRunOut.of(jobs.dry_run(connection, spec, lease_s=lease_s)))
+            resolution = jobs.dry_run(connection, spec, lease_s=lease_s)
+            check_datasets(connection)
+            return answer(DryRunOut.of(resolution))
     return post.run(
-        lambda connection: jobs.submit(connection, spec, lease_s=lease_s),
+        effect,
         show=lambda connection, job_id, status: _show(post.site, connection, job_id, status),
         status=HTTPStatus.CREATED,
     )
@@ -94,7 +107,8 @@ def read_job(job_id: JobId, site: AnySite) -> Response:
     "/{job_id}", response_model=JobOut, responses=problems(404, 413), summary="Change labels, priority or the budget"
 )
 def change_job(job_id: JobId, patch: JobPatch, site: AnySite) -> Response:
-    """A limit of the budget may only grow; one that ended the job, or a job you stopped, is reopened by it."""
+    """A limit of the budget may only grow. If it ended the job, or you stopped the job, the job is reopened; a job that
+    its target, another stopping rule or the end of its space has ended stays as it is."""
     with site.database.write() as connection:
         jobs.change_job(connection, job_id, patch.changes())
         return _show(site, connection, job_id, HTTPStatus.OK)

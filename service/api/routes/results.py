@@ -5,10 +5,11 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Response
 from fastapi.responses import FileResponse
 
+from service.api.best_schemas import BestTrialOut
 from service.api.bodies import STRICT_QUERY
 from service.api.dependencies import AnySite, FileName, JobId, answer
 from service.api.responses import ALWAYS, NOT_MODIFIED, problems
-from service.api.schemas import PageOut, TrialOut
+from service.api.schemas import PageOut
 from service.application import files, results
 
 router = APIRouter(prefix="/v1/jobs/{job_id}", tags=["results"], dependencies=STRICT_QUERY, responses=ALWAYS)
@@ -20,17 +21,18 @@ _FILE: dict[int | str, dict[str, Any]] = {
 
 @router.get(
     "/best",
-    response_model=PageOut[TrialOut],
+    response_model=PageOut[BestTrialOut],
     responses=NOT_MODIFIED | problems(404, 409),
     summary="Read the best trials",
 )
 def best(
     job_id: JobId, site: AnySite, n: Annotated[int, Query(ge=1, le=500, description="How many, best first.")] = 1
 ) -> Response:
-    """Completed trials only, replicates left out. Empty until one has completed; 409 with several objectives."""
+    """Completed trials. Those with two or more completed replicates go first, by the means of these; replicates
+    themselves are left out. Empty until a trial has completed; 409 with several objectives."""
     with site.database.read() as connection:
         found = results.best(connection, job_id, n=n)
-    return answer(PageOut(items=[TrialOut.of(trial) for trial in found]))
+    return answer(PageOut(items=[BestTrialOut.of_best(one) for one in found]))
 
 
 @router.get(

@@ -11,7 +11,9 @@ from service.spec.budget import Budget
 
 ROOT = Path(__file__).parents[3]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), *sorted((ROOT / "docs" / "how-to").glob("*.md"))]
-COMMANDS = {command.callback.__name__ for command in app.registered_commands if command.callback is not None}
+COMMANDS = {
+    command.callback.__name__.replace("_", "-") for command in app.registered_commands if command.callback is not None
+}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

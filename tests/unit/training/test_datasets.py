@@ -9,46 +9,49 @@ import numpy as np
 import pytest
 import torch
 
+from service.domain.dataset import DatasetKind
 from tests.unit.training.data import DATA_DIR
-from workers.training.datasets import DATASETS, ImageData, load, with_label_noise
+from workers.training.datasets import DATASETS, LabelledData, load, with_label_noise
+from workers.training.datasets.arrays import Arrays, hash_content
 from workers.training.datasets.cache import cached
-from workers.training.datasets.images import hash_content, split_indices
-from workers.training.datasets.registry import Images, Labels
+from workers.training.datasets.labelled import split_indices
 
 
-def arrays(seed: int = 0) -> tuple[Images, Labels]:
+def arrays(seed: int = 0) -> Arrays:
     rng = np.random.default_rng(seed)
-    return rng.integers(0, 255, (6, 1, 2, 2), dtype=np.uint8), rng.integers(0, 3, 6)
+    return Arrays(rng.integers(0, 255, (12, 1, 2, 2), dtype=np.uint8), np.arange(12) % 3, tuple("abc"), highest=255)
 
 
 @pytest.mark.parametrize("name", list(DATASETS))
 class TestEveryDataset:
     @pytest.fixture
-    def data(self, name: str) -> ImageData:
+    def data(self, name: str) -> LabelledData:
         return load(name, data_dir=DATA_DIR)
 
-    def test_is_as_its_row_says(self, name: str, data: ImageData) -> None:
+    def test_is_as_its_row_says(self, name: str, data: LabelledData) -> None:
         row = DATASETS[name]
         assert data.shape == row.shape
         for part in (data.train, data.validation, data.test):
-            assert part.images.dtype == torch.float32
-            assert tuple(part.images.shape) == (len(part), *row.shape)
+            assert part.inputs.dtype == torch.float32
+            assert tuple(part.inputs.shape) == (len(part), *row.shape)
             assert set(part.labels.tolist()) == set(range(row.n_classes))
 
-    def test_the_training_part_is_normalised(self, data: ImageData) -> None:
+    def test_the_training_part_is_normalised(self, data: LabelledData) -> None:
         # float32 sums over up to 2.7 million pixels
-        assert data.train.images.mean().item() == pytest.approx(0.0, abs=1e-4)
-        assert data.train.images.std().item() == pytest.approx(1.0, abs=1e-4)
+        assert data.train.inputs.mean().item() == pytest.approx(0.0, abs=1e-4)
+        assert data.train.inputs.std().item() == pytest.approx(1.0, abs=1e-4)
 
-    def test_pixels_go_from_0_to_1_before(self, data: ImageData) -> None:
-        pixels = data.train.images * data.std[0] + data.mean[0]
+    def test_pixels_go_from_0_to_1_before(self, data: LabelledData) -> None:
+        if data.kind is not DatasetKind.IMAGE:
+            pytest.skip("features have ranges of their own")
+        pixels = data.train.inputs * data.std[0] + data.mean[0]
         assert (pixels.min().item(), pixels.max().item()) == pytest.approx((0.0, 1.0), abs=1e-6)
 
-    def test_parts_share_the_images(self, data: ImageData) -> None:
+    def test_parts_share_the_images(self, data: LabelledData) -> None:
         n = len(data.train) + len(data.validation) + len(data.test)
         assert len(data.validation) == len(data.test) == round(0.15 * n)
 
-    def test_another_split_seed_splits_otherwise(self, name: str, data: ImageData) -> None:
+    def test_another_split_seed_splits_otherwise(self, name: str, data: LabelledData) -> None:
         other = load(name, data_dir=DATA_DIR, split_seed=1)
         assert other.content_hash == data.content_hash
         assert not torch.equal(other.validation.labels, data.validation.labels)
@@ -67,7 +70,7 @@ def test_a_split_depends_on_content_and_seed_alone() -> None:
 
 
 def test_the_content_hash_sees_every_pixel_and_label() -> None:
-    images, labels = arrays()
+    images, labels = arrays().inputs, arrays().labels
     original = hash_content(images, labels)
     assert hash_content(images.copy(), labels.copy()) == original
     brighter = images.copy()
@@ -81,7 +84,7 @@ def test_less_data_is_part_of_more_data() -> None:
     train = load("digits", data_dir=DATA_DIR).train
     half, tenth = train.first(0.5), train.first(0.1)
     assert (len(half), len(tenth)) == (round(0.5 * len(train)), round(0.1 * len(train)))
-    assert torch.equal(tenth.images, half.images[: len(tenth)])
+    assert torch.equal(tenth.inputs, half.inputs[: len(tenth)])
     assert len(train.first(1e-9)) == 1
 
 
@@ -102,7 +105,7 @@ def test_label_noise_replaces_the_asked_share_and_only_by_other_classes() -> Non
 def test_the_cache_fetches_once(tmp_path: Path) -> None:
     calls = 0
 
-    def fetch() -> tuple[Images, Labels]:
+    def fetch() -> Arrays:
         nonlocal calls
         calls += 1
         return arrays()
@@ -110,8 +113,9 @@ def test_the_cache_fetches_once(tmp_path: Path) -> None:
     path = tmp_path / "new" / "some.npz"
     first, second = cached(path, fetch), cached(path, fetch)
     assert calls == 1
-    for written, read in zip(first, second, strict=True):
-        np.testing.assert_array_equal(written, read)
+    np.testing.assert_array_equal(first.inputs, second.inputs)
+    np.testing.assert_array_equal(first.labels, second.labels)
+    assert (second.class_names, second.highest, second.features) == (("a", "b", "c"), 255, ())
     assert [file.name for file in path.parent.iterdir()] == ["some.npz"]
 
 
@@ -128,12 +132,13 @@ def test_a_failed_write_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytes
 def test_several_processes_may_fill_the_cache_at_once(tmp_path: Path) -> None:
     script = (
         "import sys, time; from pathlib import Path; import numpy as np\n"
+        "from workers.training.datasets.arrays import Arrays\n"
         "from workers.training.datasets.cache import cached\n"
         "def fetch():\n"
         "    time.sleep(0.2)  # all of them find no file\n"
-        "    return np.ones((50, 1, 28, 28), np.uint8), np.ones(50, np.int64)\n"
-        "images, labels = cached(Path(sys.argv[1]), fetch)\n"
-        "assert images.sum() == 50 * 28 * 28 and labels.sum() == 50\n"
+        "    return Arrays(np.ones((50, 1, 28, 28), np.uint8), np.ones(50, np.int64), ('a', 'b'))\n"
+        "arrays = cached(Path(sys.argv[1]), fetch)\n"
+        "assert arrays.inputs.sum() == 50 * 28 * 28 and arrays.labels.sum() == 50\n"
     )
     start: Callable[[], subprocess.Popen[bytes]] = lambda: subprocess.Popen(  # noqa: E731
         [sys.executable, "-c", script, str(tmp_path / "some.npz")]

@@ -51,7 +51,7 @@ def test_the_saved_model_classifies_raw_pixels_as_well_as_it_says(tmp_path: Path
     data = load_data("digits", data_dir=DATA_DIR)
     model = load_model(directory)
     for part, name in ((data.validation, "val_accuracy"), (data.test, "test_accuracy")):
-        pixels = part.images * data.std[0] + data.mean[0]
+        pixels = part.inputs * data.std[0] + data.mean[0]
         accuracy = (model(pixels).argmax(1) == part.labels).float().mean().item()
         assert accuracy == pytest.approx(metrics[name], abs=1e-6)  # float32 against float64
 
@@ -82,3 +82,9 @@ def test_label_smoothing_counts_in_training_only() -> None:
 
     assert not torch.equal(loss(sharp), loss(smooth))
     assert sharp.evaluate(model) == smooth.evaluate(model)
+
+
+def test_the_trial_says_which_data_it_was_trained_on(tmp_path: Path) -> None:
+    context = make_context(tmp_path)
+    ImageClassifier().train(context)
+    assert context.data_hash == load_data("digits", data_dir=DATA_DIR).content_hash

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from workers.training.models import MODELS, Sizes, build_model, load
 from workers.training.models.activations import ACTIVATIONS
-from workers.training.models.artifact import write_model
+from workers.training.models.artifact import describe_layers, write_model
 
 SIZES = Sizes(in_shape=(1, 28, 28), n_classes=10, width=64, depth=3, activation="relu", dropout=0.0)
 
@@ -18,7 +18,7 @@ def build(name: str, sizes: Sizes = SIZES, seed: int = 0) -> nn.Sequential:
     return build_model(name, sizes, rng=torch.Generator().manual_seed(seed))
 
 
-def images(n: int, shape: tuple[int, int, int] = SIZES.in_shape) -> Tensor:
+def images(n: int, shape: tuple[int, ...] = SIZES.in_shape) -> Tensor:
     return torch.randn(n, *shape, generator=torch.Generator().manual_seed(1))
 
 
@@ -60,15 +60,8 @@ class TestEveryModel:
 
     def test_files_give_the_model_back(self, name: str, tmp_path: Path) -> None:
         model = build(name, replace(SIZES, dropout=0.1)).eval()
-        sizes = {
-            "in_shape": [1, 28, 28],
-            "n_classes": 10,
-            "width": 64,
-            "depth": 3,
-            "activation": "relu",
-            "dropout": 0.1,
-        }
-        config = {"model": {"name": name, "sizes": sizes}, "normalisation": {"mean": [0.25], "std": [0.5]}}
+        normalisation = {"mean": [0.25], "std": [0.5], "shape": [1, -1, 1, 1]}
+        config = {"layers": describe_layers(model), "normalisation": normalisation}
         write_model(tmp_path / "model.safetensors", tmp_path / "config.json", state=model.state_dict(), config=config)
         pixels = torch.rand(5, 1, 28, 28)
         loaded = load(tmp_path)

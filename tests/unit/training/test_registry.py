@@ -6,12 +6,16 @@ from pathlib import Path
 
 import pytest
 
+from tests.fakes import RecordingContext
 from tests.unit.training import tiny
 from workers.trainers import registry
+from workers.trainers.base import Params
+from workers.trainers.function import trainer
 from workers.trainers.registry import (
     TrainerConflictError,
     TrainerNotFoundError,
     built_in_cards,
+    extra_cards,
     load_trainer,
     trainer_names,
 )
@@ -28,7 +32,7 @@ def install(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
 
 def test_built_in_trainers_are_found() -> None:
     assert load_trainer("synthetic") is Synthetic
-    assert trainer_names() == ["image_classifier", "synthetic"]
+    assert trainer_names() == ["image_classifier", "synthetic", "tabular_classifier"]
 
 
 def test_a_typo_is_answered_with_the_nearest_name() -> None:
@@ -38,12 +42,12 @@ def test_a_typo_is_answered_with_the_nearest_name() -> None:
 
 
 def test_a_name_like_no_other_is_answered_with_all_names() -> None:
-    with pytest.raises(TrainerNotFoundError, match="known: image_classifier, synthetic"):
+    with pytest.raises(TrainerNotFoundError, match="known: image_classifier, synthetic, tabular_classifier"):
         load_trainer("xyz")
 
 
 def test_a_modules_own_trainers_are_found() -> None:
-    assert trainer_names([TINY_MODULE]) == ["image_classifier", "synthetic", "tiny"]
+    assert trainer_names([TINY_MODULE]) == ["image_classifier", "synthetic", "tabular_classifier", "tiny"]
     assert load_trainer("tiny", [TINY_MODULE]) is tiny.TinyTask
 
 
@@ -62,9 +66,11 @@ def test_names_are_listed_without_importing_what_is_installed(monkeypatch: pytes
 
 def test_a_name_can_be_taken_once_only(monkeypatch: pytest.MonkeyPatch) -> None:
     install(monkeypatch, "synthetic", f"{TINY_MODULE}:TinyTask")
-    with pytest.raises(TrainerConflictError, match="called 'synthetic'"):
-        trainer_names()
-    assert load_trainer("synthetic") is Synthetic  # one bad package must not stop the others' trials
+    cards, problems = extra_cards([TINY_MODULE])
+    assert load_trainer("synthetic") is Synthetic
+    assert [card.name for card in cards] == ["tiny"]
+    assert len(problems) == 1
+    assert "left out" in problems[0]
 
 
 def test_a_trainer_must_bear_the_name_it_is_installed_under(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -90,10 +96,48 @@ def test_the_services_snapshot_is_up_to_date() -> None:
 
 
 def test_cards_are_sorted_by_name() -> None:
-    assert [card.name for card in built_in_cards()] == ["image_classifier", "synthetic"]
+    assert [card.name for card in built_in_cards()] == ["image_classifier", "synthetic", "tabular_classifier"]
 
 
-def test_a_module_that_can_not_be_imported_says_so() -> None:
+def test_a_missing_trainers_error_names_the_broken_module() -> None:
     assert "no_such_module" not in sys.modules
-    with pytest.raises(ModuleNotFoundError, match="no_such_module"):
+    with pytest.raises(TrainerNotFoundError, match="no_such_module"):
         load_trainer("tiny", ["no_such_module"])
+
+
+@pytest.mark.parametrize("source", ["raise RuntimeError('boom')", "import sys; sys.exit(3)", "def broken("])
+def test_a_broken_module_is_left_out_and_takes_nothing_else_down(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, source: str
+) -> None:
+    name = f"broken_{len(source)}"
+    (tmp_path / f"{name}.py").write_text(source)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    cards, problems = extra_cards([name, TINY_MODULE])
+    assert [card.name for card in cards] == ["tiny"]
+    assert len(problems) == 1
+    assert name in problems[0]
+
+
+def test_a_broken_installed_trainer_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    install(monkeypatch, "heavy", "no_such_module:Heavy")
+    cards, problems = extra_cards([TINY_MODULE])
+    assert [card.name for card in cards] == ["tiny"]
+    assert "no_such_module" in problems[0]
+
+
+def test_a_function_is_a_trainer() -> None:
+    cards, problems = extra_cards(["tests.unit.training.plain_function"])
+    assert problems == []
+    (card,) = cards
+    assert (card.name, card.help, card.default_objectives[0].metric) == ("parabola", "Reports a parabola.", "loss")
+    context = RecordingContext(
+        params=load_trainer("parabola", ["tests.unit.training.plain_function"]).Params(), directory=Path()
+    )
+    load_trainer("parabola", ["tests.unit.training.plain_function"])().train(context)
+    assert context.reports[:2] == [(1, {"loss": 4.0}), (2, {"loss": 1.0})]
+
+
+def test_a_function_without_anything_to_tune_by_is_refused() -> None:
+    with pytest.raises(ValueError, match="no metric with a direction"):
+        trainer(name="x", params=Params, metrics={"seconds": None}, search_space={})

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from tests.fakes import RecordingContext
-from workers.trainers.base import Diverged
-from workers.trainers.synthetic import Synthetic, SyntheticParams, best_lr, draw_crash_step
+from workers.trainers.base import Diverged, Sweep
+from workers.trainers.synthetic import Synthetic, SyntheticParams, best_lr, draw_crash_step, sweep_loss_at
 
 
 def make_context(**params: object) -> RecordingContext[SyntheticParams]:
@@ -110,3 +110,44 @@ def test_it_needs_no_torch() -> None:
         "assert not {'torch', 'numpy', 'sklearn'} & set(sys.modules)\n"
     )
     subprocess.run([sys.executable, "-c", script], check=True, timeout=60)
+
+
+SWEEP = Sweep(low=1e-7, high=10.0, steps=100)
+
+
+def sweep(**params: object) -> RecordingContext[SyntheticParams]:
+    context = make_context(**params)
+    Synthetic().sweep(context, SWEEP)
+    return context
+
+
+def test_a_sweep_falls_fastest_at_the_best_rate() -> None:
+    params = SyntheticParams(lr_opt=0.01, exponent=0.5, batch_size=128, floor=0.1)
+    # The logistic curve over log lr: half of the fall at the bottom of the valley, symmetric around it.
+    assert sweep_loss_at(params, learning_rate=best_lr(params)) == pytest.approx(0.6, rel=1e-12)
+    below, above = (sweep_loss_at(params, learning_rate=best_lr(params) * factor) for factor in (0.1, 10))
+    assert below + above == pytest.approx(1.2, rel=1e-12)
+
+
+def test_a_sweep_reports_each_rate_with_its_loss() -> None:
+    context = sweep(floor=0.1)
+    params = SyntheticParams(floor=0.1)
+    assert [step for step, _ in context.reports] == list(range(1, 101))
+    for step, values in context.reports:
+        rate = SWEEP.rate(step)
+        assert values == {"learning_rate": rate, "loss": sweep_loss_at(params, learning_rate=rate)}
+
+
+def test_a_sweep_ends_before_the_rate_that_diverges() -> None:
+    last = sweep(diverge_above=0.5).reports[-1][0]
+    assert SWEEP.rate(last) < 0.5 <= SWEEP.rate(last + 1)
+
+
+def test_a_sweep_that_begins_beyond_the_edge_diverges() -> None:
+    with pytest.raises(Diverged):
+        sweep(diverge_above=1e-8)
+
+
+def test_a_sweep_with_too_large_a_batch_runs_out_of_memory() -> None:
+    with pytest.raises(MemoryError):
+        sweep(batch_size=65, oom_above_batch=64)

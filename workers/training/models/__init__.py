@@ -1,4 +1,4 @@
-"""Models that image trainers share."""
+"""Models that classifiers share."""
 
 from workers.training.models.artifact import load
 from workers.training.models.registry import MODELS, build_model

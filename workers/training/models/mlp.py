@@ -9,7 +9,7 @@ from workers.training.models.sizes import Sizes
 
 
 def mlp(sizes: Sizes) -> nn.Sequential:
-    """Return `depth` hidden layers of `width` units: (B, channels, height, width) → (B, C) logits."""
+    """Return `depth` hidden layers of `width` units: (B, *in_shape) → (B, C) logits."""
     layers: list[nn.Module] = [nn.Flatten()]
     n_in = math.prod(sizes.in_shape)
     for _ in range(sizes.depth):

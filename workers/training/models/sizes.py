@@ -5,10 +5,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Sizes:
-    """The sizes of an image classifier; with its name, all that is needed to build it again."""
+    """The sizes of a classifier; with its name, all that is needed to build it again."""
 
-    in_shape: tuple[int, int, int]
-    """Channels, height, width."""
+    in_shape: tuple[int, ...]
+    """Of one sample: (channels, height, width), or (features,)."""
     n_classes: int
     width: int
     depth: int

@@ -1,0 +1,1 @@
+"""Figures: one module a family, each function from plain data to a matplotlib figure."""

@@ -1,0 +1,98 @@
+/** Small pieces: copyable code, parameters, uncertain numbers, tabs, sortable headings, dialogs. */
+
+import { formatParam, formatRate, formatValue } from "../format.js";
+import { html, useEffect, useRef, useState } from "../vendor/preact-htm.js";
+
+/** @param {{text: string, label?: string}} props */
+export function CopyButton({ text, label = "Copy" }) {
+  const [isCopied, setIsCopied] = useState(false);
+  const copy = async () => {
+    await writeClipboard(text);
+    setIsCopied(true);
+    setTimeout(() => setIsCopied(false), 1500);
+  };
+  return html`<button type="button" class="button tight copy" onClick=${copy}>${isCopied ? "Copied" : label}</button>`;
+}
+
+/** `navigator.clipboard` needs https or localhost; a service in the office network is neither. @param {string} text */
+export async function writeClipboard(text) {
+  if (navigator.clipboard) return navigator.clipboard.writeText(text);
+  const area = document.createElement("textarea");
+  area.value = text;
+  document.body.append(area);
+  area.select();
+  document.execCommand("copy");
+  area.remove();
+  return undefined;
+}
+
+/** @param {{text: string, label: string}} props */
+export function Code({ text, label }) {
+  return html`<div class="code">
+    <pre tabindex="0" aria-label=${label}><code>${text}</code></pre>
+    <${CopyButton} text=${text} />
+  </div>`;
+}
+
+/** @param {{params: Record<string, unknown>}} props */
+export function Params({ params }) {
+  return html`<span class="params">
+    ${Object.entries(params).map(
+      ([name, value]) => html`<span><span class="key">${name}</span> <span class="number">${formatParam(value, name)}</span></span>`,
+    )}
+  </span>`;
+}
+
+/**
+ * A number with its 95 % interval, or why it can't be said.
+ *
+ * @param {{of: {value: number | null, low: number | null, high: number | null, caveat: string | null} | null, rate?: boolean}} props
+ */
+export function Uncertain({ of, rate = false }) {
+  if (!of || of.value === null) return html`<span class="muted" title=${of?.caveat ?? ""}>–</span>`;
+  const format = rate ? formatRate : formatValue;
+  const hasInterval = of.low !== null && of.high !== null && of.low !== of.high;
+  return html`<span title=${of.caveat ?? ""}>
+    ${format(of.value)}${hasInterval && html` <span class="interval">${format(of.low)} … ${format(of.high)}</span>`}
+  </span>`;
+}
+
+/** @param {{label: string, tabs: {name: string, href: string, isCurrent: boolean}[]}} props */
+export function Tabs({ label, tabs }) {
+  return html`<nav class="tabs" aria-label=${label}>
+    ${tabs.map((tab) => html`<a href=${tab.href} aria-current=${tab.isCurrent ? "page" : null}>${tab.name}</a>`)}
+  </nav>`;
+}
+
+/**
+ * A heading that sorts: first downwards or upwards, then the other way.
+ *
+ * @param {{field: string, sort: string, onSort: (sort: string) => void, number?: boolean, children: unknown}} props
+ */
+export function SortHeading({ field, sort, onSort, number = false, children }) {
+  const isUp = sort === field;
+  const isDown = sort === `-${field}`;
+  const order = isUp ? "ascending" : isDown ? "descending" : null;
+  return html`<th scope="col" class=${number ? "number" : ""} aria-sort=${order}>
+    <button type="button" onClick=${() => onSort(isUp ? `-${field}` : field)}>
+      ${children}<span aria-hidden="true">${isUp ? " ↑" : isDown ? " ↓" : ""}</span>
+    </button>
+  </th>`;
+}
+
+/** A modal dialog; Escape closes it and focus goes back. @param {{title: string, onClose: () => void, children: unknown}} props */
+export function Dialog({ title, onClose, children }) {
+  const element = useRef(null);
+  useEffect(() => {
+    const dialog = element.current;
+    const opener = document.activeElement;
+    dialog.showModal();
+    return () => {
+      dialog.close();
+      opener?.focus?.();
+    };
+  }, []);
+  return html`<dialog ref=${element} aria-label=${title} onCancel=${(event) => (event.preventDefault(), onClose())}>
+    <div class="content"><h2>${title}</h2>${children}</div>
+  </dialog>`;
+}

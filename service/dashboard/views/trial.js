@@ -1,0 +1,151 @@
+/** One trial: what was tried, how it went, what it printed and left. */
+
+import { getText, post, Problem, withQuery } from "../api.js";
+import { LinesChart } from "../charts/curves.js";
+import { Loading, ProblemNote, say } from "../components/feedback.js";
+import { State } from "../components/state.js";
+import { Ago, formatDuration, formatParam, formatValue } from "../format.js";
+import { useInterval, useResource } from "../hooks.js";
+import { href } from "../router.js";
+import { html, useCallback, useEffect, useMemo, useState } from "../vendor/preact-htm.js";
+
+const REFRESH_MS = 1500;
+const LOG_LINES = 200;
+const MAX_REPORTS = 500;
+const RETRIABLE = ["failed", "infeasible", "cancelled"];
+
+/** @param {{jobId: string, number: number}} props */
+export function TrialView({ jobId, number }) {
+  const path = `/jobs/${jobId}/trials/${number}`;
+  const [isLive, setIsLive] = useState(true);
+  const everyMs = isLive ? REFRESH_MS : undefined;
+  const job = useResource(`/jobs/${jobId}`);
+  const found = useResource(path, { everyMs });
+  const reports = useResource(withQuery(`${path}/reports`, { limit: MAX_REPORTS }), { everyMs });
+  const trial = found.data;
+  useEffect(() => void (trial && setIsLive(["queued", "running"].includes(trial.state))), [trial?.state]);
+
+  if (found.error && !trial) {
+    return html`<div class="page"><h1>Trial ${number}</h1><${ProblemNote} problem=${found.error} onRetry=${found.reload} /></div>`;
+  }
+  return html`<div class="page">
+    <p class="crumbs"><a href="#/jobs">Jobs</a> / <a href=${href(["jobs", jobId])}>${job.data?.name || jobId}</a> / <a href=${href(["jobs", jobId, "trials"])}>Trials</a></p>
+    <div class="page-head">
+      <h1>Trial ${number}</h1>
+      ${trial && html`<${State} state=${trial.state} reason=${trial.reason} />`}
+      ${trial && html`<${TrialControls} path=${path} trial=${trial} onChange=${found.reload} />`}
+      <div class="actions">
+        ${number > 0 && html`<a class="button" href=${href(["jobs", jobId, "trials", String(number - 1)])}>← Previous</a>`}
+        <a class="button" href=${href(["jobs", jobId, "trials", String(number + 1)])}>Next →</a>
+      </div>
+    </div>
+    ${trial ? html`<${TrialParts} path=${path} trial=${trial} job=${job.data} reports=${reports} isLive=${isLive} />` : html`<${Loading} what="the trial" height=${420} />`}
+  </div>`;
+}
+
+function TrialParts({ path, trial, job, reports, isLive }) {
+  return html`
+    ${trial.error && html`<p class="problem"><strong>${trial.error.type}</strong><span>${trial.error.message}</span></p>`}
+    <div class="grid-2">
+      <section class="card">
+        <header><h2>Parameters</h2></header>
+        <div class="body"><${Facts} facts=${Object.entries(trial.params).map(([name, value]) => [name, formatParam(value, name)])} /></div>
+      </section>
+      <section class="card">
+        <header><h2>Result</h2></header>
+        <div class="body"><${Facts} facts=${[
+          ...Object.entries(trial.values).map(([name, value]) => [name, formatValue(value)]),
+          ["step", trial.step ?? "–"],
+          ["took", formatDuration(trial.duration_s)],
+          ["started", html`<${Ago} at=${trial.started_at} />`],
+          ["attempt", trial.attempt],
+          ["seed", trial.seed],
+          ["device", trial.device ?? "–"],
+          ["worker", trial.worker ? html`<code>${trial.worker}</code>` : "–"],
+        ]} /></div>
+      </section>
+      <${ReportsCard} job=${job} reports=${reports} />
+      <${LogCard} path=${path} isLive=${isLive} />
+      <${ArtifactsCard} path=${path} names=${trial.artifacts} />
+    </div>`;
+}
+
+function TrialControls({ path, trial, onChange }) {
+  const [problem, setProblem] = useState(null);
+  const act = async (verb, done) => {
+    setProblem(null);
+    try {
+      await post(`${path}/${verb}`);
+      say(done);
+      onChange();
+    } catch (error) {
+      if (!(error instanceof Problem)) throw error;
+      setProblem(error);
+    }
+  };
+  return html`
+    ${["queued", "running"].includes(trial.state) && html`<button class="button danger" onClick=${() => act("cancel", "The trial is being cancelled.")}>Cancel trial</button>`}
+    ${RETRIABLE.includes(trial.state) && html`<button class="button" onClick=${() => act("retry", "The trial is queued again.")}>Retry trial</button>`}
+    ${problem && html`<${ProblemNote} problem=${problem} />`}`;
+}
+
+function Facts({ facts }) {
+  if (facts.length === 0) return html`<p class="note">None.</p>`;
+  return html`<dl class="facts">${facts.map(([name, value]) => html`<div><dt>${name}</dt><dd>${value}</dd></div>`)}</dl>`;
+}
+
+function ReportsCard({ job, reports }) {
+  const items = reports.data?.items ?? [];
+  const metrics = [...new Set(items.flatMap((report) => Object.keys(report.values)))];
+  const [chosen, setChosen] = useState(null);
+  const metric = chosen ?? job?.spec.objectives[0].metric ?? metrics[0];
+  const lines = useMemo(() => {
+    const known = items.filter((report) => metric in report.values);
+    return [{ name: metric, xs: known.map((report) => report.step), ys: known.map((report) => report.values[metric]) }];
+  }, [reports.data, metric]);
+  return html`<section class="card wide">
+    <header>
+      <h2>Learning curve</h2>
+      ${
+        metrics.length > 1 &&
+        html`<select class="tight aside" aria-label="Metric" onChange=${(event) => setChosen(event.target.value)}>
+          ${metrics.map((name) => html`<option value=${name} selected=${name === metric}>${name}</option>`)}
+        </select>`
+      }
+    </header>
+    <div class="body">
+      ${
+        reports.isLoading
+          ? html`<${Loading} what="reports" height=${260} />`
+          : items.length > 0
+            ? html`<${LinesChart} lines=${lines} xLabel="step" yLabel=${metric} />`
+            : html`<p class="note">It has reported nothing yet.</p>`
+      }
+    </div>
+  </section>`;
+}
+
+function LogCard({ path, isLive }) {
+  const [log, setLog] = useState(null);
+  const load = useCallback(() => {
+    getText(withQuery(`${path}/log`, { tail: LOG_LINES })).then(setLog, () => setLog(""));
+  }, [path]);
+  useEffect(load, [load, isLive]);
+  useInterval(load, isLive ? REFRESH_MS : undefined);
+  return html`<section class="card wide">
+    <header><h2>Log</h2><span class="note">the last ${LOG_LINES} lines</span><a class="button quiet aside" href="/v1${path}/log" target="_blank" rel="noopener">All of it</a></header>
+    <div class="body">
+      ${log === null ? html`<${Loading} what="the log" height=${80} />` : log ? html`<pre class="log" tabindex="0" role="region" aria-label="Log">${log}</pre>` : html`<p class="note">It has printed nothing.</p>`}
+    </div>
+  </section>`;
+}
+
+function ArtifactsCard({ path, names }) {
+  if (names.length === 0) return null;
+  return html`<section class="card wide">
+    <header><h2>Files</h2></header>
+    <div class="body actions">
+      ${names.map((name) => html`<a class="button" href="/v1${path}/artifacts/${encodeURIComponent(name)}" download>${name}</a>`)}
+    </div>
+  </section>`;
+}

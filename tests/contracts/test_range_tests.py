@@ -1,0 +1,79 @@
+"""What the sweep of every trainer with the capability `range_test` promises."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+
+from service.spec.optimizers import optimizer_types
+from service.spec.space import Scalar
+from tests.fakes import RecordingContext
+from tests.unit.training.data import DATA_DIR
+from workers.trainers.base import Params, Sweep, Trainer
+from workers.trainers.registry import BUILT_IN, load_trainer
+
+SWEEP = Sweep(low=1e-6, high=1.0, steps=25)
+CLASSIFIER: dict[str, Scalar] = {"dataset": "digits", "model": "mlp", "dropout": 0.2}
+
+# (trainer, parameters that make it quick)
+QUICK: list[tuple[str, dict[str, Scalar]]] = [
+    ("synthetic", {}),
+    ("synthetic", {"noise": 0.1}),
+    ("tiny", {"batch_size": 5}),
+    ("tabular_classifier", {"batch_size": 16}),
+    *(("image_classifier", {**CLASSIFIER, "optimizer": optimizer}) for optimizer in optimizer_types()),
+    ("image_classifier", {**CLASSIFIER, "model": "cnn", "clip_norm": 1.0, "grad_accumulation": 3}),
+]
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """Exactness is promised for one number of threads; one is the quickest for small nets."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(params=QUICK, ids=lambda row: "-".join([row[0], *map(str, row[1].values())]))
+def row(request: pytest.FixtureRequest) -> tuple[type[Trainer[Params]], Params]:
+    name, params = request.param
+    trainer = load_trainer(name, ["tests.unit.training.tiny"])
+    return trainer, trainer.Params.model_validate(params)
+
+
+def sweep(row: tuple[type[Trainer[Params]], Params], *, seed: int = 0, stop_at: int | None = None) -> list[float]:
+    """Run one sweep; return its losses."""
+    trainer, params = row
+    context = RecordingContext(params=params, directory=Path("/nonexistent"), data_dir=DATA_DIR, seed=seed)
+    context.stop_at_step = stop_at
+    trainer().sweep(context, SWEEP)
+    for index, (step, values) in enumerate(context.reports, start=1):
+        assert step == index
+        assert values.keys() == {"learning_rate", "loss"}
+        assert values["learning_rate"] == SWEEP.rate(step)
+    return [values["loss"] for _, values in context.reports]
+
+
+def test_the_same_seed_gives_the_same_sweep(row: tuple[type[Trainer[Params]], Params]) -> None:
+    first = sweep(row)
+    assert len(first) > 5
+    assert sweep(row) == first
+
+
+def test_another_seed_gives_another_sweep(row: tuple[type[Trainer[Params]], Params]) -> None:
+    if row[0].name == "synthetic" and not row[1].model_dump()["noise"]:
+        assert sweep(row, seed=1) == sweep(row)
+    else:
+        assert sweep(row, seed=1) != sweep(row)
+
+
+def test_a_sweep_stops_when_its_report_says_so(row: tuple[type[Trainer[Params]], Params]) -> None:
+    assert len(sweep(row, stop_at=3)) == 3
+
+
+@pytest.mark.parametrize("name", BUILT_IN)
+def test_who_has_the_capability_is_in_this_suite(name: str) -> None:
+    has_it = load_trainer(name).capabilities.range_test
+    assert has_it == (name in {row[0] for row in QUICK})

@@ -1,0 +1,105 @@
+"""The form builds what the service takes, and shows what it doesn't."""
+
+import json
+import shlex
+from collections.abc import Callable
+from typing import Any
+
+from playwright.sync_api import Locator, Page, expect
+
+from tests.e2e.dashboard.site import SPACE, Site
+
+OpenPage = Callable[..., Page]
+
+
+def row(page: Page, param: str) -> Locator:
+    return page.get_by_role("group", name=param, exact=True)
+
+
+def choose(page: Page, param: str, mode: str) -> None:
+    row(page, param).get_by_role("radio", name=mode).check(force=True)
+
+
+def shown_body(page: Page) -> Any:
+    """The body in the command the form shows."""
+    command = page.get_by_label("A command that submits this job").inner_text()
+    return json.loads(shlex.split(command)[-1])
+
+
+def test_a_job_submitted_through_the_form_runs(site: Site, open_page: OpenPage) -> None:
+    page = open_page("#/jobs")
+    page.get_by_role("link", name="New job").first.click()
+    page.get_by_label("Trainer").select_option("synthetic")
+    page.get_by_label("Name", exact=True).fill("it's from the form")
+    page.get_by_label("Labels").fill("team:vision")
+    choose(page, "lr_opt", "fixed")
+    row(page, "lr_opt").get_by_role("textbox").fill("0.03")
+    choose(page, "batch_size", "default")
+    page.get_by_label("max trials").fill("3")
+    expect(page.get_by_text("Ready.")).to_be_visible()
+    body = shown_body(page)
+    page.get_by_role("button", name="Submit job").click()
+
+    expect(page.get_by_role("heading", name="it's from the form")).to_be_visible()
+    expect(page.locator(".page-head .badge")).to_contain_text("completed")
+    spec = site.job(page.url.rpartition("/")[2])["spec"]
+    assert spec["trainer"]["params"] == {"lr_opt": 0.03}
+    assert list(spec["search_space"]) == ["learning_rate"]
+    assert spec["labels"] == {"team": "vision"}
+    assert spec["budget"]["max_trials"] == 3
+    resolved = site.http.post("/v1/jobs?dry_run=true", json=body).json()["spec"]
+    assert resolved | {"sampler": None} == spec | {"sampler": None}, "the command shown does the same, but for the seed"
+
+
+def test_what_is_wrong_stands_beside_its_field(open_page: OpenPage, complaints: list[str]) -> None:
+    page = open_page("#/new")
+    page.get_by_label("Trainer").select_option("synthetic")
+    row(page, "learning_rate").get_by_label("from").fill("5")
+    page.get_by_label("max trials").fill("0")
+
+    expect(row(page, "learning_rate").get_by_role("alert")).to_contain_text("low (5.0) is above high (1.0)")
+    expect(page.locator(".field", has=page.get_by_label("max trials")).get_by_role("alert")).to_be_visible()
+    expect(page.get_by_role("button", name="Submit job")).to_be_disabled()
+    row(page, "learning_rate").get_by_label("from").fill("1e-4")
+    page.get_by_label("max trials").fill("10")
+    expect(page.get_by_text("Ready.")).to_be_visible()
+    complaints.clear()  # the browser notes each 422
+
+
+def test_parameters_show_where_they_apply(open_page: OpenPage) -> None:
+    page = open_page("#/new")
+    page.get_by_label("Trainer").select_option("image_classifier")
+    expect(row(page, "momentum")).to_be_visible()
+    choose(page, "optimizer", "fixed")
+    row(page, "optimizer").get_by_role("combobox").select_option("adam")
+    expect(row(page, "momentum")).to_have_count(0)
+    expect(row(page, "beta2")).to_be_visible()
+    choose(page, "optimizer", "searched")
+    expect(row(page, "momentum")).to_be_visible()
+    expect(row(page, "beta2")).to_be_visible()
+    expect(row(page, "split_seed").get_by_role("radio", name="searched")).to_be_disabled()
+
+
+def test_a_clone_asks_for_the_same(site: Site, open_page: OpenPage) -> None:
+    job_id = site.submit(
+        name="original",
+        labels={"team": "vision", "run": "3"},
+        search_space=SPACE,
+        trainer={"name": "synthetic", "params": {"noise": 0.1}},
+        objectives=[{"metric": "loss", "direction": "minimize", "target": 0.001}],
+        sampler={"name": "tpe", "n_startup_trials": 5},
+        pruner={"name": "median", "n_warmup_steps": 1},
+        budget={"max_trials": 2, "max_failed_trials": 3},
+        enqueue=[{"learning_rate": 0.5}],
+        priority=2,
+    )
+    spec = site.finish(job_id)["spec"]
+    page = open_page(f"#/jobs/{job_id}")
+    page.get_by_role("link", name="Clone").click()
+    expect(page.get_by_text("Ready.")).to_be_visible()
+
+    resolved = site.http.post("/v1/jobs?dry_run=true", json=shown_body(page)).json()["spec"]
+    # A copy has a name and draws a seed of its own.
+    assert resolved["name"] == "original (copy)"
+    resolved["name"], resolved["sampler"]["seed"] = spec["name"], spec["sampler"]["seed"]
+    assert resolved == spec

@@ -1,0 +1,81 @@
+"""The page moves by itself."""
+
+from collections.abc import Callable
+
+from playwright.sync_api import Page, Route, expect
+
+from tests.e2e.dashboard.site import SLOW, Site
+from tests.waiting import wait_for
+
+OpenPage = Callable[..., Page]
+MARK = "window.neverReloaded = true"
+IS_MARKED = "window.neverReloaded === true"
+N_ENDED = "parseInt(document.querySelector('[data-testid=progress]').textContent)"
+
+
+def wait_for_progress(page: Page) -> None:
+    """Wait until more trials have ended than now, by what the page says."""
+    expect(page.get_by_test_id("progress")).to_be_visible()
+    before = page.evaluate(N_ENDED)
+    # Not Playwright's wait_for_function: it evaluates a string in the page, which the page's policy forbids.
+    wait_for(lambda: page.evaluate(N_ENDED) > before)
+
+
+def test_a_running_job_moves_without_a_reload(site: Site, open_page: OpenPage) -> None:
+    job_id = site.submit(name="live", trainer=SLOW)
+    page = open_page(f"#/jobs/{job_id}")
+    page.evaluate(MARK)
+
+    expect(page.locator(".live")).to_have_text("live")
+    wait_for_progress(page)
+    expect(page.get_by_test_id("best-value")).to_be_visible()
+    expect(page.get_by_role("img", name="History of the search")).to_be_visible()
+    page.get_by_role("link", name="Trials").click()
+    expect(page.locator("tbody .badge.running").first).to_be_visible()
+    first = page.locator("tbody a").first.inner_text()
+    expect(page.locator("tbody a").first).not_to_have_text(first)
+    page.get_by_role("link", name="Jobs", exact=True).first.click()
+    row = page.locator("tbody tr", has_text="live")
+    seen = row.locator(".progress-cell").inner_text()
+    expect(row.locator(".progress-cell")).not_to_have_text(seen)
+    assert page.evaluate(IS_MARKED)
+    site.cancel(job_id)
+
+
+def test_a_trial_is_drawn_while_it_trains(site: Site, open_page: OpenPage) -> None:
+    trainer = {"name": "synthetic", "params": {"n_reports": 1000, "step_s": 0.1}}
+    job_id = site.submit(trainer=trainer, budget={"max_trials": 1})
+    wait_for(lambda: site.job(job_id)["progress"]["counts"]["running"] == 1)
+    page = open_page(f"#/jobs/{job_id}/trials/0")
+
+    expect(page.locator(".page-head .badge")).to_have_text("running")
+    expect(page.get_by_role("img", name="loss by step")).to_be_visible()
+    step = page.locator("dt", has_text="step").locator("xpath=following-sibling::dd")
+    seen = step.inner_text()
+    expect(step).not_to_have_text(seen)
+    page.get_by_role("button", name="Cancel trial").click()
+    expect(page.locator(".page-head .badge")).to_contain_text("cancelled")
+    site.cancel(job_id)
+
+
+def test_a_finished_job_says_so(site: Site, finished_job: str, open_page: OpenPage) -> None:
+    page = open_page(f"#/jobs/{finished_job}")
+    expect(page.locator(".live")).to_have_text("finished")
+
+
+def test_polling_goes_on_where_streams_do_not_get_through(
+    site: Site, open_page: OpenPage, complaints: list[str]
+) -> None:
+    def refuse(route: Route) -> None:
+        route.abort()
+
+    job_id = site.submit(trainer=SLOW)
+    page = open_page("#/workers")
+    page.route("**/events", refuse)
+    page.goto(f"{site.url}/#/jobs/{job_id}")
+
+    expect(page.locator(".live")).to_have_text("polling")
+    wait_for_progress(page)
+    assert all("ERR_FAILED" in complaint for complaint in complaints), complaints
+    complaints.clear()
+    site.cancel(job_id)

@@ -1,0 +1,299 @@
+"""Data sets over HTTP: what is accepted is what trials can use, and nothing gets out of its folder."""
+
+import csv
+import io
+import json
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from starlette.testclient import TestClient
+
+from service.domain.dataset import SNAPSHOT, DatasetKind
+from service.settings import Settings
+from workers.training.datasets import load
+
+N = 20
+
+
+@pytest.fixture
+def database_url(sqlite_url: str) -> str:
+    """Data sets are files: one database is enough."""
+    return sqlite_url
+
+
+def npz_bytes(**arrays: Any) -> bytes:
+    file = io.BytesIO()
+    np.savez_compressed(file, **arrays)
+    return file.getvalue()
+
+
+def images_npz(n: int = N) -> bytes:
+    rng = np.random.default_rng(0)
+    return npz_bytes(x=rng.integers(0, 256, (n, 6, 5), dtype=np.uint8), y=np.arange(n) % 2)
+
+
+def csv_bytes(rows: list[list[object]]) -> bytes:
+    text = io.StringIO()
+    csv.writer(text).writerows(rows)
+    return text.getvalue().encode()
+
+
+def wine_row(index: int) -> list[object]:
+    return [index / 10, "good" if index % 3 else "bad", "red" if index % 2 else "white"]
+
+
+WINE: list[list[object]] = [["acid", "quality", "colour"], *map(wine_row, range(N))]
+
+
+def png_bytes(value: int = 0, size: tuple[int, int] = (4, 3), mode: str = "L") -> bytes:
+    file = io.BytesIO()
+    Image.new(mode, size, value).save(file, "PNG")
+    return file.getvalue()
+
+
+def zip_bytes(members: dict[str, bytes]) -> bytes:
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+    return file.getvalue()
+
+
+def birds() -> dict[str, bytes]:
+    return {
+        f"{('robin', 'wren')[index % 2]}/{index}.png": png_bytes(10 * index) for index in range(N)
+    }  # grey pictures 4 wide and 3 high
+
+
+def upload(client: TestClient, name: str, kind: str, body: bytes, **query: str) -> Any:
+    return client.post("/v1/datasets", params={"name": name, "format": kind, **query}, content=body)
+
+
+def place(settings: Settings, name: str, body: bytes) -> Path:
+    path = settings.data_dir / "datasets" / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(body)
+    return path
+
+
+def test_built_in_data_sets_are_listed_with_their_facts(client: TestClient) -> None:
+    items = client.get("/v1/datasets").json()["items"]
+    digits = next(item for item in items if item["name"] == "digits")
+    assert {name: digits[name] for name in ("kind", "format", "n", "shape", "n_classes", "split")} == {
+        "kind": "image",
+        "format": "built_in",
+        "n": 1797,
+        "shape": [1, 8, 8],
+        "n_classes": 10,
+        "split": {"train": 1257, "validation": 270, "test": 270},
+    }
+    assert client.get("/v1/datasets/digits").json() == digits
+
+
+def test_the_snapshot_is_up_to_date() -> None:
+    command = [sys.executable, "-m", "workers.training.datasets.snapshot", "--check"]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert result.returncode == 0, result.stderr
+    assert json.loads(SNAPSHOT.read_text())
+
+
+@pytest.mark.parametrize(
+    ("kind", "body", "query", "expected"),
+    [
+        ("npz", images_npz(), {}, {"kind": "image", "shape": [1, 6, 5], "n_classes": 2}),
+        ("npz", npz_bytes(x=np.ones((N, 7)), y=np.array(list("ab") * 10)), {}, {"kind": "tabular", "shape": [7]}),
+        ("npz", npz_bytes(images=np.zeros((N, 2, 4, 3), np.uint8), labels=np.arange(N)), {}, {"shape": [3, 2, 4]}),
+        ("csv", csv_bytes(WINE), {"target": "quality"}, {"shape": [3], "n_classes": 2, "target": "quality"}),
+        ("csv", csv_bytes(WINE), {}, {"shape": [3], "n_classes": 2, "target": None}),
+        ("images", zip_bytes(birds()), {}, {"kind": "image", "shape": [1, 3, 4], "n_classes": 2}),
+        ("images", zip_bytes({f"all/{k}": v for k, v in birds().items()}), {}, {"shape": [1, 3, 4]}),
+    ],
+)
+def test_what_the_service_says_of_an_upload_is_what_a_worker_reads(
+    client: TestClient, settings: Settings, kind: str, body: bytes, query: dict[str, str], expected: dict[str, Any]
+) -> None:
+    response = upload(client, "mine", kind, body, **query)
+    assert response.status_code == 201, response.text
+    card = response.json()
+    assert {name: card[name] for name in expected} == expected
+    assert (card["n"], card["problem"]) == (N, None)
+    assert client.get(response.headers["location"]).json() == card
+    data = load("mine", data_dir=settings.data_dir)
+    assert (data.kind, list(data.shape), data.n_classes) == (card["kind"], card["shape"], card["n_classes"])
+    assert data.content_hash == card["content_hash"]
+    parts = {"train": len(data.train), "validation": len(data.validation), "test": len(data.test)}
+    assert parts == card["split"]
+
+
+def test_a_file_placed_in_the_data_directory_is_a_data_set(client: TestClient, settings: Settings) -> None:
+    place(settings, "flowers.npz", images_npz())
+    place(settings, "Not A Name.npz", images_npz())
+    place(settings, "notes.txt", b"")
+    names = [item["name"] for item in client.get("/v1/datasets").json()["items"]]
+    assert names[3:] == ["flowers"]
+
+
+def test_a_placed_file_that_changes_gets_another_hash(client: TestClient, settings: Settings) -> None:
+    place(settings, "flowers.npz", images_npz())
+    first = client.get("/v1/datasets/flowers").json()
+    place(settings, "flowers.npz", images_npz(n=30))
+    second = client.get("/v1/datasets/flowers").json()
+    assert (first["n"], second["n"]) == (20, 30)
+    assert first["content_hash"] != second["content_hash"]
+
+
+def test_another_target_is_other_content(client: TestClient) -> None:
+    first = upload(client, "one", "csv", csv_bytes(WINE), target="quality").json()
+    second = upload(client, "two", "csv", csv_bytes(WINE), target="colour").json()
+    assert first["content_hash"] != second["content_hash"]
+
+
+def test_what_is_wrong_with_a_placed_file_is_told_in_the_list(client: TestClient, settings: Settings) -> None:
+    place(settings, "broken.npz", b"not a zip")
+    assert "can't be read" in client.get("/v1/datasets/broken").json()["problem"]
+
+
+def test_the_same_upload_again_changes_nothing(client: TestClient) -> None:
+    first = upload(client, "mine", "npz", images_npz())
+    again = upload(client, "mine", "npz", images_npz())
+    assert (again.status_code, again.json()) == (201, first.json())
+
+
+def test_other_content_under_a_name_that_is_taken_is_refused(client: TestClient) -> None:
+    first = upload(client, "mine", "npz", images_npz()).json()
+    assert upload(client, "mine", "npz", images_npz(n=30)).status_code == 409
+    assert upload(client, "mine", "csv", csv_bytes(WINE)).status_code == 409
+    assert upload(client, "digits", "npz", images_npz()).status_code == 409
+    assert client.get("/v1/datasets/mine").json() == first
+
+
+def test_a_data_set_is_removed(client: TestClient, settings: Settings) -> None:
+    upload(client, "mine", "csv", csv_bytes(WINE), target="quality")
+    assert client.delete("/v1/datasets/mine").status_code == 204
+    assert client.get("/v1/datasets/mine").status_code == 404
+    assert client.delete("/v1/datasets/mine").status_code == 404
+    assert client.delete("/v1/datasets/digits").status_code == 409
+    assert [path.name for path in (settings.data_dir / "datasets").iterdir()] == [".lock"]
+
+
+class Evil:
+    """Unpickled, it would run a command."""
+
+    def __reduce__(self) -> tuple[Any, tuple[str]]:
+        return __import__("os").system, ("touch /tmp/stepsize-was-here",)
+
+
+@pytest.mark.parametrize(
+    ("kind", "body", "words"),
+    [
+        ("npz", b"", "can't be read"),
+        ("npz", npz_bytes(x=np.ones((N, 2))), "no array 'y'"),
+        ("npz", npz_bytes(x=np.ones((N, 2)), y=np.arange(N - 1)), "one label a sample"),
+        ("npz", npz_bytes(x=np.ones((N, 2)), y=np.array([Evil()] * N, dtype=object)), "Python objects"),
+        ("npz", npz_bytes(x=np.ones((N, 2)), y=np.zeros(N)), "one class"),
+        ("npz", npz_bytes(x=np.ones((5, 2)), y=np.arange(5)), "5 samples"),
+        ("npz", npz_bytes(x=np.ones((N, 4, 4, 7)), y=np.arange(N)), "1 or 3 channels"),
+        ("csv", b"", "name the columns"),
+        ("csv", b"a,b\n" + b"1,2\n" * 30 + b"1\n", "line 32 has 1 values"),
+        ("csv", b"a,target\n" + b"1,x\n2,y\n" * 9 + b",x\n", "line 20 has no a"),
+        ("csv", b"\xff\xfe\x00", "can't be read"),
+        ("parquet", b"PAR0....PAR1", "not a Parquet file"),
+        ("images", b"PK", "can't be unpacked"),
+        ("images", zip_bytes({}), "no images"),
+        ("images", zip_bytes({**birds(), "robin/x.png": b"<svg/>"}), "neither a PNG nor a JPEG"),
+        ("images", zip_bytes({"../robin/x.png": png_bytes()}), "not a plain path"),
+        ("images", zip_bytes({"/etc/x.png": png_bytes()}), "not a plain path"),
+        ("images", zip_bytes({"robin\\..\\x.png": png_bytes()}), "not a plain path"),
+        ("images", zip_bytes({"robin/x.py": b"import os"}), "not <class>/<image>"),
+        ("images", zip_bytes({"x.png": png_bytes()}), "not <class>/<image>"),
+    ],
+)
+def test_what_trials_could_not_use_is_refused_with_the_reason(
+    client: TestClient, settings: Settings, kind: str, body: bytes, words: str
+) -> None:
+    response = upload(client, "mine", kind, body)
+    assert response.status_code == 422, response.text
+    assert words in response.json()["errors"][0]["message"]
+    assert [path.name for path in (settings.data_dir / "datasets").rglob("*") if path.name != ".lock"] == []
+
+
+def test_a_link_in_an_archive_is_refused(client: TestClient) -> None:
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        link = zipfile.ZipInfo("robin/x.png")
+        link.external_attr = 0o120777 << 16
+        archive.writestr(link, "/etc/passwd")
+    assert "not a plain path" in upload(client, "mine", "images", file.getvalue()).text
+
+
+class TestLimits:
+    @pytest.fixture
+    def settings(self, database_url: str, tmp_path: Path) -> Settings:
+        return Settings(database_url=database_url, data_dir=tmp_path / "data", max_dataset_bytes=20_000)
+
+    def test_too_large_an_upload_is_refused_declared_or_not(self, client: TestClient) -> None:
+        body = bytes(20_001)
+        assert upload(client, "mine", "npz", body).status_code == 413
+        chunks = client.post("/v1/datasets", params={"name": "mine", "format": "npz"}, content=iter([body]))
+        assert chunks.status_code == 413
+
+    def test_what_unpacks_to_too_much_is_refused(self, client: TestClient, settings: Settings) -> None:
+        bomb = npz_bytes(x=np.zeros((N, 100, 100)), y=np.arange(N) % 2)
+        pictures = zip_bytes({f"robin/{index}.png": png_bytes() + bytes(2000) for index in range(N)})
+        assert max(len(bomb), len(pictures)) < 20_000
+        assert "unpacks to more" in upload(client, "mine", "npz", bomb).text
+        assert "unpacks to more" in upload(client, "mine", "images", pictures).text
+        assert [path.name for path in (settings.data_dir / "datasets").iterdir()] == []
+
+
+def test_names_that_could_be_paths_are_refused(client: TestClient) -> None:
+    for name in ("../up", "a/b", "A", ".hidden", "", "a" * 65):
+        assert upload(client, name, "npz", images_npz()).status_code == 422
+
+
+def test_coloured_and_grey_images_make_a_coloured_data_set(settings: Settings) -> None:
+    for index in range(N):
+        mode = "RGB" if index == 7 else "L"
+        path = settings.data_dir / "datasets" / "birds" / ("robin", "wren")[index % 2] / f"{index}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(png_bytes(index, mode=mode))
+    assert load("birds", data_dir=settings.data_dir, kind=DatasetKind.IMAGE).shape == (3, 3, 4)
+
+
+@pytest.mark.parametrize("dry_run", [True, False])
+@pytest.mark.parametrize(
+    ("body", "at", "words"),
+    [
+        ({"trainer": {"params": {"dataset": "digit"}}}, "/trainer/params/dataset", "did you mean 'digits'"),
+        ({"trainer": {"params": {"dataset": "breast_cancer"}}}, "/trainer/params/dataset", "is tabular"),
+        ({"trainer": {"params": {"dataset": "broken"}}}, "/trainer/params/dataset", "can't be read"),
+        (
+            {"search_space": {"dataset": {"type": "categorical", "choices": ["digits", "mnist"]}}},
+            "/search_space/dataset/choices/1",
+            "no data set 'mnist'",
+        ),
+    ],
+)
+def test_a_job_names_data_it_can_use(
+    client: TestClient, settings: Settings, body: dict[str, Any], at: str, words: str, *, dry_run: bool
+) -> None:
+    place(settings, "broken.npz", b"not a zip")
+    spec = {**body, "trainer": {"name": "image_classifier", **body.get("trainer", {})}}
+    response = client.post("/v1/jobs", json=spec, params={"dry_run": dry_run})
+    assert response.status_code == 422, response.text
+    (error,) = response.json()["errors"]
+    assert error["pointer"] == at
+    assert words in error["message"]
+    assert client.get("/v1/jobs").json()["items"] == []
+
+
+def test_a_job_may_name_an_uploaded_data_set(client: TestClient) -> None:
+    upload(client, "mine", "npz", images_npz())
+    body = {"trainer": {"name": "image_classifier", "params": {"dataset": "mine"}}}
+    assert client.post("/v1/jobs", json=body).status_code == 201

@@ -1,0 +1,92 @@
+"""Playing jobs out on a real database with a scripted engine, in one thread; a worker may be lost at any moment."""
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from service.domain.job import Job, JobReason, JobState
+from service.domain.trial import Trial
+from service.store.database import Database
+from service.store.jobs import get_job
+from service.store.leases import claim_job
+from service.store.trials import load_trials
+from tests.builders import expire_lease, make_job, make_spec
+from tests.fake_engine import FakeEngine, Script
+from workers.site import Site
+from workers.slot_runner import SlotRunner
+
+_MOST_TURNS = 20_000
+
+
+@dataclass
+class Stage:
+    """Where jobs are played."""
+
+    database: Database
+    data_dir: Path
+
+    def add(self, *, job: dict[str, Any] | None = None, **changes: Any) -> str:
+        """Record a job; `job` are fields of NewJob, `changes` replace fields of the spec."""
+        with self.database.write() as connection:
+            return make_job(connection, spec=make_spec(**changes), **job or {}).id
+
+    def job(self, job_id: str) -> Job:
+        with self.database.read() as connection:
+            return get_job(connection, job_id)
+
+    def trials(self, job_id: str) -> list[Trial]:
+        with self.database.read() as connection:
+            return load_trials(connection, job_id)
+
+    def outcome(self, job_id: str) -> tuple[JobState, JobReason | None]:
+        job = self.job(job_id)
+        return job.state, job.reason
+
+    def do(self, action: Callable[..., object], *arguments: Any) -> None:
+        with self.database.write() as connection:
+            action(connection, *arguments)
+
+    def claim(self, job_id: str, engine: FakeEngine) -> SlotRunner:
+        """Let a worker take the job over."""
+        with self.database.write() as connection:
+            claimed = claim_job(connection, job_id, owner="worker", lease_s=600.0)
+        assert claimed is not None, "the job is not claimable"
+        runner = SlotRunner(*claimed, Site(self.database, engine, "worker", self.data_dir))
+        runner.restore()
+        return runner
+
+    def play(
+        self,
+        job_id: str,
+        script: Script,
+        *,
+        n_slots: int = 1,
+        kill_chance: float = 0.0,
+        seed: int = 0,
+        until: Callable[[list[Trial]], bool] | None = None,
+    ) -> Job:
+        """Run a job until it leaves its worker, or its trials are so; the worker is lost with a chance each turn."""
+        moments = random.Random(seed)
+        engine = FakeEngine(script, n_slots=n_slots)
+        runner = self.claim(job_id, engine)
+        for _ in range(_MOST_TURNS):
+            if runner.is_over or (until and until(self.trials(job_id))):
+                break
+            if moments.random() < kill_chance:
+                self.do(expire_lease, job_id)
+                engine = FakeEngine(script, n_slots=n_slots)
+                runner = self.claim(job_id, engine)
+            turn(runner, engine)
+        else:
+            raise AssertionError("the job never ends")
+        return self.job(job_id)
+
+
+def turn(runner: SlotRunner, engine: FakeEngine) -> None:
+    """One round of a worker: look, hear, start, settle."""
+    runner.read_controls()
+    runner.handle(engine.poll(0.0))
+    runner.start(engine.free_slots()[: runner.wants_slots()])
+    runner.settle()

@@ -1,0 +1,238 @@
+"""Reports of jobs of every kind: each has all parts, and none says more than its trials do."""
+
+import json
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+
+from service.analysis.markdown import jobs_markdown, report_markdown, to_html
+from service.analysis.report import compare_jobs, make_report
+from service.domain.evidence import Evidence
+from service.domain.report import Confidence, Report, ScalingRule
+from service.spec.objective import Direction, Objective
+from service.spec.space import CategoricalParameter, FloatParameter
+from tests.unit.analysis.designs import SPACE, evidence, trial, valley_evidence
+
+OPTIMIZER = CategoricalParameter(type="categorical", choices=["sgd", "adam"])
+MOMENTUM = FloatParameter(type="float", low=0.0, high=0.99, when={"optimizer": ["sgd"]})
+
+
+def _two_optimizers(n: int = 160) -> Evidence:
+    """Adam's best rate lies two decades below SGD's, and its loss 0.2 above."""
+    rng = np.random.default_rng(5)
+    trials = []
+    for _ in range(n):
+        x, optimizer = float(rng.uniform(-5, 0)), str(rng.choice(["sgd", "adam"]))
+        best, floor = (-1.5, 0.1) if optimizer == "sgd" else (-3.5, 0.3)
+        params: dict[str, Any] = {"learning_rate": 10**x, "batch_size": 32, "optimizer": optimizer}
+        if optimizer == "sgd":
+            params["momentum"] = float(rng.uniform(0, 0.99))
+        trials.append(trial(params, loss=(x - best) ** 2 + floor + 0.02 * float(rng.normal())))
+    return evidence(trials, space={**SPACE, "optimizer": OPTIMIZER, "momentum": MOMENTUM})
+
+
+def test_a_good_job_gets_a_recommendation_that_says_how_sure_it_is() -> None:
+    report = make_report(valley_evidence())
+
+    rate = report.sensitivity.recommended_rate
+    size = report.sensitivity.batch_size
+    assert rate.value is not None
+    assert size is not None
+    # The valley's bottom: 0.01 · sqrt(B / 32). Asked for: within 0.15 decade.
+    assert abs(math.log10(rate.value / (0.01 * math.sqrt(size / 32)))) < 0.15
+    assert report.confidence is Confidence.GOOD
+    assert report.scaling_law.rule is ScalingRule.SQUARE_ROOT
+    assert report.recommendation.startswith(f"Use a learning rate of {rate.value:.3g} (95 % interval")
+    assert f"at batch size {size}: well supported" in report.recommendation
+
+
+def test_maximising_mirrors_minimising() -> None:
+    found = valley_evidence()
+    mirrored = evidence(
+        [
+            trial(params, accuracy=1 - values["loss"])
+            for params, values in zip(found.trials.params, found.trials.values, strict=True)
+        ],
+        objectives=(Objective(metric="accuracy", direction=Direction.MAXIMIZE),),
+    )
+
+    lower, higher = make_report(found), make_report(mirrored)
+
+    assert higher.sensitivity.recommended_rate.value == pytest.approx(lower.sensitivity.recommended_rate.value)
+    bottom, top = lower.by_batch_size.rows[0].value, higher.by_batch_size.rows[0].value
+    assert bottom.high is not None
+    assert top.value == pytest.approx(1 - (bottom.value or 0))
+    assert top.low == pytest.approx(1 - bottom.high), "the interval is turned over too"
+    assert lower.best_trial is not None
+    assert higher.best_trial is not None
+    assert higher.best_trial.value == pytest.approx(1 - lower.best_trial.value)
+
+
+@pytest.mark.parametrize("n", [0, 1, 2, 5])
+def test_with_few_trials_it_says_so_and_nothing_more(n: int) -> None:
+    report = make_report(valley_evidence(n))
+
+    assert report.confidence is Confidence.NONE
+    assert report.recommendation.startswith("Not enough trials to say")
+    assert report.sensitivity.recommended_rate.value is None
+    assert report.sensitivity.recommended_rate.caveat
+    assert report.scaling_law.b.value is None
+    assert (report.best_trial is None) == (n == 0)
+
+
+def test_a_job_of_which_everything_diverged_has_no_rate_and_says_what_happened() -> None:
+    trials = [trial({"learning_rate": 1.0, "batch_size": 32}, state="infeasible", reason="diverged") for _ in range(20)]
+    report = make_report(evidence(trials))
+
+    assert report.divergence.n_diverged == 20
+    assert report.divergence.share.value == 1.0
+    assert report.confidence is Confidence.NONE
+    assert report.by_learning_rate.bands[0].diverged_share.value == 1.0
+
+
+def test_without_a_learning_rate_there_is_nothing_to_recommend() -> None:
+    space = {"width": FloatParameter(type="float", low=0.0, high=1.0)}
+    report = make_report(evidence([trial({"width": x / 30}, loss=x / 30) for x in range(30)], space=space))
+
+    assert report.recommendation.startswith("The learning rate was not searched")
+    assert "trial so far is 0" in report.recommendation
+    assert report.by_learning_rate.bands == []
+    assert report.importances.items[0].parameter == "width"
+
+
+def test_without_a_batch_size_the_rate_alone_is_recommended() -> None:
+    found = valley_evidence(exponent=0.0)
+    for params in found.trials.params:
+        del params["batch_size"]
+    report = make_report(found)
+
+    assert report.sensitivity.batch_size is None
+    assert "batch size" not in report.recommendation
+    assert report.sensitivity.recommended_rate.value == pytest.approx(0.01, rel=0.05)
+    assert report.by_batch_size.rows == []
+
+
+def test_the_rate_may_have_the_name_external_trainers_give_it() -> None:
+    found = valley_evidence(exponent=0.0)
+    for params in found.trials.params:
+        params["lr"] = params.pop("learning_rate")
+
+    assert make_report(found).sensitivity.recommended_rate.value == pytest.approx(0.01, rel=0.05)
+
+
+def test_choices_with_valleys_of_their_own_are_told_apart() -> None:
+    report = make_report(_two_optimizers())
+
+    (comparison,) = report.comparisons
+    sgd, adam = comparison.choices
+    assert sgd.learning_rate.value == pytest.approx(10**-1.5, rel=0.1)
+    assert adam.learning_rate.value == pytest.approx(10**-3.5, rel=0.1)
+    assert adam.improvement.value == pytest.approx(-0.2, abs=0.03)  # floors 0.1 and 0.3, noise 0.02
+    assert adam.improvement.high is not None
+    assert adam.improvement.high < 0
+    assert comparison.baseline == "sgd"
+    assert comparison.sentence == "sgd does better than every other choice of optimizer."
+    assert report.focus == {"optimizer": "sgd"}
+    assert report.sensitivity.recommended_rate.value == pytest.approx(10**-1.5, rel=0.1)
+    assert "with optimizer sgd" in report.recommendation
+
+
+def test_only_the_first_of_several_objectives_is_reported_and_it_says_so() -> None:
+    objectives = (
+        Objective(metric="loss", direction=Direction.MINIMIZE),
+        Objective(metric="seconds", direction=Direction.MINIMIZE),
+    )
+    found = valley_evidence()
+    report = make_report(evidence([trial(p, **v) for p, v in _pairs(found)], objectives=objectives))
+
+    assert report.objective.metric == "loss"
+    assert any("seconds" in caveat for caveat in report.caveats)
+
+
+def test_replicates_measure_the_noise() -> None:
+    rng = np.random.default_rng(0)
+    base = valley_evidence(40, noise=0.0)
+    trials = [trial(params, **values) for params, values in _pairs(base)]
+    best = min(range(40), key=lambda row: base.trials.values[row]["loss"])
+    trials += [
+        trial(base.trials.params[best], replicate_of=best, loss=float(0.5 + 0.1 * rng.normal())) for _ in range(60)
+    ]
+    report = make_report(evidence(trials))
+
+    # 60 draws of standard deviation 0.1; the one original at 0.01 moves it by a few per cent.
+    assert report.noise.value == pytest.approx(0.1, rel=0.35)
+    assert report.noise.caveat is None
+    assert report.best_trial is not None
+    assert report.best_trial.number < 40, "a replicate is never the best trial"
+
+
+def test_absurd_values_do_no_harm() -> None:
+    found = valley_evidence(40)
+    found.trials.values[0]["loss"] = 1e307
+    found.trials.values[1]["loss"] = -1e307
+    report = make_report(found)
+
+    assert "NaN" not in report.model_dump_json()
+    json.loads(report.model_dump_json(), parse_constant=lambda name: pytest.fail(name))
+
+
+def test_the_report_survives_its_own_json() -> None:
+    report = make_report(_two_optimizers())
+
+    assert Report.model_validate_json(report.model_dump_json()) == report
+
+
+@pytest.mark.parametrize(
+    "found",
+    [valley_evidence(0), valley_evidence(1), valley_evidence(30), _two_optimizers(60)],
+    ids=["none", "one", "some", "choices"],
+)
+def test_every_report_can_be_read_by_people(found: Evidence) -> None:
+    report = make_report(found)
+
+    text = report_markdown(report)
+    page = to_html(text)
+
+    assert text.startswith("# Learning-rate report: valley")
+    assert "<h1>" in page
+    assert page.count("<table>") == page.count("</table>")
+    assert "nan" not in text
+
+
+def test_names_that_are_markup_stay_text() -> None:
+    evil = "<script>alert(1)</script>|[x](http://evil.example)\n# big"
+    space = {**SPACE, evil: CategoricalParameter(type="categorical", choices=[evil, "b"])}
+    trials = [
+        trial({**params, evil: evil if row % 2 else "b"}, **values)
+        for row, (params, values) in enumerate(_pairs(valley_evidence(60)))
+    ]
+    report = make_report(evidence(trials, space=space, job_name=evil))
+
+    page = to_html(report_markdown(report))
+
+    assert "<script" not in page
+    assert "<a " not in page
+    assert page.count("<h1>") == 1
+
+
+def test_jobs_are_compared_by_what_differs_between_them() -> None:
+    small = valley_evidence(lr_opt=0.01, exponent=0.0)
+    large = valley_evidence(lr_opt=0.1, exponent=0.0, seed=1)
+    report = compare_jobs([_with(small, "digits"), _with(large, "mnist")])
+
+    assert [row.differs for row in report.jobs] == [{"dataset": "digits"}, {"dataset": "mnist"}]
+    assert [group.choice for group in report.by_setting] == ["digits", "mnist"]
+    assert report.by_setting[1].typical_rate == pytest.approx(0.1, rel=0.05)
+    assert "a factor of" in report.sentence
+    assert "mnist" in jobs_markdown(report)
+
+
+def _with(found: Evidence, dataset: str) -> Evidence:
+    trials = [trial(params, **values) for params, values in _pairs(found)]
+    return evidence(trials, fixed={"dataset": dataset, "epochs": 5}, job_name="", job_id=f"job_{dataset}")
+
+
+def _pairs(found: Evidence) -> list[tuple[dict[str, Any], dict[str, float]]]:
+    return list(zip(found.trials.params, found.trials.values, strict=True))

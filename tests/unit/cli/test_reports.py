@@ -1,0 +1,64 @@
+"""`stepsize report` and `stepsize export` against a scripted service."""
+
+from pathlib import Path
+
+import httpx
+import pytest
+from typer.testing import CliRunner
+
+from service.cli import app, connection
+from tests.unit.fake_service import FakeService, problem
+
+MARKDOWN = "# Learning-rate report: mnist\n\n**Use a learning rate of 0.081**\n"
+
+
+@pytest.fixture
+def service(monkeypatch: pytest.MonkeyPatch) -> FakeService:
+    fake = FakeService()
+    monkeypatch.setattr(connection, "Client", fake.client)
+    return fake
+
+
+def test_a_report_is_printed_as_markdown_into_a_pipe(service: FakeService) -> None:
+    service.on("GET /v1/jobs/job_1/report", httpx.Response(200, text=MARKDOWN))
+
+    result = CliRunner().invoke(app, ["report", "job_1"])
+
+    assert (result.exit_code, result.stdout) == (0, MARKDOWN)
+    assert service.requests[0].headers["accept"] == "text/markdown"
+
+
+def test_a_report_is_printed_as_json_where_asked(service: FakeService) -> None:
+    service.on("GET /v1/jobs/job_1/report", {"recommendation": "Use a learning rate of 0.081"})
+
+    result = CliRunner().invoke(app, ["report", "job_1", "--json"])
+
+    assert '"recommendation": "Use a learning rate of 0.081"' in result.stdout
+
+
+def test_an_export_is_written_to_a_file(service: FakeService, tmp_path: Path) -> None:
+    service.on("GET /v1/jobs/job_1/export", httpx.Response(200, content=b"number\r\n0\r\n"))
+    path = tmp_path / "trials.csv"
+
+    result = CliRunner().invoke(app, ["export", "job_1", "-o", str(path), "--rows", "reports"])
+
+    assert result.exit_code == 0
+    assert path.read_bytes() == b"number\r\n0\r\n"
+    assert [child.name for child in tmp_path.iterdir()] == ["trials.csv"], "no partial file is left"
+    assert service.requests[0].url.params["rows"] == "reports"
+
+
+def test_an_export_goes_to_standard_output_by_default(service: FakeService) -> None:
+    service.on("GET /v1/jobs/job_1/export", httpx.Response(200, content=b"{}\n"))
+
+    assert CliRunner().invoke(app, ["export", "job_1", "--format", "jsonl"]).stdout_bytes == b"{}\n"
+
+
+@pytest.mark.parametrize("command", ["report", "export"])
+def test_a_job_that_is_not_there_is_said_to_be_missing(service: FakeService, command: str) -> None:
+    service.on(f"GET /v1/jobs/job_1/{command}", problem(404, "No such job"))
+
+    result = CliRunner().invoke(app, [command, "job_1"])
+
+    assert result.exit_code == 1
+    assert "No such job" in result.stderr

@@ -1,0 +1,158 @@
+"""The trainers in examples/ train, the callbacks report and stop, and the documented snippet loads a model."""
+
+import re
+import subprocess
+import sys
+from importlib import import_module
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+
+from tests.fakes import RecordingContext
+from tests.unit.training.data import DATA_DIR
+from workers.trainers.base import Params
+from workers.trainers.registry import extra_cards, load_trainer
+from workers.training.datasets import load as load_data
+
+ROOT = Path(__file__).parents[3]
+EXAMPLES = ROOT / "examples"
+NAMES = {"own_trainer": "linear_classifier", "plain_trainer": "my_digits", "task_template": "sine"}
+
+
+@pytest.fixture(autouse=True)
+def _in_examples(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As a worker started in examples/ would find them."""
+    monkeypatch.chdir(EXAMPLES)
+    monkeypatch.syspath_prepend(str(EXAMPLES))
+
+
+@pytest.mark.parametrize(("module", "name"), NAMES.items())
+def test_an_example_trainer_learns(module: str, name: str, tmp_path: Path) -> None:
+    cards, problems = extra_cards([module])
+    assert ([card.name for card in cards], problems) == ([name], [])
+    trainer = load_trainer(name, [module])
+    context = RecordingContext(params=trainer.Params.model_validate({"epochs": 5}), directory=tmp_path)
+    trainer().train(context)
+    losses = [values["val_loss"] for _, values in context.reports]
+    assert len(losses) == 5
+    assert losses[-1] < losses[0]
+
+
+def test_the_example_program_runs(tmp_path: Path) -> None:
+    trainer = load_trainer("newton", [str(EXAMPLES / "commands.toml")])
+    context = RecordingContext(params=trainer.Params.model_validate({"damping": 1.0}), directory=tmp_path)
+    trainer().train(context)
+    assert context.reports[-1][0] == 8
+    assert context.reports[-1][1]["error"] < 1e-12  # Newton's steps double the digits
+
+
+def test_the_manual_shows_the_example_file() -> None:
+    manual = (ROOT / "docs" / "how-to" / "command-trainer.md").read_text()
+    shown = re.findall(r"```toml\n(.*?)```", manual, re.DOTALL)[0]
+    assert shown in (EXAMPLES / "commands.toml").read_text()
+
+
+def test_the_trainer_is_the_script_but_for_the_lines_the_manual_names() -> None:
+    script = (EXAMPLES / "plain_script.py").read_text()
+    trainer = {line.strip() for line in (EXAMPLES / "plain_trainer.py").read_text().splitlines()}
+    _, _, training = script.partition("EPOCHS = 5\n")
+    changed = [line.strip() for line in training.splitlines() if line.strip() not in trainer]
+    assert changed == [
+        "torch.manual_seed(0)",
+        "optimizer = torch.optim.SGD(model.parameters(), lr=LEARNING_RATE)",
+        "for epoch in range(1, EPOCHS + 1):",
+        "for batch in torch.randperm(len(x_train)).split(BATCH_SIZE):",
+        'sys.stdout.write(f"epoch {epoch}: {val_loss:.3f}\\n")',
+        'torch.save(model.state_dict(), "model.pt")',
+    ]
+
+
+def context_of(directory: Path, **options: Any) -> RecordingContext[Params]:
+    return RecordingContext(params=Params(), directory=directory, **options)
+
+
+class TestLightning:
+    """Driven as Lightning's Trainer drives its callbacks."""
+
+    def make(self, context: RecordingContext[Params]) -> Any:
+        return import_module("lightning_callback").Stepsize(context, ["val_loss"])
+
+    def state(self, epoch: int, *, sanity: bool = False) -> SimpleNamespace:
+        metrics = {"val_loss": torch.tensor(1.0 / (epoch + 1)), "other": torch.tensor(0.0)}
+        return SimpleNamespace(sanity_checking=sanity, current_epoch=epoch, callback_metrics=metrics, should_stop=False)
+
+    def test_reports_each_epoch_but_not_the_sanity_check(self, tmp_path: Path) -> None:
+        context = context_of(tmp_path, stop_at_step=2)
+        callback = self.make(context)
+        states = [self.state(0, sanity=True), self.state(0), self.state(1)]
+        for state in states:
+            callback.on_validation_end(state, None)
+        assert context.reports == [(1, {"val_loss": 1.0}), (2, {"val_loss": 0.5})]
+        assert [state.should_stop for state in states] == [False, False, True]
+
+    def test_stops_within_an_update(self, tmp_path: Path) -> None:
+        callback = self.make(context_of(tmp_path, stop_after_polls=2))
+        states = [self.state(0), self.state(0)]
+        for index, state in enumerate(states):
+            callback.on_train_batch_end(state, None, None, None, index)
+        assert [state.should_stop for state in states] == [False, True]
+
+
+class TestHuggingFace:
+    """Driven as Hugging Face's Trainer drives its callbacks."""
+
+    def make(self, context: RecordingContext[Params]) -> Any:
+        return import_module("hugging_face_callback").Stepsize(context, ["eval_loss"])
+
+    def test_reports_each_evaluation_at_its_update(self, tmp_path: Path) -> None:
+        context = context_of(tmp_path, stop_at_step=200)
+        callback = self.make(context)
+        control = SimpleNamespace(should_training_stop=False)
+        for step in (100, 200):
+            assert not control.should_training_stop
+            metrics = {"eval_loss": 1 / step, "eval_runtime": 1.0}
+            callback.on_evaluate(None, SimpleNamespace(global_step=step), control, metrics=metrics, model=None)
+        assert context.reports == [(100, {"eval_loss": 0.01}), (200, {"eval_loss": 0.005})]
+        assert control.should_training_stop
+
+    def test_stops_within_an_update(self, tmp_path: Path) -> None:
+        callback = self.make(context_of(tmp_path, stop_after_polls=2))
+        control = SimpleNamespace(should_training_stop=False)
+        callback.on_step_end(None, SimpleNamespace(global_step=1), control, model=None)
+        assert not control.should_training_stop
+        callback.on_step_end(None, SimpleNamespace(global_step=2), control, model=None)
+        assert control.should_training_stop
+
+
+@pytest.mark.parametrize(
+    ("name", "params"),
+    [
+        ("image_classifier", {"dataset": "digits", "model": "cnn", "epochs": 3, "activation": "leaky_relu"}),
+        ("tabular_classifier", {"epochs": 5, "dropout": 0.1}),
+    ],
+)
+def test_the_documented_snippet_loads_a_model_in_plain_pytorch(
+    name: str, params: dict[str, Any], tmp_path: Path
+) -> None:
+    trainer = load_trainer(name)
+    context = RecordingContext(params=trainer.Params.model_validate(params), directory=tmp_path, data_dir=DATA_DIR)
+    trainer().train(context)
+    data = load_data(context.params.model_dump()["dataset"], data_dir=DATA_DIR)
+    shape = (1, -1, *[1] * (len(data.shape) - 1))
+    raw = data.test.inputs * torch.tensor(data.std).view(shape) + torch.tensor(data.mean).view(shape)
+    directory = context.artifact("config.json").parent
+    torch.save({"x": raw, "y": data.test.labels}, directory / "test.pt")
+    page = (ROOT / "docs" / "how-to" / "load-a-model.md").read_text()
+    (snippet,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    assert len(snippet.splitlines()) == 5
+    use = (
+        "import sys\n"
+        "test = torch.load('test.pt')\n"
+        "right = (model((test['x'] - mean) / std).argmax(1) == test['y']).float().mean().item()\n"
+        "assert abs(right - config['metrics']['test_accuracy']) < 1e-6, right\n"
+        "assert not [name for name in sys.modules if name.startswith(('service', 'workers'))]\n"
+    )
+    subprocess.run([sys.executable, "-P", "-c", snippet + use], cwd=directory, check=True, timeout=120)

@@ -1,0 +1,172 @@
+"""The rules of the range test, on curves whose answer can be written down."""
+
+import numpy as np
+import pytest
+
+from service.spec.range_test import RangeTestRule
+from workers.training.range_test import (
+    RULES,
+    Array,
+    RangeTestInconclusive,
+    SmoothCurve,
+    find_edge,
+    find_low,
+    smooth,
+    suggest_before_rise,
+    suggest_steepest,
+    suggest_tenth_of_minimum,
+    suggest_valley,
+)
+
+DECADES: Array = np.linspace(-7, 1, 100)
+RATES: Array = 10**DECADES
+SPACING = 8 / 99
+"""Decades between neighbouring rates: no rule that picks a rate of the sweep can be nearer to the truth."""
+
+
+def logistic(centre: float) -> Array:
+    """Falls from 1 to 0, steepest per decade at `centre`."""
+    return np.asarray(1 / (1 + 10 ** (2 * (DECADES - centre))))
+
+
+def trapezium() -> Array:
+    """1 up to 1e-4, a straight fall to 0 at 0.1, flat up to 1, then a straight rise of 1 a decade."""
+    return np.interp(DECADES, [-7, -4, -1, 0, 1], [1, 1, 0, 0, 1])
+
+
+def decades(rate: float | None) -> float:
+    assert rate is not None
+    return float(np.log10(rate))
+
+
+def test_the_steepest_point_is_per_decade_and_does_not_lag() -> None:
+    for centre in (-5.0, -3.03, -1.5):
+        assert decades(suggest_steepest(smooth(RATES, logistic(centre)))) == pytest.approx(centre, abs=SPACING / 2)
+
+
+def test_a_derivative_against_the_rate_itself_would_be_decades_too_low() -> None:
+    losses = logistic(-3.0)
+    against_lr = DECADES[np.argmin(np.gradient(losses, RATES))]
+    # d/dlr of the logistic is steepest where (lr/c)² = 1/3, a quarter of a decade lower; the early noise of a real
+    # curve is divided by a tiny lr and moves it to the very start.
+    noisy = losses + np.random.default_rng(0).normal(0, 0.02, len(losses))
+    assert DECADES[np.argmin(np.gradient(noisy, RATES))] < -6
+    assert against_lr == pytest.approx(-3.24, abs=SPACING)
+    assert decades(suggest_steepest(smooth(RATES, noisy))) == pytest.approx(-3.0, abs=0.2)
+
+
+def test_smoothing_is_the_same_seen_from_either_side() -> None:
+    # A valley that is its own mirror image; a lag would move both of its sides in the same direction.
+    curve = smooth(RATES, 1 - np.exp(-((DECADES + 3) ** 2)))
+    assert curve.loss == pytest.approx(curve.loss[::-1], abs=1e-9)
+    assert curve.slope == pytest.approx(-curve.slope[::-1], abs=1e-9)
+
+
+def test_the_bounds_of_a_trapezium() -> None:
+    curve = smooth(RATES, trapezium())
+    # Two fifths of the fall lie below 10**-2.8. The corners are bandwidths away; what is left is their Gaussian tail.
+    assert decades(find_low(curve)) == pytest.approx(-2.8, abs=0.005)
+    # Two fifths are lost 0.4 decade into the rise, two bandwidths from its corner.
+    assert decades(find_edge(curve)) == pytest.approx(0.4, abs=0.02)
+
+
+def test_the_valley_is_the_middle_of_the_longest_fall() -> None:
+    losses = np.interp(DECADES, [-7, -5, -1, 1], [0.9, 1, 0, 0.5])
+    # Corners between different slopes turn where they are but for smoothing, by less than a bandwidth.
+    assert decades(suggest_valley(smooth(RATES, losses))) == pytest.approx(-3.0, abs=0.2)
+
+
+def test_the_rules_around_the_minimum() -> None:
+    curve = smooth(RATES, np.interp(DECADES, [-7, -4, -1, 1], [1, 1, 0, 2]))
+    # The sides differ in slope (1/3 and 1), so smoothing moves the minimum to the gentler one: by less than 0.1 here.
+    assert decades(suggest_tenth_of_minimum(curve)) == pytest.approx(-2.0, abs=0.1 + SPACING)
+    halfway = (decades(suggest_steepest(curve)) - 1.0) / 2
+    assert decades(suggest_before_rise(curve)) == pytest.approx(halfway, abs=(0.1 + SPACING) / 2)
+
+
+def exploding(at: float) -> Array:
+    losses = logistic(-3.0)
+    losses[at <= DECADES] = np.inf
+    return losses
+
+
+def test_a_sweep_that_ended_early_has_its_edge_where_it_ended() -> None:
+    for at in (-2.0, -1.0, 0.5):
+        # The step lies between two points. Smoothed, it has risen by two fifths of the fall, a third of its own height
+        # as it goes a quarter above the initial loss, half a bandwidth before.
+        assert decades(find_edge(smooth(RATES, exploding(at)))) == pytest.approx(at - 0.1, abs=SPACING)
+
+
+def test_noise_before_the_fall_is_not_its_steepest_point() -> None:
+    losses = logistic(-2.0)
+    losses[20:24] += 0.5  # one odd stretch at 1e-5, whose end is steeper than the fall itself
+    assert decades(suggest_steepest(smooth(RATES, losses))) == pytest.approx(-2.0, abs=SPACING)
+
+
+def test_how_high_an_explosion_goes_does_not_matter() -> None:
+    losses = exploding(-1.0)
+    leaping, broken = np.where(np.isinf(losses), 1e9, losses), np.where(np.isinf(losses), np.nan, losses)
+    for other in (leaping, broken):
+        assert _all_rules(smooth(RATES, other)) == pytest.approx(_all_rules(smooth(RATES, losses)), rel=1e-12)
+
+
+def _all_rules(curve: SmoothCurve) -> list[float]:
+    return [find_low(curve), find_edge(curve) or 0.0, *(rule(curve) for rule in RULES.values())]
+
+
+def test_what_comes_after_an_explosion_is_not_believed() -> None:
+    losses = exploding(-1.0)
+    losses[-5:] = -10.0
+    assert _all_rules(smooth(RATES, losses)) == _all_rules(smooth(RATES, exploding(-1.0)))
+
+
+def test_no_edge_where_the_loss_never_rises() -> None:
+    assert find_edge(smooth(RATES, logistic(-3.0))) is None
+
+
+def test_the_answer_does_not_depend_on_the_losss_unit() -> None:
+    plain, scaled = smooth(RATES, trapezium()), smooth(RATES, 1000 * trapezium() - 400)
+    # The flat bottom has no single lowest point, so only what doesn't depend on it is compared.
+    assert (find_low(scaled), find_edge(scaled), suggest_steepest(scaled)) == pytest.approx(
+        (find_low(plain), find_edge(plain), suggest_steepest(plain)), rel=1e-6
+    )
+
+
+@pytest.mark.parametrize(
+    ("losses", "why"),
+    [
+        (np.ones(100), "never fell"),
+        (np.linspace(1, 3, 100), "never fell"),
+        (np.where(np.arange(100) < 4, 1.0, np.inf), "for only 4 updates"),
+        (np.full(100, np.nan), "for only 0 updates"),
+    ],
+)
+def test_a_curve_that_says_nothing_is_refused_with_the_reason(losses: Array, why: str) -> None:
+    with pytest.raises(RangeTestInconclusive, match=why):
+        smooth(RATES, losses)
+
+
+def _is_conclusive(losses: Array) -> bool:
+    try:
+        smooth(RATES, losses)
+    except RangeTestInconclusive:
+        return False
+    return True
+
+
+def test_noise_is_not_taken_for_a_descent_nor_a_descent_for_noise() -> None:
+    rng = np.random.default_rng(0)
+    noise = rng.normal(0, 0.3, (200, 100))
+    found_in_noise = sum(_is_conclusive(1 + one) for one in noise)
+    found = sum(_is_conclusive(logistic(-3.0) + one) for one in noise)
+    # A false alarm needs four standard errors somewhere on the curve.
+    assert found_in_noise <= 6
+    assert found >= 198
+
+
+@pytest.mark.parametrize("n_steps", [10, 30, 1000])
+@pytest.mark.parametrize("rule", RangeTestRule)
+def test_every_rule_reads_sparse_and_dense_sweeps(n_steps: int, rule: RangeTestRule) -> None:
+    x = np.linspace(-7, 1, n_steps)
+    suggestion = RULES[rule](smooth(10**x, np.interp(x, [-7, -4, -1, 1], [1, 1, 0, 2])))
+    assert 1e-5 < suggestion < 1.0

@@ -1,0 +1,237 @@
+"""The sweep: its rates, its end, and that nothing is left of it."""
+
+import math
+import random
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.amp.grad_scaler import GradScaler
+from torch.optim import Optimizer
+
+from service.spec.optimizers import optimizer_types
+from tests.fakes import RecordingContext
+from tests.unit.training.tiny import TinyParams, TinyTask
+from workers.trainers.base import Diverged, Sweep, SweepWatch
+from workers.training.optimizers import build_optimizer
+from workers.training.sweeping import preserved, sweep_learning_rate
+
+SWEEP = Sweep(low=1e-4, high=1.0, steps=9)
+
+
+class Net(nn.Module):
+    """Has all that a training can change: weights, running statistics, a buffer outside `state_dict`, dropout."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.Linear(4, 8)
+        self.layers = nn.Sequential(self.first, nn.BatchNorm1d(8), nn.Dropout(0.5), nn.Linear(8, 1))
+        self.register_buffer("n_calls", torch.zeros(()), persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.get_buffer("n_calls").add_(1)
+        return self.layers(x)  # type: ignore[no-any-return]
+
+
+def make_training(name: str) -> tuple[Net, Optimizer]:
+    torch.manual_seed(0)
+    model = Net()
+    spec = optimizer_types()[name](name=name)
+    return model, build_optimizer(spec, parameters=model.parameters(), learning_rate=0.01, weight_decay=0.01)
+
+
+def backward(model: nn.Module, optimizer: Optimizer) -> float:
+    optimizer.zero_grad()
+    x = torch.randn(16, 4) * float(np.random.uniform(0.9, 1.1)) * random.uniform(0.9, 1.1)
+    loss = (model(x) - x.sum(1, keepdim=True)).square().mean()
+    loss.backward()
+    return float(loss.item())
+
+
+def train(model: nn.Module, optimizer: Optimizer, n_updates: int) -> None:
+    for _ in range(n_updates):
+        backward(model, optimizer)
+        optimizer.step()
+
+
+def sweep(model: nn.Module, optimizer: Optimizer) -> None:
+    sweep_learning_rate(
+        model,
+        optimizer,
+        SWEEP,
+        backward=lambda: backward(model, optimizer),
+        step=optimizer.step,
+        report=lambda _step, _values: False,
+    )
+
+
+def seed_all() -> None:
+    torch.manual_seed(1)
+    np.random.seed(1)
+    random.seed(1)
+
+
+@pytest.mark.parametrize("name", optimizer_types())
+def test_a_training_with_a_sweep_in_its_middle_is_bitwise_the_training_without(name: str) -> None:
+    states = []
+    for with_sweep in (False, True):
+        model, optimizer = make_training(name)
+        seed_all()
+        train(model, optimizer, 3)
+        if with_sweep:
+            sweep(model, optimizer)
+        train(model, optimizer, 3)
+        states.append((model.state_dict(), optimizer.state_dict()["state"], model.get_buffer("n_calls")))
+    without, with_ = states
+    assert all(torch.equal(without[0][key], with_[0][key]) for key in without[0])
+    for index, kept in without[1].items():
+        assert all(torch.equal(torch.as_tensor(kept[key]), torch.as_tensor(with_[1][index][key])) for key in kept)
+    assert torch.equal(without[2], with_[2])
+
+
+def test_a_sweep_does_change_things_while_it_lasts() -> None:
+    model, optimizer = make_training("adam")
+    before = model.first.weight.detach().clone()
+    with preserved(model, optimizer):
+        train(model, optimizer, 1)
+        assert not torch.equal(model.first.weight, before)
+    assert torch.equal(model.first.weight, before)
+    assert optimizer.state == {}
+
+
+def test_modes_gradients_and_settings_are_put_back() -> None:
+    model, optimizer = make_training("sgd")
+    backward(model, optimizer)
+    gradients = [p.grad.clone() for p in model.parameters() if p.grad is not None]
+    model.layers[1].eval()  # frozen statistics, as in fine-tuning
+    sweep(model, optimizer)
+    assert [module.training for module in model.layers] == [True, False, True, True]
+    assert optimizer.param_groups[0]["lr"] == 0.01
+    restored = [p.grad for p in model.parameters() if p.grad is not None]
+    assert len(gradients) == len(restored) == 6
+    assert all(torch.equal(one, other) for one, other in zip(gradients, restored, strict=True))
+
+
+def test_a_scaler_and_given_generators_are_put_back() -> None:
+    model, optimizer = make_training("sgd")
+    scaler, generator = GradScaler("cpu", init_scale=8.0), torch.Generator().manual_seed(3)
+    scaler.scale(torch.ones(()))
+    draws = torch.rand(3, generator=generator.clone_state())
+    with preserved(model, optimizer, scaler=scaler, generators=[generator]):
+        torch.rand(5, generator=generator)
+        scaler.update(2.0)
+        assert scaler.get_scale() == 2.0
+    assert scaler.get_scale() == 8.0
+    assert torch.equal(torch.rand(3, generator=generator), draws)
+
+
+def test_everything_is_put_back_after_an_error_too() -> None:
+    model, optimizer = make_training("adam")
+    seed_all()
+    draws = (torch.rand(()).item(), np.random.uniform(), random.random())
+    seed_all()
+    with suppress(ZeroDivisionError), preserved(model, optimizer):
+        train(model, optimizer, 2)
+        raise ZeroDivisionError
+    assert (torch.rand(()).item(), np.random.uniform(), random.random()) == draws
+    assert optimizer.state == {}
+
+
+class SlopeTask(TinyTask):
+    """The loss is the weight itself, so its gradient is 1: the weight counts the rates of all updates."""
+
+    def loss(self, model: nn.Module, batch: Tensor) -> Tensor:
+        return next(model.parameters()).sum()
+
+
+def make_context(directory: Path, **params: object) -> RecordingContext[TinyParams]:
+    plain = {"momentum": 0.0, "batch_size": 8}
+    return RecordingContext(params=TinyParams.model_validate(plain | params), directory=directory)
+
+
+def test_every_update_has_its_rate_and_reports_the_loss_it_led_to(tmp_path: Path) -> None:
+    context = make_context(tmp_path)
+    SlopeTask().sweep(context, SWEEP)
+    rates = [10 ** (-4 + index / 2) for index in range(9)]
+    assert [step for step, _ in context.reports] == list(range(1, 10))
+    assert [values["learning_rate"] for _, values in context.reports] == pytest.approx(rates, rel=1e-12)
+    sums = [-math.fsum(rates[: index + 1]) for index in range(9)]
+    assert [values["loss"] for _, values in context.reports] == pytest.approx(sums, rel=1e-6)  # float32 weights
+
+
+def test_a_sweep_clips_and_accumulates_as_training_does(tmp_path: Path) -> None:
+    clipped = make_context(tmp_path, clip_norm=0.25)
+    SlopeTask().sweep(clipped, SWEEP)
+    rates = [values["learning_rate"] for _, values in clipped.reports]
+    # The gradient 1 is cut to 0.25; torch divides by (norm + 1e-6).
+    assert clipped.reports[-1][1]["loss"] == pytest.approx(-0.25 * math.fsum(rates), rel=1e-5)
+    large, accumulated = (
+        make_context(tmp_path, batch_size=12),
+        make_context(tmp_path, batch_size=4, grad_accumulation=3),
+    )
+    TinyTask().sweep(large, SWEEP)
+    TinyTask().sweep(accumulated, SWEEP)
+    losses = [[values["loss"] for _, values in context.reports] for context in (large, accumulated)]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-5)  # float32 sums in another order
+
+
+def test_a_sweep_ends_once_the_loss_has_exploded(tmp_path: Path) -> None:
+    context = make_context(tmp_path, batch_size=24)
+    # y = 3x by least squares on [-1, 1]: the mean of x² is 0.36, so gradient descent is unstable above 1/0.36 = 2.8.
+    TinyTask().sweep(context, Sweep(low=1e-3, high=1e6, steps=90))
+    last = context.reports[-1][1]["learning_rate"]
+    assert 2.8 < last < 1e3
+    assert len(context.reports) < 90
+
+
+def test_a_sweep_ends_when_asked_to(tmp_path: Path) -> None:
+    context = make_context(tmp_path)
+    context.stop_at_step = 4
+    TinyTask().sweep(context, SWEEP)
+    assert len(context.reports) == 4
+
+
+class BrokenTask(TinyTask):
+    """Its loss is never finite."""
+
+    def loss(self, model: nn.Module, batch: Tensor) -> Tensor:
+        return next(model.parameters()).sum() * math.nan
+
+
+def test_a_loss_that_is_never_finite_is_a_divergence(tmp_path: Path) -> None:
+    context = make_context(tmp_path)
+    with pytest.raises(Diverged) as caught:
+        BrokenTask().sweep(context, SWEEP)
+    assert (caught.value.step, context.reports) == (1, [])
+
+
+def _steps_until_exploded(initial: float, loss_at: Callable[[int], float]) -> int | None:
+    watch = SweepWatch(initial)
+    return next((step for step in range(100) if watch.has_exploded(loss_at(step))), None)
+
+
+@pytest.mark.parametrize(
+    ("initial", "losses", "explodes"),
+    [
+        (2.3, [2.3] * 100, False),
+        (2.3, [0.5] * 50 + [2.3] * 50, False),  # stalled at chance: seen to the end
+        (2.3, [0.5] * 50 + [9.0] * 50, True),
+        (2.3, [0.01] * 50 + [0.5] * 50, False),  # far above the lowest, far below the initial loss
+        (2.3, [1.0] * 50 + [6.5] + [1.0] * 49, False),  # one odd batch, smoothed by half to 3.75
+        (-1.0, [-5.0] * 50 + [-4.0] * 50, False),
+        (-1.0, [-5.0] * 50 + [30.0] * 50, True),
+    ],
+)
+def test_what_ends_a_sweep(initial: float, losses: list[float], explodes: bool) -> None:
+    step = _steps_until_exploded(initial, losses.__getitem__)
+    assert (step is not None and step >= 50) if explodes else step is None
+
+
+def test_a_sweeps_rates_are_exact_at_both_ends() -> None:
+    assert [SWEEP.rate(1), SWEEP.rate(9)] == [1e-4, 1.0]
+    ratios = [SWEEP.rate(step + 1) / SWEEP.rate(step) for step in range(1, 9)]
+    assert ratios == pytest.approx([10**0.5] * 8, rel=1e-12)
