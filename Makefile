@@ -6,7 +6,7 @@ STAMP := .venv/.installed
 SOURCES := service workers migrations tests benchmarks examples
 
 .DEFAULT_GOAL := help
-.PHONY: help install chromium screenshots test test-slow check format demo up bench bench-infeasible bench-samplers bench-suggestions bench-isolation bench-range-test openapi cards migration first-migration clean
+.PHONY: help install chromium screenshots test test-slow check format demo up guide bench bench-infeasible bench-samplers bench-suggestions bench-isolation bench-range-test openapi cards migration first-migration clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -25,7 +25,7 @@ screenshots: chromium ## Make the README's pictures of the dashboard from real j
 	$(BIN)/python -m tests.e2e.dashboard.screenshots
 
 test: check chromium ## Run every check and every test that takes less than a minute
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 test-slow: install chromium ## Run the tests that take longer
 	$(BIN)/python -m pytest -m slow
@@ -51,6 +51,9 @@ demo: install ## Tune a real image classifier: learning rate × batch size, with
 
 up: install ## Run the service: API, one worker, SQLite in ./stepsize-data
 	$(BIN)/stepsize up
+
+guide: install ## Run the jobs of docs/guide on a service of their own, and write its pages and figures
+	$(BIN)/python -m benchmarks.guide
 
 bench: install ## Measure trials per second beside Optuna's own storage
 	$(BIN)/python -m benchmarks.orchestration

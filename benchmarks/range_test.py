@@ -1,6 +1,6 @@
 """The LR range test beside full trainings: do its bounds hold the best rate, and how near are its suggestions?
 
-`make bench-range-test` prints three tables and one JSON line; about twelve minutes on one core, nothing is cached.
+`make bench-range-test` prints three tables and one JSON line; about fifteen minutes on one core, nothing is cached.
 
 1. Over cells of data set × model × optimiser × batch size, the best rate of full (short) trainings on a dense grid, 3
    seeds each, beside [low, high] of range tests with 3 seeds.
@@ -333,11 +333,15 @@ def measure_searches(lab: Lab) -> dict[str, object]:
         for name, searched in found.items():
             needed = [one.trials_to(target) for one, target in zip(searched, targets, strict=True)]
             n_diverged = sum(one.n_diverged for one in searched)
-            cells = [f"{median(needed):g}", f"{max(needed):g}", f"{n_diverged / N_SEARCH_TRIALS / N_SEARCH_SEEDS:.0%}"]
-            rows.append([cell.label, name, *cells])
-            summary[f"{cell.params['optimizer']}, {name}"] = median(needed)
+            share = n_diverged / N_SEARCH_TRIALS / N_SEARCH_SEEDS
+            rows.append([cell.label, name, _count(median(needed)), _count(max(needed)), f"{share:.0%}"])
+            summary[f"{cell.params['optimizer']}, {name}"] = _count(median(needed))
     print_table(("task", "learning rate", "trials to 1 %, median", "worst", "diverged"), rows)
     return summary
+
+
+def _count(n_trials: float) -> str:
+    return f"{n_trials:g}" if math.isfinite(n_trials) else f"> {N_SEARCH_TRIALS}"
 
 
 def _search_bounds(lab: Lab, cell: Cell, seed: int) -> Iterator[tuple[str, tuple[float, float]]]:

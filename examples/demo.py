@@ -1,37 +1,33 @@
 """A real tuning job from start to end: `make demo`.
 
 Starts `stepsize up` on a free port in a fresh `.demo/`, submits examples/mnist-cnn.json (a small convolutional network
-on 5,000 real MNIST digits), shows its progress, prints the best trial and what each learning rate reached at each batch
-size, and stops what it started.
+on 5,000 real MNIST digits), shows its progress, prints the best trial and the learning-rate report, and stops what it
+started.
 """
 
-import math
 import shutil
 import signal
 import socket
 import subprocess
 import sys
 import time
-from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 
 import httpx
-from rich.table import Table
 from rich.text import Text
 
 from service.cli.job_file import read_job
-from service.cli.printing import console, print_trials
+from service.cli.printing import console, print_markdown, print_trials
 from service.cli.watching import watch_job
-from service.client import Client, Job, Trial
+from service.client import Client, Job
 
 ROOT = Path(__file__).parents[1]
 FOLDER = ROOT / ".demo"
 LOG = FOLDER / "service.log"
 JOB_FILE = ROOT / "examples" / "mnist-cnn.json"
-METRIC = "val_accuracy"
 
 
 def main() -> int:
@@ -80,46 +76,14 @@ def wait_until_ready(url: str, process: "subprocess.Popen[bytes]", *, timeout_s:
 
 
 def show_answers(client: Client, job: Job) -> None:
-    """Print the best trial and the table."""
+    """Print the best trial and the report: which rate to use at which batch size, and how sure that is."""
     console().print(Text("\nThe best trial", style="bold"))
     print_trials(client.best(job.id))
-    console().print(Text(f"\nBest {METRIC} by learning rate and batch size", style="bold"))
-    console().print(lr_batch_table(list(client.trials(job.id))))
-    console().print("·  not tried    †  some trials here diverged    0.1 is guessing: nothing was learned")
-
-
-def lr_batch_table(trials: Sequence[Trial]) -> Table:
-    """Return a table: a row per half decade of learning rate, a column per batch size."""
-    cells: dict[tuple[int, int], list[Trial]] = defaultdict(list)
-    for trial in trials:
-        cells[band_of(float(trial.params["learning_rate"])), int(trial.params["batch_size"])].append(trial)
-    bands = sorted({band for band, _ in cells})
-    batch_sizes = sorted({size for _, size in cells})
-    table = Table("learning rate", *(f"batch {size}" for size in batch_sizes), box=None, header_style="bold")
-    for band in range(bands[0], bands[-1] + 1):
-        table.add_row(label_of(band), *(describe(cells[band, size]) for size in batch_sizes))
-    return table
-
-
-def band_of(learning_rate: float) -> int:
-    """Return the half decade a rate lies in."""
-    return math.floor(2 * math.log10(learning_rate))
-
-
-def label_of(band: int) -> str:
-    """Return a half decade's ends."""
-    return f"{10 ** (band / 2):.1e} to {10 ** ((band + 1) / 2):.1e}"
-
-
-def describe(trials: Sequence[Trial]) -> str:
-    """Return what the trials of one cell reached."""
-    if not trials:
-        return "·"
-    values = [trial.values[METRIC] for trial in trials if trial.state == "completed"]
-    n_diverged = sum(trial.reason == "diverged" for trial in trials)
-    if not values:
-        return "diverged" if n_diverged else trials[0].state
-    return f"{max(values):.3f}" + (" †" if n_diverged else "")
+    console().print()
+    print_markdown(client.report_text(job.id))
+    console().print(
+        Text(f"\nTo see it as a page:  .venv/bin/stepsize up --data-dir {FOLDER.relative_to(ROOT)}", style="bold")
+    )
 
 
 def _end(_signum: int, _frame: FrameType | None) -> None:

@@ -1,6 +1,7 @@
 """What commands print: tables and lines for people, JSON for programs."""
 
 import json
+import sys
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import NoReturn
@@ -8,6 +9,7 @@ from typing import NoReturn
 import typer
 from pydantic import BaseModel
 from rich.console import Console
+from rich.markdown import Markdown
 from rich.table import Table
 
 from service.client import Dataset, Job, Trial, TrialSummary
@@ -33,6 +35,14 @@ def fail(message: str) -> NoReturn:
     """Print what went wrong and end with exit code 1."""
     say(f"stepsize: {message}")
     raise typer.Exit(1)
+
+
+def print_markdown(text: str) -> None:
+    """Print Markdown: rendered on a terminal; into a file or a pipe as it is, to be rendered there."""
+    if sys.stdout.isatty():
+        console().print(Markdown(text))
+    else:
+        typer.echo(text, nl=False)
 
 
 def print_json(answer: BaseModel | Sequence[BaseModel], *, indent: int | None = 2) -> None:

@@ -5,10 +5,9 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
-from rich.markdown import Markdown
 
 from service.cli.connection import SERVER, AsJson, JobId, Server, connected
-from service.cli.printing import console, print_json, say
+from service.cli.printing import print_json, print_markdown, say
 
 
 def report(job_id: JobId, server: Server = SERVER, as_json: AsJson = False) -> None:
@@ -17,11 +16,7 @@ def report(job_id: JobId, server: Server = SERVER, as_json: AsJson = False) -> N
         if as_json:
             print_json(client.report(job_id))
             return
-        text = client.report_text(job_id)
-    if sys.stdout.isatty():
-        console().print(Markdown(text))
-    else:  # into a file or a pipe: as it is, to be rendered there
-        typer.echo(text, nl=False)
+        print_markdown(client.report_text(job_id))
 
 
 def export(

@@ -45,7 +45,7 @@ def load_evidence(connection: Connection, job_id: str) -> Evidence:
         change=job.change,
         trainer=job.spec.trainer.name,
         fixed=dict(job.spec.trainer.params),
-        space=job.spec.search_space or {},
+        space=job.search_space,
         objectives=objectives,
         counts={state.value: n for state, n in job.counts.items()},
         trials=columns,

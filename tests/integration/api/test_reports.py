@@ -188,6 +188,19 @@ def test_jobs_are_compared(warm: TestClient, warm_database: Database, valley_id:
     assert warm.get("/v1/reports", params={"job": [valley_id, "job_nope"]}).status_code == 404
 
 
+def test_a_job_whose_bounds_a_range_test_found_has_a_report(client: TestClient, database: Database) -> None:
+    job_id = _make_valley(database, 30)
+    asked = SPACE | {"learning_rate": {"type": "float", "range_test": True}}
+    with database.write() as connection, open_ledger(connection, job_id) as ledger:
+        spec = make_spec(search_space=asked).model_dump(mode="json")
+        ledger.set_job(spec=spec, findings={"search_space": make_spec(search_space=SPACE).model_dump()["search_space"]})
+
+    report = client.get(f"/v1/jobs/{job_id}/report")
+
+    assert report.status_code == 200
+    assert report.json()["importances"]["items"]
+
+
 def test_importances_are_read_alone(warm: TestClient, valley_id: str) -> None:
     found = Importances.model_validate_json(warm.get(f"/v1/jobs/{valley_id}/importances").content)
 

@@ -1,0 +1,1 @@
+"""From measured runs to the sentences, tables and figures of each page."""
