@@ -25,7 +25,7 @@ screenshots: chromium ## Make the README's pictures of the dashboard from real j
 	$(BIN)/python -m tests.e2e.dashboard.screenshots
 
 test: check chromium ## Run every check and every test that takes less than a minute
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 test-slow: install chromium ## Run the tests that take longer
 	$(BIN)/python -m pytest -m slow

@@ -6,10 +6,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import stdtrit
 
 from service.domain.range_test import RangeTestCurve, RangeTestFindings, RangeTestResult
 from service.domain.report import Estimate
+from service.domain.student_t import t_quantile
 from service.domain.trial import Report, Trial, TrialReason, TrialState
 from service.spec.range_test import RangeTestSpec, SweepRange
 from service.spec.space import FloatParameter, Parameter
@@ -175,7 +175,7 @@ def _estimate(rates: Sequence[float], spacing: float, caveat: str | None) -> Est
         alone = "one sweep says nothing about the spread over seeds"
         return Estimate(value=10**mean, low=None, high=None, caveat=f"{caveat}; {alone}" if caveat else alone)
     spread = max(float(decades.std(ddof=1)), spacing / math.sqrt(12))
-    half = float(stdtrit(len(rates) - 1, 0.975)) * spread / math.sqrt(len(rates))
+    half = t_quantile(0.975, df=len(rates) - 1) * spread / math.sqrt(len(rates))
     return Estimate(value=10**mean, low=10 ** (mean - half), high=10 ** (mean + half), caveat=caveat)
 
 

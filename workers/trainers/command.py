@@ -262,7 +262,8 @@ class _Program:
         _signal_group(self._process.pid, signal.SIGKILL)
         self._process.wait()
         while any(reader.is_alive() for reader in self._readers):  # one may wait for room among the messages
-            self.next_message()
+            with suppress(queue.Empty):
+                self._messages.get(timeout=_NAP_S)
         for pipe in (self._process.stdout, self._process.stderr):
             assert pipe is not None, "piped"
             pipe.close()
