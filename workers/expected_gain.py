@@ -1,8 +1,8 @@
 """What one more trial is expected to gain, from what the trials so far have shown.
 
 A Gaussian process over the search space tells apart what follows from the parameters and what is noise: trials close
-together that differ show how large the noise is. Runs in a process of its own (`python -m workers.expected_gain
-PARENT_PID`): JSON `{"points": …, "values": …}` in, `{"gain": …, "noise": …}` out.
+together that differ show how large the noise is. Runs in a process of its own (see `Terminator`): JSON
+`{"points": …, "values": …}` in, `{"gain": …, "noise": …}` out.
 
 Shapes: n trials, d dimensions of the unit cube, m candidates.
 """
@@ -17,8 +17,6 @@ from numpy.typing import NDArray
 from scipy.linalg import cho_factor, cho_solve, solve_triangular
 from scipy.optimize import minimize
 from scipy.special import ndtr
-
-from workers.lifelines import die_with
 
 Array = NDArray[np.float64]
 
@@ -140,9 +138,8 @@ def _candidates(points: Array) -> Array:
     return np.vstack([anywhere, np.clip(best + 0.05 * draw.standard_normal(best.shape), 0.0, 1.0)])
 
 
-def main(parent: int) -> None:
+def main() -> None:
     """Answer one question and end."""
-    die_with(parent)
     question = json.load(sys.stdin)
     prospect = expected_gain(np.array(question["points"], dtype=float), np.array(question["values"], dtype=float))
     json.dump(asdict(prospect), sys.stdout)
@@ -150,4 +147,4 @@ def main(parent: int) -> None:
 
 if __name__ == "__main__":
     os.nice(10)
-    main(int(sys.argv[1]))
+    main()

@@ -7,7 +7,6 @@ meanwhile.
 import json
 import os
 import subprocess
-import sys
 import threading
 from collections.abc import Callable
 
@@ -15,6 +14,7 @@ import structlog
 
 from service.spec.objective import Direction
 from service.spec.space import CategoricalParameter, Params, SearchSpace
+from workers.lifelines import tied_command
 from workers.sampling.scales import index_of, n_values, position_of
 
 log = structlog.get_logger()
@@ -134,10 +134,10 @@ class Terminator:
 
 
 def _spawn() -> "subprocess.Popen[str]":
-    # -P: a directory called `workers` where the user happens to stand is not ours. One CPU thread, no GPU: trials run.
+    # One CPU thread, no GPU: trials run.
     threads = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
     return subprocess.Popen(
-        [sys.executable, "-P", "-m", "workers.expected_gain", str(os.getpid())],
+        tied_command("workers.expected_gain"),
         env={**os.environ, **threads, "CUDA_VISIBLE_DEVICES": ""},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,

@@ -5,7 +5,6 @@ import os
 import signal
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -26,6 +25,7 @@ from workers.engines.base import (
     Stop,
     TrialKey,
 )
+from workers.lifelines import tied_command
 
 _CLOSE_GRACE_S = 2.0
 _LIMIT_CHECK_S = 0.05
@@ -112,16 +112,16 @@ class _Slot:
     def _spawn(self) -> tuple[Connection, int, "subprocess.Popen[bytes]"]:
         ours, theirs = Pipe()
         lifeline_read, lifeline_write = os.pipe()
-        # -P: a directory called `workers` where the user happens to stand is not ours.
-        command = [sys.executable, "-P", "-m", "workers.engines.slot", str(theirs.fileno()), str(lifeline_read)]
-        settings = [
-            str(os.getpid()),
+        command = tied_command(
+            "workers.engines.slot",
+            str(theirs.fileno()),
+            str(lifeline_read),
             _torch_device(self.record.device),
             ",".join(self._preload.modules),
             ",".join(self._preload.trainers),
-        ]
+        )
         process = subprocess.Popen(
-            command + settings,
+            command,
             pass_fds=[theirs.fileno(), lifeline_read],
             env=_slot_environment(os.environ, self.record),
             stdin=subprocess.DEVNULL,

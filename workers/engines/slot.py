@@ -1,7 +1,7 @@
 """The slot process: one device, kept warm, runs one group of trials after another and never touches the database.
 
-Started as `python -m workers.engines.slot COMMAND_FD LIFELINE_FD`. It ends within a second of its worker: the kernel
-kills it when the worker dies (PR_SET_PDEATHSIG), and a thread ends it when the lifeline pipe closes.
+Started as `workers.engines.slot COMMAND_FD LIFELINE_FD …`, tied to its worker: the kernel kills it when the worker dies
+(PR_SET_PDEATHSIG), and a thread ends it when the lifeline pipe closes.
 """
 
 import os
@@ -19,7 +19,6 @@ from typing import Any
 from service.domain.trial import TrialError
 from service.spec.space import Scalar
 from workers.engines.base import Answer, Assignment, Begun, CheckpointSaved, Ended, Mode, Outcome, Reported, Stop
-from workers.lifelines import die_with
 from workers.trainers.base import Checkpoint, Diverged, Params, Sweep, Trainer
 from workers.trainers.registry import load_trainer
 
@@ -226,9 +225,8 @@ def _preload(names: Iterable[str], modules: Iterable[str]) -> None:
             load_trainer(name, modules)
 
 
-def main(command_fd: int, lifeline_fd: int, parent: int, device: str, modules: str, preload: str) -> None:
+def main(command_fd: int, lifeline_fd: int, device: str, modules: str, preload: str) -> None:
     """Serve assignments until the worker closes the pipe."""
-    die_with(parent)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the worker, which ends its slots in order
     threading.Thread(target=_watch, args=(lifeline_fd,), daemon=True).start()
     _Log.own = os.dup(2)
@@ -249,4 +247,4 @@ def main(command_fd: int, lifeline_fd: int, parent: int, device: str, modules: s
 
 if __name__ == "__main__":
     arguments = sys.argv[1:]
-    main(int(arguments[0]), int(arguments[1]), int(arguments[2]), *arguments[3:])
+    main(int(arguments[0]), int(arguments[1]), *arguments[2:])

@@ -1,7 +1,7 @@
 """The process in which a heavy sampler asks: a replica of the job's search that follows it and answers.
 
-Started as `python -m workers.sampling.asker CONNECTION_FD PARENT_PID`. It ends with its worker: the kernel kills it
-(PR_SET_PDEATHSIG), and its pipe closes.
+Started as `workers.sampling.asker CONNECTION_FD`, tied to its worker: the kernel kills it (PR_SET_PDEATHSIG), and its
+pipe closes.
 """
 
 import signal
@@ -10,7 +10,6 @@ from multiprocessing.connection import Connection
 from typing import assert_never
 
 from service.spec.job import JobSpec
-from workers.lifelines import die_with
 from workers.sampling.asking import Answer, Ask, Closed, Discarded, Message, Opened, Restored, Warmed
 from workers.search import Proposal, Search
 
@@ -56,9 +55,8 @@ class Replica:
             self._search.discard(drawn)
 
 
-def main(connection_fd: int, parent: int) -> None:
+def main(connection_fd: int) -> None:
     """Answer until the worker closes the pipe."""
-    die_with(parent)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the worker, which ends this process in order
     connection: Connection = Connection(connection_fd)
     try:
@@ -71,4 +69,4 @@ def main(connection_fd: int, parent: int) -> None:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), int(sys.argv[2]))
+    main(int(sys.argv[1]))

@@ -6,7 +6,6 @@ an answer that nobody waits for any more is discarded there.
 
 import os
 import subprocess
-import sys
 import threading
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -18,6 +17,7 @@ import structlog
 from service.domain.trial import Trial, TrialReason, TrialState
 from service.spec.job import JobSpec
 from service.spec.space import Scalar
+from workers.lifelines import tied_command
 from workers.warm_start import EarlierTrial
 
 log = structlog.get_logger()
@@ -227,11 +227,9 @@ def _spawn(connection: Connection) -> "subprocess.Popen[bytes]":
 
     The kernel kills it when the thread that starts it ends, which is the one that waits for it.
     """
-    # -P: a directory called `workers` where the user happens to stand is not ours.
-    command = [sys.executable, "-P", "-m", "workers.sampling.asker", str(connection.fileno()), str(os.getpid())]
     threads = dict.fromkeys(_THREAD_VARIABLES, "1")
     return subprocess.Popen(
-        command,
+        tied_command("workers.sampling.asker", str(connection.fileno())),
         pass_fds=[connection.fileno()],
         env={**os.environ, **threads, "CUDA_VISIBLE_DEVICES": ""},
         stdin=subprocess.DEVNULL,

@@ -10,7 +10,6 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from importlib import import_module
 from pathlib import Path
@@ -19,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import psutil
 import torch
 
-from workers.lifelines import die_with
+from workers.lifelines import tied_command
 from workers.training.devices import use_device
 
 if TYPE_CHECKING:
@@ -157,7 +156,7 @@ def measure(probe: Probe) -> MemoryLine | None:
     # Freed memory goes back at once, so that peaks are of what is in use.
     environment = {**os.environ, "MALLOC_MMAP_THRESHOLD_": "65536", "MALLOC_TRIM_THRESHOLD_": "65536"}
     result = subprocess.run(
-        [sys.executable, "-P", "-m", "workers.training.memory", str(os.getpid())],
+        tied_command("workers.training.memory"),
         input=json.dumps(asdict(probe)),
         env=environment,
         stdout=subprocess.PIPE,
@@ -220,13 +219,12 @@ def _gib(n_bytes: int) -> str:
     return f"{n_bytes / 2**30:.2f} GiB"
 
 
-def main(arguments: Sequence[str]) -> None:
+def main() -> None:
     """Read what to measure from standard input, and write the peaks to standard output."""
-    die_with(int(arguments[0]))
     given = json.load(sys.stdin)
     peaks = _peaks(Probe(**{**given, "sizes": tuple(given["sizes"])}))
     sys.stdout.write(json.dumps(peaks))
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main()

@@ -19,14 +19,14 @@ PATIENCE_MS = 15_000
 expect.set_options(timeout=PATIENCE_MS)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """A `stepsize up` with two slots, for all tests of the dashboard."""
     with running_site(tmp_path_factory.mktemp("dashboard")) as running:
         yield running
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def finished_job(site: Site) -> str:
     """A job with a few dozen finished trials, a few of them diverged."""
     trainer = {"name": "synthetic", "params": {"n_reports": 3, "noise": 0.02, "diverge_above": 0.3}}
@@ -35,7 +35,7 @@ def finished_job(site: Site) -> str:
     return job_id
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def large_job(site: Site) -> str:
     """A paused job with 10,000 finished trials, written into the record beside the running service."""
     database = Database(f"sqlite:///{site.folder / 'stepsize.db'}")
@@ -54,7 +54,7 @@ def large_job(site: Site) -> str:
     return job_id
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def browser() -> Iterator[Browser]:
     """One Chromium for all tests."""
     path = find_chromium()
