@@ -73,7 +73,7 @@ class WorkerLoop:
         self._settings = settings
         self._cards = cards
         self._offer = Offer(
-            trainers=[(card.name, card.version) for card in cards],
+            trainers=tuple((card.name, card.version) for card in cards),
             gpus=max(slot.gpus for slot in engine.slots),
             cpus=max(slot.cpus for slot in engine.slots),
         )

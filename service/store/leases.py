@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 
 from sqlalchemy import ColumnElement, Connection, Select, and_, case, exists, func, or_, select, tuple_, update
 
@@ -20,7 +21,7 @@ _CLAIMABLE_STATES = (JobState.QUEUED, JobState.RUNNING, JobState.STOPPING)
 class Offer:
     """What a worker can run: trainers by (name, version), and what its largest slot has."""
 
-    trainers: Sequence[tuple[str, str]]
+    trainers: tuple[tuple[str, str], ...]
     gpus: float
     cpus: int
 
@@ -43,13 +44,7 @@ def find_claimable(connection: Connection, offer: Offer) -> Precedence | None:
 
 def find_claimable_external(connection: Connection) -> str | None:
     """Return the id of a claimable job whose trials run elsewhere: any worker can run its search, and no slot does."""
-    statement = (
-        select(jobs.c.id)
-        .where(_is_claimable(), jobs.c.engine == "external")
-        .order_by(jobs.c.priority.desc(), jobs.c.created_at, jobs.c.id)
-        .limit(1)
-    )
-    return connection.scalar(statement)
+    return connection.scalar(_claimable_external())
 
 
 def claim_job(connection: Connection, job_id: str, *, owner: str, lease_s: float) -> tuple[Lease, Job] | None:
@@ -99,17 +94,29 @@ def give_up_leases(connection: Connection, owner: str) -> None:
         announce(connection, job_id)
 
 
-def _claimable(offer: Offer) -> Select[tuple[str, int, int, float]]:
+# A worker asks many times a second, and to build these takes longer than to run them.
+@cache
+def _claimable(offer: Offer) -> Select[str, int, int, float]:
     return (
         select(jobs.c.id, jobs.c.priority, jobs.c.n_running, jobs.c.created_at)
         .where(
             _is_claimable(),
             jobs.c.engine.is_(None),
-            tuple_(jobs.c.trainer_name, jobs.c.trainer_version).in_(list(offer.trainers)),
+            tuple_(jobs.c.trainer_name, jobs.c.trainer_version).in_(offer.trainers),
             jobs.c.gpus <= offer.gpus,
             jobs.c.cpus <= offer.cpus,
         )
         .order_by(jobs.c.priority.desc(), jobs.c.n_running, jobs.c.created_at, jobs.c.id)
+        .limit(1)
+    )
+
+
+@cache
+def _claimable_external() -> Select[str]:
+    return (
+        select(jobs.c.id)
+        .where(_is_claimable(), jobs.c.engine == "external")
+        .order_by(jobs.c.priority.desc(), jobs.c.created_at, jobs.c.id)
         .limit(1)
     )
 

@@ -10,6 +10,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,6 +34,16 @@ class Outcome:
 
     params: Mapping[str, Scalar]
     fate: Fate
+
+    @cached_property
+    def point(self) -> tuple[float, float] | None:
+        """log10(learning rate) and log2(batch size), which is 1 where there is none; None without a learning rate."""
+        return _point(self.params)
+
+    @cached_property
+    def batch_size(self) -> float | None:
+        """None where there is none."""
+        return _number(self.params, "batch_size")
 
 
 RISKY = 0.25
@@ -110,7 +121,7 @@ def fit_edge(points: Array, diverged: Array) -> Edge:
 
 
 def _learn_edge(outcomes: Sequence[Outcome]) -> Edge | None:
-    known = [(point, outcome.fate) for outcome in outcomes if (point := _point(outcome.params)) is not None]
+    known = [(point, outcome.fate) for outcome in outcomes if (point := outcome.point) is not None]
     diverged = np.array([float(fate is Fate.DIVERGED) for _, fate in known])
     if diverged.sum() < _MIN_FAILED or (1 - diverged).sum() < _MIN_FEASIBLE:
         return None
@@ -124,9 +135,7 @@ def _learn_edge(outcomes: Sequence[Outcome]) -> Edge | None:
 
 def _learn_memory(outcomes: Sequence[Outcome]) -> float | None:
     """Return the batch size from which memory has run out twice or more, and never sufficed."""
-    sizes = [
-        (size, outcome.fate) for outcome in outcomes if (size := _number(outcome.params, "batch_size")) is not None
-    ]
+    sizes = [(size, outcome.fate) for outcome in outcomes if (size := outcome.batch_size) is not None]
     fits = max((size for size, fate in sizes if fate is not Fate.OOM), default=0.0)
     too_large = sorted(size for size, fate in sizes if fate is Fate.OOM and size > fits)
     return too_large[0] if len(too_large) >= _MIN_FAILED else None

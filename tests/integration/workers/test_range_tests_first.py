@@ -25,7 +25,7 @@ from workers.engines.base import Assignment, Event, Mode, Outcome, Reported
 from workers.trainers.base import Sweep
 from workers.trainers.synthetic import SyntheticParams, sweep_loss_at
 
-OFFER = Offer(trainers=[("synthetic", "1")], gpus=0.0, cpus=4)
+OFFER = Offer(trainers=(("synthetic", "1"),), gpus=0.0, cpus=4)
 EDGE = 3.0
 """The rate from which the sweeps explode."""
 BODY: dict[str, Any] = {

@@ -20,7 +20,7 @@ from service.store.models import jobs
 from service.store.trials import load_trials
 from tests.builders import expire_lease, make_job, make_spec, make_trial, take_lease
 
-OFFER = Offer(trainers=[("synthetic", "1")], gpus=0.0, cpus=4)
+OFFER = Offer(trainers=(("synthetic", "1"),), gpus=0.0, cpus=4)
 
 
 def _next(connection: Connection, offer: Offer = OFFER) -> str | None:
@@ -76,11 +76,11 @@ def test_precedence_sorts_held_jobs_as_the_database_sorts_claimable_ones(databas
 @pytest.mark.parametrize(
     ("offer", "why"),
     [
-        (Offer(trainers=[], gpus=1.0, cpus=4), "no trainer at all"),
-        (Offer(trainers=[("other", "1")], gpus=1.0, cpus=4), "another trainer"),
-        (Offer(trainers=[("synthetic", "2")], gpus=1.0, cpus=4), "another version"),
-        (Offer(trainers=[("synthetic", "1")], gpus=0.25, cpus=4), "too small a share of a GPU"),
-        (Offer(trainers=[("synthetic", "1")], gpus=1.0, cpus=1), "too few CPUs"),
+        (Offer(trainers=(), gpus=1.0, cpus=4), "no trainer at all"),
+        (Offer(trainers=(("other", "1"),), gpus=1.0, cpus=4), "another trainer"),
+        (Offer(trainers=(("synthetic", "2"),), gpus=1.0, cpus=4), "another version"),
+        (Offer(trainers=(("synthetic", "1"),), gpus=0.25, cpus=4), "too small a share of a GPU"),
+        (Offer(trainers=(("synthetic", "1"),), gpus=1.0, cpus=1), "too few CPUs"),
     ],
     ids=lambda value: value.replace(" ", "-") if isinstance(value, str) else "",
 )
@@ -88,7 +88,20 @@ def test_a_job_that_fits_no_slot_is_not_offered(database: Database, offer: Offer
     with database.write() as connection:
         make_job(connection, spec=make_spec(resources={"gpus": 0.5, "cpus": 2}))
 
-        assert _next(connection, Offer(trainers=[("x", "1"), ("synthetic", "1")], gpus=0.5, cpus=2)) is not None
+        assert (
+            _next(
+                connection,
+                Offer(
+                    trainers=(
+                        ("x", "1"),
+                        ("synthetic", "1"),
+                    ),
+                    gpus=0.5,
+                    cpus=2,
+                ),
+            )
+            is not None
+        )
         assert _next(connection, offer) is None, why
 
 

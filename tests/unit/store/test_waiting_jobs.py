@@ -8,7 +8,7 @@ from service.store.jobs import delete_job
 from service.store.leases import Offer, claim_job, find_claimable
 from tests.builders import make_job
 
-OFFER = Offer(trainers=[("synthetic", "1")], gpus=0.0, cpus=4)
+OFFER = Offer(trainers=(("synthetic", "1"),), gpus=0.0, cpus=4)
 
 
 @pytest.mark.parametrize("state", list(JobState))
