@@ -16,6 +16,8 @@ VOLUME /data
 
 # Builders are thrown away: pip, its cache and the sources stay out of the images.
 # Dependencies come first, from the metadata alone: a change of code does not download them again.
+# What pip leaves in build/ is removed before the code is installed: of the stand-in for service/ and the real one it
+# would take the newer file, and that is the stand-in.
 FROM base AS dependencies
 WORKDIR /src
 COPY pyproject.toml constraints.txt README.md LICENSE ./
@@ -32,13 +34,15 @@ FROM dependencies AS build-api
 COPY service service
 COPY workers workers
 COPY migrations migrations
-RUN pip install --no-cache-dir --disable-pip-version-check --no-deps --force-reinstall .
+RUN rm -rf build \
+    && pip install --no-cache-dir --disable-pip-version-check --no-deps --force-reinstall .
 
 FROM dependencies-worker AS build-worker
 COPY service service
 COPY workers workers
 COPY migrations migrations
-RUN pip install --no-cache-dir --disable-pip-version-check --no-deps --force-reinstall .
+RUN rm -rf build \
+    && pip install --no-cache-dir --disable-pip-version-check --no-deps --force-reinstall .
 
 
 FROM base AS api

@@ -7,19 +7,24 @@ a report of 150 and of 10,000 trials. Minutes on one core; prints Markdown table
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from statistics import median
-from typing import Any
 
 from service.analysis.report import make_report
 from service.analysis.sample import make_sample
 from service.analysis.valley import Unclear, Valley, fit_valley
-from tests.unit.analysis.designs import concentrated_rates, uniform_rates, valley_evidence
+from service.domain.evidence import Evidence
+from tests.unit.analysis.designs import concentrated_rates, pruned_evidence, uniform_rates, valley_evidence
 
 N_SEEDS = 100
 N_TRIALS = 150
 EXPONENTS = (0.0, 0.5, 1.0)
-DESIGNS = {"uniform": uniform_rates, "concentrated": concentrated_rates}
+DESIGNS: dict[str, Callable[..., Evidence]] = {
+    "uniform": partial(valley_evidence, draw=uniform_rates),
+    "concentrated": partial(valley_evidence, draw=concentrated_rates),
+    "pruned": pruned_evidence,
+}
 
 
 def main() -> None:
@@ -28,9 +33,9 @@ def main() -> None:
         "| design | exponent | covered | median width of b | rate: median and worst error in decades | no answer |"
     )
     print_line("| --- | --- | --- | --- | --- | --- |")
-    for design, draw in DESIGNS.items():
+    for design, make in DESIGNS.items():
         for exponent in EXPONENTS:
-            print_line(_row(design, exponent, draw))
+            print_line(_row(design, exponent, make))
     print_line("")
     print_line("| trials | processor seconds of a report |")
     print_line("| --- | --- |")
@@ -43,11 +48,8 @@ def print_line(line: str) -> None:
     print(line, flush=True)  # noqa: T201 - the product of this script
 
 
-def _row(design: str, exponent: float, draw: Any) -> str:
-    fits = [
-        fit_valley(make_sample(valley_evidence(N_TRIALS, seed=seed, exponent=exponent, draw=draw)))
-        for seed in range(N_SEEDS)
-    ]
+def _row(design: str, exponent: float, make: Callable[..., Evidence]) -> str:
+    fits = [fit_valley(make_sample(make(N_TRIALS, seed=seed, exponent=exponent))) for seed in range(N_SEEDS)]
     valleys = [fit for fit in fits if isinstance(fit, Valley)]
     n_unclear = sum(isinstance(fit, Unclear) for fit in fits)
     slopes = [(b.low, b.high) for valley in valleys if (b := valley.slope()).low is not None and b.high is not None]

@@ -52,7 +52,9 @@ class CatalogueEntryNotFoundError(NotFoundError):
     """A name the catalogue doesn't have."""
 
     def __init__(self, kind: str, name: str, known: Sequence[str]) -> None:
-        super().__init__(f"there is no {kind} {name!r}; known: {', '.join(known)}")
+        super().__init__(
+            f"there is no {kind} {name!r}; " + (f"known: {', '.join(known)}" if known else "there are none")
+        )
         self.kind = kind
         self.name = name
         self.known = list(known)
@@ -109,5 +111,5 @@ class InvalidRequestError(StepsizeError):
     """The payload is wrong."""
 
     def __init__(self, errors: Sequence[FieldError]) -> None:
-        super().__init__("; ".join(f"{error.pointer}: {error.message}" for error in errors))
+        super().__init__("; ".join(f"{error.pointer}: {error.message}".removeprefix(": ") for error in errors))
         self.errors = list(errors)

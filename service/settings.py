@@ -1,8 +1,9 @@
 """Settings: environment variables with the prefix STEPSIZE_."""
 
 from pathlib import Path
+from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -11,7 +12,7 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="STEPSIZE_", frozen=True, use_attribute_docstrings=True)
 
-    database_url: str = ""
+    database_url: str = Field(default="", pattern="^($|sqlite|postgresql)")
     """SQLAlchemy URL: `sqlite:///…` or `postgresql+psycopg://…`; empty: SQLite in the data directory."""
     data_dir: Path = Path("stepsize-data")
     """Database (SQLite), artifacts, logs, checkpoints and data sets; shared by API and workers."""
@@ -29,7 +30,7 @@ class Settings(BaseSettings):
     """Largest request body accepted."""
     max_dataset_bytes: int = Field(default=1 << 31, ge=1024)
     """Largest data set accepted, as uploaded and unpacked."""
-    log_level: str = "INFO"
+    log_level: Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR"], BeforeValidator(str.upper)] = "INFO"
     """DEBUG, INFO, WARNING or ERROR."""
 
     @property

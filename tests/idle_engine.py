@@ -52,7 +52,7 @@ class IdleEngine:
 @contextmanager
 def searching(database: Database, data_dir: Path) -> Iterator[WorkerLoop]:
     """Let a worker in a thread of this process search for external jobs."""
-    loop = WorkerLoop(database, IdleEngine(), Settings(data_dir=data_dir, database_url="unused"), [])
+    loop = WorkerLoop(database, IdleEngine(), Settings(data_dir=data_dir, database_url="sqlite:///unused"), [])
     thread = threading.Thread(target=loop.run)
     thread.start()
     try:

@@ -9,6 +9,7 @@ from service.spec.job import JobSpec
 from service.spec.objective import Direction
 
 N_BEST = 3
+"""More where more are replicated: the best by their means must not have lost its model by then."""
 
 
 class ArtifactKeeper:
@@ -17,6 +18,7 @@ class ArtifactKeeper:
     def __init__(self, spec: JobSpec, data_dir: Path, job_id: str) -> None:
         assert spec.objectives, "a stored spec has its objectives written back"
         self._keep = spec.keep_artifacts
+        self._n_best = max(N_BEST, spec.replicates.top if spec.replicates else 0)
         self._sign = -1.0 if spec.objectives[0].direction is Direction.MAXIMIZE else 1.0
         self._data_dir = data_dir
         self._job_id = job_id
@@ -37,8 +39,8 @@ class ArtifactKeeper:
         if self._keep == "none" or objective is None:
             return (number,)
         self._kept = sorted([*self._kept, (self._sign * objective, number)])
-        dropped = [other for _, other in self._kept[N_BEST:]]
-        del self._kept[N_BEST:]
+        dropped = [other for _, other in self._kept[self._n_best :]]
+        del self._kept[self._n_best :]
         return dropped
 
     def remove_artifacts(self, number: int) -> None:

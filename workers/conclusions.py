@@ -74,7 +74,9 @@ def _conclude_completed(
     objectives = spec.objectives or []
     missing = [objective.metric for objective in objectives if objective.metric not in run.values]
     if missing:
-        not_reported = TrialError("ObjectiveNotReported", f"the trainer ended without reporting {', '.join(missing)}")
+        reported = ", ".join(run.values) or "nothing"
+        message = f"the trainer ended without reporting {', '.join(missing)}; it reported {reported}"
+        not_reported = TrialError("ObjectiveNotReported", message)
         return Conclusion(run, TrialState.FAILED, TrialReason.ERROR, not_reported, gpu_seconds=gpu_seconds)
     if error := outcome_error(spec.outcome_constraints, run.values):
         return Conclusion(run, TrialState.INFEASIBLE, None, error, stand_in, gpu_seconds=gpu_seconds)

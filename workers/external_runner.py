@@ -5,13 +5,11 @@ search is told comes from the record that way, this runner's own verdicts too, s
 any moment has the same search.
 """
 
-import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
 from sqlalchemy import Connection
 
-from service.clock import now
 from service.domain.job import Desired, Job, JobState
 from service.domain.lease import Lease
 from service.domain.seeds import training_seed
@@ -25,6 +23,7 @@ from service.store.trials import load_trials
 from service.store.workers import SlotRecord
 from workers.conclusions import objective_values
 from workers.engines.base import Event
+from workers.overdue import WHY_OVERDUE, Timekeeper
 from workers.runner import JobRunner
 from workers.search import Proposal
 from workers.site import Site
@@ -64,9 +63,7 @@ class ExternalRunner(JobRunner):
         self._seen = 0
         """The change up to which the record is taken in."""
         self._untold: list[Trial | Report] = []
-        self._heard: dict[int, tuple[tuple[int, int | None], float]] = {}
-        """Trial number → (token, step) and since when they are so, on the monotonic clock."""
-        self._database_ahead_s = 0.0
+        self._time = Timekeeper()
 
     # -- what the loop asks ------------------------------------------------------------------------------------------
 
@@ -76,7 +73,7 @@ class ExternalRunner(JobRunner):
         if self.is_over:
             return 0
         gives = self._job.desired is Desired.RUN
-        return sum(gives or self._is_live(trial) for trial in self._running())
+        return sum(gives or self._time.is_live(trial) for trial in self._running())
 
     def fits(self, slot: SlotRecord) -> bool:
         return False
@@ -147,7 +144,7 @@ class ExternalRunner(JobRunner):
             self._adopt(get_job(connection, self._job.id, project=self._job.project))
             if self._job.lease_token != self.lease.token:
                 raise LeaseLostError(f"job {self._job.id}", self.lease.token)
-            self._database_ahead_s = database_time(connection) - now()
+            self._time.set_by(database_time(connection))
             news = self._read_news(connection)
         self._seen = self._job.change
         if news:
@@ -254,7 +251,7 @@ class ExternalRunner(JobRunner):
 
     def _close(self, trial: Trial, verdicts: _Verdicts) -> None:
         number = trial.number
-        self._heard.pop(number, None)
+        self._time.forget(number)
         if not self._search.is_open(number):
             return
         attrs = self._search.study_attrs(number)
@@ -301,7 +298,9 @@ class ExternalRunner(JobRunner):
 
     def _end_overdue(self) -> None:
         """Fail trials that take too long, are silent for too long, or were lost by as many clients as may try."""
-        overdue = [(trial, reason) for trial in self._running() if (reason := self._why_overdue(trial))]
+        overdue = [
+            (trial, reason) for trial in self._running() if (reason := self._time.why_overdue(trial, self._spec.budget))
+        ]
         if not overdue:
             return
 
@@ -312,35 +311,14 @@ class ExternalRunner(JobRunner):
                     continue
                 if reason is TrialReason.LOST and trial.number not in lapsed:
                     continue
-                error = {"type": "TrialOverdue", "message": f"{_OVERDUE[reason]} in attempt {trial.attempt}"}
+                error = {"type": "TrialOverdue", "message": f"{WHY_OVERDUE[reason]} in attempt {trial.attempt}"}
                 ledger.move_trial(trial.number, TrialState.RUNNING, TrialState.FAILED, reason=reason, error=error)
 
         self._transact(fail)
         self.read_controls()
 
-    def _why_overdue(self, trial: Trial) -> TrialReason | None:
-        budget = self._spec.budget
-        if trial.attempt >= budget.max_attempts and not self._is_live(trial):
-            return TrialReason.LOST
-        if budget.trial_timeout_s is not None and now() - (trial.started_at or 0.0) > budget.trial_timeout_s:
-            return TrialReason.TIMEOUT
-        if budget.stall_timeout_s is not None and self._silent_s(trial) > budget.stall_timeout_s:
-            return TrialReason.STALLED
-        return None
-
-    def _silent_s(self, trial: Trial) -> float:
-        """Return for how long a trial has reported nothing, as far as this worker can tell."""
-        last_word = (trial.lease_token, trial.step)
-        if self._heard.get(trial.number, (None, 0.0))[0] != last_word:
-            self._heard[trial.number] = (last_word, time.monotonic())
-        return time.monotonic() - self._heard[trial.number][1]
-
     def _running(self) -> list[Trial]:
         return [trial for trial in self._open.values() if trial.state is TrialState.RUNNING]
-
-    def _is_live(self, trial: Trial) -> bool:
-        """Tell whether the client's lease has time left, by the database's clock."""
-        return (trial.lease_expires_at or 0.0) > now() + self._database_ahead_s
 
     # -- suggestions -------------------------------------------------------------------------------------------------
 
@@ -351,7 +329,7 @@ class ExternalRunner(JobRunner):
             return
         startable = {trial.number for trial in self._startable()} if is_over else set()
         queued = [trial.number for trial in self._queued if is_over and trial.number not in startable]
-        lapsed = [trial.number for trial in self._running() if not self._is_live(trial)]
+        lapsed = [trial.number for trial in self._running() if not self._time.is_live(trial)]
         if not queued and not lapsed:
             return
         reason = TrialReason.USER if self._job.desired is Desired.STOP else None
@@ -385,7 +363,7 @@ class ExternalRunner(JobRunner):
         self.read_controls()
 
     def _n_ahead(self) -> int:
-        n_live = sum(self._is_live(trial) for trial in self._running())
+        n_live = sum(self._time.is_live(trial) for trial in self._running())
         parallel = self._spec.budget.max_parallel_trials
         return max(1, n_live) if parallel is None else min(max(1, n_live), parallel - n_live)
 
@@ -433,13 +411,6 @@ class ExternalRunner(JobRunner):
             cell=proposal.cell,
             on_offer=True,
         )
-
-
-_OVERDUE = {
-    TrialReason.LOST: "its client was silent for longer than its lease",
-    TrialReason.TIMEOUT: "it ran for longer than trial_timeout_s",
-    TrialReason.STALLED: "it reported nothing for longer than stall_timeout_s",
-}
 
 
 def _lacks_stand_in(trial: Trial) -> bool:

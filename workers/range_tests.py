@@ -24,6 +24,9 @@ from workers.training.range_test import (
     smooth,
 )
 
+_WIDE = 1.0
+"""Decades to either side from which an interval says little."""
+
 
 @dataclass(frozen=True)
 class Bounds:
@@ -176,6 +179,9 @@ def _estimate(rates: Sequence[float], spacing: float, caveat: str | None) -> Est
         return Estimate(value=10**mean, low=None, high=None, caveat=f"{caveat}; {alone}" if caveat else alone)
     spread = max(float(decades.std(ddof=1)), spacing / math.sqrt(12))
     half = t_quantile(0.975, df=len(rates) - 1) * spread / math.sqrt(len(rates))
+    if half > _WIDE:
+        few = f"{len(rates)} sweeps that differ this much hardly bound it; ask for more seeds"
+        caveat = f"{caveat}; {few}" if caveat else few
     return Estimate(value=10**mean, low=10 ** (mean - half), high=10 ** (mean + half), caveat=caveat)
 
 

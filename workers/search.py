@@ -116,10 +116,11 @@ class Search:
         for index, trial in enumerate(earlier):
             self._admission.learn(index - len(earlier), trial.params, trial.state, trial.reason)
             frozen = optuna.trial.create_trial(
-                state=OptunaState.COMPLETE,
+                state=_OPTUNA_STATES[trial.state],
                 values=trial.values,
                 params={name: to_optuna(self._space[name], value) for name, value in trial.params.items()},
                 distributions={name: distribution_of(self._space[name]) for name in trial.params},
+                intermediate_values={} if trial.step is None else {trial.step: trial.values[0]},
                 constraints=self._constraints(trial.state),
             )
             self._study.add_trial(frozen)

@@ -31,9 +31,11 @@ class EarlierTrial:
 
     params: Mapping[str, Scalar]
     values: tuple[float, ...]
-    """Of this job's objectives; of an infeasible trial what stands in for them."""
+    """Of this job's objectives; of a pruned trial at its last step; of an infeasible one what stands in for them."""
     state: TrialState
     reason: TrialReason | None
+    step: int | None = None
+    """The last step a pruned trial reported."""
 
 
 @dataclass(frozen=True)
@@ -74,8 +76,8 @@ def load_history(connection: Connection, job: Job, space: SearchSpace) -> Histor
 def gather(sources: Iterable[Source], space: SearchSpace, objectives: Sequence[Objective]) -> History:
     """Return the trials that have a value for each parameter that applies, within its range, and for each objective.
 
-    Infeasible ones stand in with the worst of what entered, or are left out if nothing feasible did. Pruned ones are
-    left out: their last values are no results.
+    Infeasible ones stand in with the worst of what entered, or are left out if nothing feasible did. A pruned one says
+    how far it came, and with what value; where there are several objectives that says nothing.
     """
     found: list[tuple[Trial, dict[str, Scalar]]] = []
     left_out: Counter[str] = Counter()
@@ -125,9 +127,9 @@ def _in_terms_of(space: SearchSpace, known: Mapping[str, Scalar]) -> dict[str, S
 
 def _why_no_result(trial: Trial, objectives: Sequence[Objective]) -> str | None:
     match trial.state:
-        case TrialState.PRUNED:
+        case TrialState.PRUNED if len(objectives) > 1 or trial.step is None:
             return "pruned"
-        case TrialState.COMPLETED:
+        case TrialState.COMPLETED | TrialState.PRUNED:
             missing = [objective.metric for objective in objectives if objective.metric not in trial.values]
             return f"without {missing[0]}" if missing else None
         case _:
@@ -139,7 +141,8 @@ def _enter(
 ) -> EarlierTrial | None:
     if trial.state is TrialState.INFEASIBLE:
         return None if worst is None else EarlierTrial(params, worst, trial.state, trial.reason)
-    return EarlierTrial(params, _values(trial, objectives), trial.state, None)
+    step = trial.step if trial.state is TrialState.PRUNED else None
+    return EarlierTrial(params, _values(trial, objectives), trial.state, None, step)
 
 
 def _worst(trials: Sequence[Trial], objectives: Sequence[Objective]) -> tuple[float, ...] | None:

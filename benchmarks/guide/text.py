@@ -56,6 +56,11 @@ def listing(items: Sequence[str]) -> str:
     return " and ".join([", ".join(items[:-1]), items[-1]] if len(items) > 1 else items)
 
 
+def count(n: int) -> str:
+    """Return the number, or `none`."""
+    return str(n) if n else "none"
+
+
 def plural(n: int, noun: str) -> str:
     """Return `1 seed`, `2 seeds`."""
     return f"{n} {noun}" if n == 1 else f"{n} {noun}s"

@@ -3,6 +3,7 @@
 import numpy as np
 
 from service.analysis.intervals import known, power_of_ten, scaled, unknown
+from service.analysis.law import choices_of
 from service.analysis.sample import Sample
 from service.analysis.tables import best_value, mean_value
 from service.analysis.valley import Unclear, Valley, fit_valley
@@ -13,12 +14,8 @@ _MOST_CHOICES = 30
 
 
 def comparisons(sample: Sample, space: SearchSpace) -> list[Comparison]:
-    """Return one comparison for each categorical parameter with several choices."""
-    return [
-        _compare(sample, name, parameter)
-        for name, parameter in space.items()
-        if isinstance(parameter, CategoricalParameter) and len(parameter.choices) > 1
-    ]
+    """Return one comparison for each parameter that is a choice."""
+    return [_compare(sample, name, parameter) for name, parameter in choices_of(space).items()]
 
 
 def _compare(sample: Sample, name: str, parameter: CategoricalParameter) -> Comparison:

@@ -43,11 +43,12 @@ class _Resample(optuna.Study):
 
 def importances(sample: Sample, evidence: Evidence) -> Importances:
     """Return each searched parameter's share in what tells the best tenth of the trials from the rest."""
-    rows = np.flatnonzero(sample.completed & np.isfinite(sample.cost))
+    # Pruned trials too: without them there is nothing left that the best differ from.
+    rows = np.flatnonzero(sample.weight > 0)
     rows = rows[:: max(1, math.ceil(len(rows) / _MOST_TRIALS))]
     if len(rows) < _MIN_TRIALS:
         return _none(
-            evidence, f"{len(rows)} completed trials are too few; importances need at least {_MIN_TRIALS}", len(rows)
+            evidence, f"{len(rows)} trials with a value are too few; importances need at least {_MIN_TRIALS}", len(rows)
         )
     if np.ptp(sample.cost[rows]) == 0:
         return _none(evidence, "every trial has the same value", len(rows))

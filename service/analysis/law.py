@@ -7,19 +7,23 @@ from dataclasses import dataclass
 import numpy as np
 
 from service.analysis.intervals import deviation, power_of_ten, unknown
-from service.analysis.sample import Sample
+from service.analysis.sample import BATCH_NAME, RATE_NAMES, Sample
 from service.analysis.valley import Unclear, Valley, fit_valley
 from service.domain.report import Estimate, ScalingLaw, ScalingRule, Sensitivity
 from service.spec.space import CategoricalParameter, Scalar, SearchSpace
 
 _RELATIVE_TOLERANCE = 0.01
 """Good is within 1 % of the best value, or within the noise where that is larger."""
+_LEAST_TOLERANCE = 0.001
+"""And at least this share of how far the ordinary trial lies from the best: 1 % of a best value of 0 is nothing."""
 _EXPONENTS = {ScalingRule.NONE: 0.0, ScalingRule.SQUARE_ROOT: 0.5, ScalingRule.LINEAR: 1.0}
 _RULE_WORDS = {
     ScalingRule.NONE: "it need not move with the batch size",
     ScalingRule.SQUARE_ROOT: "the square-root rule fits",
     ScalingRule.LINEAR: "the linear rule fits",
 }
+_ROUNDING = 0.005
+"""Slopes are told to two digits."""
 _FOCUS_MIN_TRIALS = 12
 
 
@@ -35,17 +39,27 @@ class Focus:
 def find_focus(sample: Sample, space: SearchSpace) -> Focus:
     """Return the trials with the best choice of each categorical that moves the valley.
 
-    SGD and Adam have valleys decades apart; one parabola through both would describe neither.
+    SGD and Adam have valleys decades apart; one parabola through both would describe neither. A list of rates or of
+    batch sizes is what the valley is about, not a choice.
     """
     choices: dict[str, Scalar] = {}
-    for name, parameter in space.items():
-        if not isinstance(parameter, CategoricalParameter) or len(parameter.choices) < 2:
-            continue
+    for name, parameter in choices_of(space).items():
         best = _best_choice(sample, name, parameter)
         if best is not None:
             choices[name] = best
             sample = sample.where(sample.has(name, best))
     return Focus(choices, sample, fit_valley(sample))
+
+
+def choices_of(space: SearchSpace) -> dict[str, CategoricalParameter]:
+    """Return the parameters that are a choice between several: optimizers, schedules, but not listed rates."""
+    return {
+        name: parameter
+        for name, parameter in space.items()
+        if isinstance(parameter, CategoricalParameter)
+        and len(parameter.choices) > 1
+        and name not in (*RATE_NAMES, BATCH_NAME)
+    }
 
 
 def scaling_law(focus: Focus) -> ScalingLaw:
@@ -56,14 +70,14 @@ def scaling_law(focus: Focus) -> ScalingLaw:
     b = valley.slope()
     if b.value is None:
         return _no_law(b.caveat or "")
-    rule = _rule(b)
+    rules = _admitted_rules(b)
     return ScalingLaw(
         a=valley.rate(0.0),
         b=b,
-        rule=rule,
+        rule=rules[0] if len(rules) == 1 else None,
         n_trials=valley.n_trials,
         sentence=f"The best learning rate grows with the batch size to the power {b.value:.2f} "
-        f"(95 % interval {b.low:.2f} to {b.high:.2f}): {_rule_words(rule, b)}.",
+        f"(95 % interval {b.low:.2f} to {b.high:.2f}): {_rule_words(rules)}.",
         caveat=fit_caveat(valley),
     )
 
@@ -92,7 +106,10 @@ def sensitivity(focus: Focus) -> Sensitivity:
     rate, cost = valley.rate(at), valley.cost(at)
     assert rate.value is not None, "a valley has a bottom"
     assert cost.value is not None, "a valley has a bottom"
-    tolerance = max(valley.noise, _RELATIVE_TOLERANCE * abs(cost.value), 1e-12)
+    ordinary = float(np.median(sample.cost[sample.weight > 0]))
+    tolerance = max(
+        valley.noise, _RELATIVE_TOLERANCE * abs(cost.value), _LEAST_TOLERANCE * abs(ordinary - cost.value), 1e-12
+    )
     width = valley.width(tolerance)
     assert width.value is not None, "a valley has a width"
     low = max(valley.x_range[0], rate.value - width.value / 2)
@@ -128,7 +145,10 @@ def noise(sample: Sample, valley: Valley | Unclear) -> Estimate:
 
 
 def best_log_batch(focus: Focus) -> float | None:
-    """Return log10 of the batch size that does best; of those that can't be told apart, the one with most trials."""
+    """Return log10 of the batch size that does best; of those that can't be told apart, the one with most trials.
+
+    Where the valley's bottom lies beyond the searched rates, nobody has seen how well a batch size does.
+    """
     sample, valley = focus.sample, focus.valley
     used = sample.log_batch[(sample.weight > 0) & np.isfinite(sample.log_batch)]
     if not len(used):
@@ -137,6 +157,9 @@ def best_log_batch(focus: Focus) -> float | None:
     if isinstance(valley, Unclear):
         costs = [float(np.nanmin(sample.cost[sample.log_batch == size])) for size in sizes]
         return float(sizes[int(np.argmin(costs))])
+    seen = np.array([valley.is_seen(float(size)) for size in sizes])
+    if seen.any():
+        sizes, counts = sizes[seen], counts[seen]
     bottoms = [valley.cost(float(size)) for size in sizes]
     best = min(bottoms, key=lambda cost: cost.value if cost.value is not None else math.inf)
     assert best.high is not None, "a valley's cost has an interval"
@@ -146,6 +169,14 @@ def best_log_batch(focus: Focus) -> float | None:
         if cost.value is not None and cost.value <= best.high
     ]
     return float(max(tied)[1])
+
+
+def unseen_batch_sizes(focus: Focus) -> list[int]:
+    """Return the batch sizes whose best rate lies beyond the searched ones."""
+    used = np.unique(focus.sample.log_batch[(focus.sample.weight > 0) & np.isfinite(focus.sample.log_batch)])
+    if isinstance(focus.valley, Unclear):
+        return []
+    return [round(10**size) for size in used.tolist() if not focus.valley.is_seen(size)]
 
 
 def fit_caveat(valley: Valley) -> str | None:
@@ -207,22 +238,23 @@ def _best_trial_rate(sample: Sample) -> float | None:
     return float(10 ** sample.log_rate[rows[np.argmin(sample.cost[rows])]])
 
 
-def _rule(b: Estimate) -> ScalingRule | None:
+def _admitted_rules(b: Estimate) -> list[ScalingRule]:
     assert b.low is not None, "called with a known slope"
     assert b.high is not None, "called with a known slope"
-    admitted = [rule for rule, exponent in _EXPONENTS.items() if b.low <= exponent <= b.high]
-    return admitted[0] if len(admitted) == 1 else None
+    low, high = b.low - _ROUNDING, b.high + _ROUNDING
+    return [rule for rule, exponent in _EXPONENTS.items() if low <= exponent <= high]
 
 
-def _rule_words(rule: ScalingRule | None, b: Estimate) -> str:
-    if rule is not None:
-        return _RULE_WORDS[rule]
-    assert b.low is not None, "called with a known slope"
-    assert b.high is not None, "called with a known slope"
-    admitted = [rule.replace("_", "-") for rule, exponent in _EXPONENTS.items() if b.low <= exponent <= b.high]
+def _rule_words(admitted: list[ScalingRule]) -> str:
+    if len(admitted) == 1:
+        return _RULE_WORDS[admitted[0]]
     if admitted:
-        return "not enough trials to tell the rules apart (" + ", ".join(admitted) + ")"
-    return "none of the usual rules (none, square-root, linear) fits"
+        return "not enough trials to tell the rules apart (" + ", ".join(map(_with_hyphen, admitted)) + ")"
+    return "neither the square-root nor the linear rule fits"
+
+
+def _with_hyphen(rule: ScalingRule) -> str:
+    return rule.replace("_", "-")
 
 
 def _no_law(reason: str) -> ScalingLaw:

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 
 from markdown_it import MarkdownIt
 
+from service.domain.job import JobKind
 from service.domain.report import (
     ByBatchSize,
     ByLearningRate,
@@ -32,6 +33,14 @@ def report_markdown(report: Report) -> str:
         f"# Learning-rate report: {_text(report.job_name or report.job_id)}",
         f"**{_text(report.recommendation)}**",
         _facts(report),
+    ]
+    if report.kind is not JobKind.RANGE_TEST:  # which searches nothing: all the rest would say so
+        blocks += _findings(report)
+    return "\n\n".join(block for block in blocks if block) + "\n"
+
+
+def _findings(report: Report) -> list[str]:
+    blocks = [
         "## Sensitivity",
         _text(report.sensitivity.sentence),
         _sensitivity(report.sensitivity),
@@ -51,7 +60,7 @@ def report_markdown(report: Report) -> str:
     notes = [*report.caveats, *_notes(report)]
     if notes:
         blocks += ["## To bear in mind", "\n".join(f"- {_text(note)}" for note in notes)]
-    return "\n\n".join(block for block in blocks if block) + "\n"
+    return blocks
 
 
 def jobs_markdown(report: JobsReport) -> str:
@@ -100,8 +109,9 @@ def _facts(report: Report) -> str:
         ["objective", f"{report.objective.direction} {_text(report.objective.metric)}"],
         ["trainer", _text(report.trainer)],
         ["trials", counts],
-        ["noise (standard deviation)", _interval(report.noise)],
     ]
+    if report.noise.value is not None:
+        rows.append(["noise (standard deviation)", _interval(report.noise)])
     if report.best_trial is not None:
         params = ", ".join(f"{_text(name)} {_text(_scalar(value))}" for name, value in report.best_trial.params.items())
         rows.append(["best trial", f"{report.best_trial.number}: {_g(report.best_trial.value)} ({params})"])
@@ -129,11 +139,13 @@ def _by_learning_rate(found: ByLearningRate, metric: str) -> str:
     if not found.bands:
         return _text(found.caveat or "")
     names = list(dict.fromkeys(name for band in found.bands for name in band.metrics))[:4]
-    head = ["learning rate", "trials", f"best {_text(metric)}", "mean", *map(_text, names), "seconds", "diverged"]
+    best = f"best {_text(metric)}"
+    head = ["learning rate", "trials", "completed", best, "mean", *map(_text, names), "seconds", "diverged"]
     rows = [
         [
             f"{_g(band.low)} to {_g(band.high)}",
             str(band.n_trials),
+            str(band.n_completed),
             _g(band.best),
             _interval(band.value),
             *(_interval(band.metrics[name]) if name in band.metrics else _DASH for name in names),

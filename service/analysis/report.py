@@ -9,11 +9,13 @@ from service.analysis.comparisons import comparisons
 from service.analysis.divergence import divergence
 from service.analysis.importances import importances
 from service.analysis.intervals import scaled, unknown
-from service.analysis.law import Focus, find_focus, noise, scaling_law, sensitivity
+from service.analysis.law import Focus, find_focus, noise, scaling_law, sensitivity, unseen_batch_sizes
 from service.analysis.sample import BATCH_NAME, RATE_NAMES, Sample, make_sample
 from service.analysis.tables import by_batch_size, by_learning_rate
 from service.analysis.valley import Unclear, Valley
 from service.domain.evidence import Evidence
+from service.domain.job import JobKind
+from service.domain.range_test import RangeTestResult
 from service.domain.report import (
     BestTrial,
     Confidence,
@@ -47,6 +49,7 @@ def make_report(evidence: Evidence) -> Report:
         job_id=evidence.job_id,
         job_name=evidence.job_name,
         change=evidence.change,
+        kind=evidence.kind,
         trainer=evidence.trainer,
         objective=_objective(evidence),
         n_trials=sum(evidence.counts.values()),
@@ -85,6 +88,8 @@ def _objective(evidence: Evidence) -> ReportedObjective:
 
 
 def _best_trial(sample: Sample, evidence: Evidence) -> BestTrial | None:
+    if evidence.kind is JobKind.RANGE_TEST:
+        return None  # the last loss of a sweep, which rises until it explodes, tells nothing
     rows = np.flatnonzero(sample.completed & np.isfinite(sample.cost) & (sample.group == sample.number))
     if not len(rows):
         return None
@@ -106,43 +111,73 @@ def _confidence(found: Sensitivity, focus: Focus) -> Confidence:
 def _recommend(
     found: Sensitivity, focus: Focus, confidence: Confidence, best: BestTrial | None, evidence: Evidence
 ) -> str:
+    if evidence.kind is JobKind.RANGE_TEST:
+        return _quote_range_test(evidence)
     rate = found.recommended_rate
     if isinstance(focus.valley, Valley) and confidence is not Confidence.NONE:
         where = "" if found.batch_size is None else f" at batch size {found.batch_size}"
         choices = "".join(f", with {name} {choice}" for name, choice in focus.choices.items())
+        use = f"For {evidence.objectives[0].metric} alone, use" if len(evidence.objectives) > 1 else "Use"
         return (
-            f"Use a learning rate of {rate.value:.3g} (95 % interval {rate.low:.3g} to {rate.high:.3g})"
+            f"{use} a learning rate of {rate.value:.3g} (95 % interval {rate.low:.3g} to {rate.high:.3g})"
             f"{where}{choices}: {_WORDS[confidence]}, from {focus.valley.n_trials} trials around it."
         )
-    so_far = "" if best is None else f"; the best trial so far is {best.number}, with {_describe(best)}"
+    so_far = _quote_best(best, evidence)
     if not any(name in evidence.space for name in RATE_NAMES):
         return f"The learning rate was not searched, so there is nothing to say about it{so_far}."
-    reason = focus.valley.reason if isinstance(focus.valley, Unclear) else "the interval has no ends"
-    return f"Not enough trials to say which learning rate is best: {_without_prefix(reason)}{so_far}."
+    valley = focus.valley
+    if isinstance(valley, Unclear) and valley.advice is not None:
+        return f"{valley.advice}: {valley.reason}{so_far}."
+    reason = valley.reason if isinstance(valley, Unclear) else "the interval has no ends"
+    return f"Not enough trials to say which learning rate is best: {reason}{so_far}."
 
 
-def _without_prefix(reason: str) -> str:
-    return reason.removeprefix("not enough trials to say: ")
+def _quote_range_test(evidence: Evidence) -> str:
+    results = evidence.range_test.results if evidence.range_test else []
+    found = [text for result in results if (text := _quote_sweeps(result))]
+    if not found:
+        state = "found no range to search" if evidence.is_finished else "has not finished"
+        return f"This learning-rate range test {state}."
+    return f"This learning-rate range test says where to search: {'; '.join(found)}."
 
 
-def _describe(best: BestTrial) -> str:
+def _quote_sweeps(result: RangeTestResult) -> str | None:
+    if result.suggestion is None or result.suggestion.value is None:
+        return None
+    low = f"from {result.low.value:.2g} " if result.low and result.low.value else ""
+    high = f"up to {result.high.value:.2g}" if result.high and result.high.value else "upwards"
+    at = "" if result.batch_size is None else f" at batch size {result.batch_size}"
+    return f"{low}{high}{at} ({result.suggestion.value:.2g} is suggested)"
+
+
+def _quote_best(best: BestTrial | None, evidence: Evidence) -> str:
+    if best is None:
+        return ""
     shown = {name: best.params[name] for name in (*RATE_NAMES, BATCH_NAME) if name in best.params}
     shown = shown or dict(list(best.params.items())[:3])
-    params = " and ".join(
-        f"{name.replace('_', ' ')} {f'{value:.2g}' if isinstance(value, float) else value}"
+    params = [
+        f"{name.replace('_', ' ')} {f'{value:.3g}' if isinstance(value, float) else value}"
         for name, value in shown.items()
-    )
-    return f"{params} and a value of {best.value:.3g}" if params else f"a value of {best.value:.3g}"
+    ]
+    at = f" at {', '.join(params)}" if params else ""
+    so_far = "" if evidence.is_finished else " so far"
+    return f"; the best trial{so_far} is number {best.number}: {evidence.objectives[0].metric} {best.value:.3g}{at}"
 
 
 def _caveats(evidence: Evidence, sample: Sample, focus: Focus) -> list[str]:
+    if evidence.kind is JobKind.RANGE_TEST:
+        return []
     caveats = []
+    if not evidence.is_finished:
+        caveats.append("The job has not finished: the next trials may change all of this.")
     if len(evidence.objectives) > 1:
         others = ", ".join(objective.metric for objective in evidence.objectives[1:])
         caveats.append(f"About {evidence.objectives[0].metric} alone; the job optimises {others} too: see its front.")
     if focus.choices:
         chosen = ", ".join(f"{name} {choice}" for name, choice in focus.choices.items())
         caveats.append(f"The law, the sensitivity and the recommendation are about trials with {chosen} only.")
+    if unseen := ", ".join(map(str, unseen_batch_sizes(focus))):
+        caveats.append(f"At batch size {unseen} the best learning rate lies beyond those searched: widen the space.")
     n_predicted = int((sample.pruned & (sample.weight > 0)).sum())
     n_pruned = int(sample.pruned.sum())
     if n_pruned:
@@ -217,10 +252,10 @@ def _compare_sentence(rows: Sequence[JobRow]) -> str:
     high = max(known, key=lambda row: row.recommended_rate.value or 0.0)
     assert low.recommended_rate.value is not None, "known"
     assert high.recommended_rate.value is not None, "known"
+    factor = high.recommended_rate.value / low.recommended_rate.value
     return (
         f"The best learning rate runs from {low.recommended_rate.value:.2g} ({_name(low)}) to "
-        f"{high.recommended_rate.value:.2g} ({_name(high)}), a factor of "
-        f"{high.recommended_rate.value / low.recommended_rate.value:.2g}."
+        f"{high.recommended_rate.value:.2g} ({_name(high)}), a factor of {factor:{'.0f' if factor >= 10 else '.2g'}}."
     )
 
 

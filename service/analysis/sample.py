@@ -22,6 +22,8 @@ RATE_NAMES = ("learning_rate", "lr")
 """What trainers call the learning rate; external ones choose their own names."""
 BATCH_NAME = "batch_size"
 
+_MIN_GAINS = 2
+"""Completed trials that a pruned one is compared with at its step."""
 _LARGEST_COST = 1e100
 """A trainer may report 1e307; sums of squares must stay finite."""
 
@@ -116,25 +118,25 @@ def _predict_pruned(
 
     A pruned trial stopped early: its last value is not comparable with a completed trial's. It is moved by what
     completed trials gained from that step on (their median), and counts the less the more these gains differ. Leaving
-    pruned trials out instead would leave out just the rates that did badly.
+    pruned trials out instead would leave out just the rates that did badly. What the gains' differences are measured
+    against is how far apart all trials lie, pruned ones too: those that completed were chosen for being alike.
     """
     final = {int(n): c for n, c, ok in zip(_ended_numbers(evidence), cost, completed, strict=True) if ok}
-    gains: dict[int, Floats] = {}
+    gains: dict[int | None, tuple[float, float]] = {}  # step → what was gained from there on, how much that differs
     for step, at_step in groupby(sorted(evidence.rungs, key=lambda rung: rung[1]), key=lambda rung: rung[1]):
         gained = [final[number] - sign * value for number, _, value in at_step if number in final]
-        gains[step] = np.array([gain for gain in gained if abs(gain) < _LARGEST_COST])
+        known = np.array([gain for gain in gained if abs(gain) < _LARGEST_COST])
+        if len(known) >= _MIN_GAINS:
+            gains[step] = float(np.median(known)), _spread(known)
     weight = np.where(completed & np.isfinite(cost), 1.0, 0.0)
-    cost = cost.copy()
-    spread = _spread(cost[weight > 0])
-    for row in np.flatnonzero(pruned):
-        gain = gains.get(steps[row] or -1, np.empty(0))
-        if len(gain) < 3 or not np.isfinite(cost[row]):
-            continue
-        cost[row] += float(np.median(gain))
-        # A gain that differs between trials by as much as costs do says nothing.
-        weight[row] = max(0.0, 1.0 - _spread(gain) / spread) if spread > 0 else 0.0
-    cost[weight == 0] = np.nan
-    return cost, weight
+    predicted = [row for row in np.flatnonzero(pruned & np.isfinite(cost)) if steps[row] in gains]
+    moved = cost.copy()
+    moved[predicted] += [gains[steps[row]][0] for row in predicted]
+    spread = _spread(np.concatenate([moved[weight > 0], moved[predicted]]))
+    if spread > 0:
+        weight[predicted] = [1.0 - min(1.0, gains[steps[row]][1] / spread) for row in predicted]
+    moved[weight == 0] = np.nan
+    return moved, weight
 
 
 def _ended_numbers(evidence: Evidence) -> list[int]:

@@ -4,8 +4,8 @@ import math
 
 import numpy as np
 
-from service.analysis.intervals import mean, power_of_ten, scaled, share, unknown, with_caveat
-from service.analysis.sample import Floats, Mask, Sample
+from service.analysis.intervals import at_least, mean, power_of_ten, scaled, share, unknown, with_caveat
+from service.analysis.sample import RATE_NAMES, Floats, Mask, Sample
 from service.analysis.valley import Unclear, Valley, fit_valley
 from service.domain.evidence import Evidence
 from service.domain.report import BatchSizeRow, ByBatchSize, ByLearningRate, Estimate, RateBand
@@ -22,9 +22,10 @@ def by_learning_rate(sample: Sample, evidence: Evidence) -> ByLearningRate:
         return ByLearningRate(bands=[], caveat="no trial has a learning rate")
     edges = _edges(float(np.nanmin(x)), float(np.nanmax(x)))
     metrics = _metrics(sample, evidence)
+    durations = {name for name, unit in evidence.units.items() if unit == "s"}
     band_of = np.digitize(x, edges[1:-1])
     bands = [
-        _band(sample, metrics, np.isfinite(x) & (band_of == index), 10 ** edges[index], 10 ** edges[index + 1])
+        _band(sample, metrics, durations, np.isfinite(x) & (band_of == index), 10 ** edges[index : index + 2])
         for index in range(len(edges) - 1)
     ]
     found = [band for band in bands if band.n_trials]
@@ -74,27 +75,33 @@ def _metrics(sample: Sample, evidence: Evidence) -> dict[str, Floats]:
     row_of = {number: row for row, number in enumerate(evidence.trials.number)}
     values = [evidence.trials.values[row_of[int(number)]] for number in sample.number]
     names = dict.fromkeys(name for one in values for name in one)
-    objective = evidence.objectives[0].metric
+    # A training loop reports the rate it is at under the name of the rate that was asked for: no result.
+    left_out = {evidence.objectives[0].metric, *RATE_NAMES, *evidence.space, *evidence.fixed}
     return {
         name: np.array([one.get(name, math.nan) for one in values], dtype=np.float64)
         for name in names
-        if name != objective
+        if name not in left_out
     }
 
 
-def _band(sample: Sample, metrics: dict[str, Floats], inside: Mask, low: float, high: float) -> RateBand:
+def _band(sample: Sample, metrics: dict[str, Floats], durations: set[str], inside: Mask, edges: Floats) -> RateBand:
     completed = inside & sample.completed
+    means = {name: mean(np.clip(values[completed], -1e100, 1e100)) for name, values in metrics.items()}
     return RateBand(
-        low=low,
-        high=high,
+        low=float(edges[0]),
+        high=float(edges[1]),
         n_trials=int(inside.sum()),
         n_completed=int(completed.sum()),
         best=best_value(sample, inside),
         value=mean_value(sample, inside),
-        metrics={name: mean(np.clip(values[completed], -1e100, 1e100)) for name, values in metrics.items()},
-        train_time_s=mean(sample.duration_s[completed]),
+        metrics={name: at_least(found, 0.0) if name in durations else found for name, found in means.items()},
+        train_time_s=_mean_time(sample, completed),
         diverged_share=share(int((inside & sample.diverged).sum()), int(inside.sum())),
     )
+
+
+def _mean_time(sample: Sample, mask: Mask) -> Estimate:
+    return at_least(mean(sample.duration_s[mask]), 0.0)  # Student's interval knows nothing of time
 
 
 def _batch_row(sample: Sample, log_batch: float, valley: Valley | Unclear) -> BatchSizeRow:
@@ -107,7 +114,7 @@ def _batch_row(sample: Sample, log_batch: float, valley: Valley | Unclear) -> Ba
         learning_rate=power_of_ten(rate),
         value=scaled(cost, sample.sign),
         best=best_value(sample, here),
-        train_time_s=mean(sample.duration_s[here & sample.completed]),
+        train_time_s=_mean_time(sample, here & sample.completed),
         diverged_share=share(int((here & sample.diverged).sum()), int(here.sum())),
     )
 

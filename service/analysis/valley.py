@@ -39,6 +39,8 @@ class Unclear:
     """Why no valley can be fitted."""
 
     reason: str
+    advice: str | None = None
+    """Where to search instead; None: more trials in the same space may do."""
 
 
 @dataclass(frozen=True)
@@ -100,6 +102,12 @@ class Valley:
         row = _design(np.array([bottom]), np.array([z]), self.batch_terms)[0]
         return around(float(row @ self.fit.p), self._se(row), self.fit.df)
 
+    def is_seen(self, log_batch: float) -> bool:
+        """Tell whether the bottom at a batch size lies within the searched rates."""
+        rate = self.rate(log_batch).value
+        low, high = self.x_range
+        return rate is not None and low <= rate <= high
+
     def slope(self) -> Estimate:
         """Return b, by how many decades the best rate moves per decade of batch size."""
         if not self.batch_terms:
@@ -146,18 +154,18 @@ def fit_valley(sample: Sample, *, by_batch: bool = True) -> Valley | Unclear:
     batch = sample.log_batch[usable] if by_batch else np.zeros(len(x))
     batch = np.where(np.isfinite(batch), batch, 0.0)
     if (refusal := _refuse(x, y)) is not None:
-        return refusal
+        return _blame_divergence(sample) if not len(x) else refusal
     n_batches = len(np.unique(batch))
     trusted = _without_outliers(y)
     valley = _search_window(x[trusted], y[trusted], weight[trusted], batch[trusted], batch_terms=min(n_batches - 1, 2))
-    if valley is None:
-        return _explain(x, y)
-    return valley if _is_inside(valley, batch) else _explain(x, y)
+    if valley is None or not valley.is_seen(float(np.median(batch))):
+        return _explain(x, y, sample.log_rate[sample.diverged & np.isfinite(sample.log_rate)])
+    return valley
 
 
 def _refuse(x: Floats, y: Floats) -> Unclear | None:
     if len(x) == 0:
-        return Unclear("no completed trial has a learning rate and a value")
+        return Unclear("no trial has a learning rate and a value yet")
     if len(np.unique(np.round(x, 9))) == 1:
         return Unclear("every trial has the same learning rate")
     if len(x) < _MIN_TRIALS:
@@ -289,20 +297,34 @@ def _is_contradicted(u: Floats, z: Floats, y: Floats, weight: Floats, batch_term
     return bool(fdtrc(len(further), df, ratio) < _CONTRADICTED_BELOW)
 
 
-def _is_inside(valley: Valley, batch: Floats) -> bool:
-    """Tell whether the bottom lies within the searched rates at the middle batch size."""
-    rate = valley.rate(float(np.median(batch))).value
-    low, high = valley.x_range
-    return rate is not None and low <= rate <= high
+def _blame_divergence(sample: Sample) -> Unclear:
+    """Say why no trial has a value."""
+    diverged = sample.log_rate[sample.diverged & np.isfinite(sample.log_rate)]
+    if not len(diverged):
+        return Unclear("no trial has a learning rate and a value yet")
+    lowest = 10 ** float(diverged.min())
+    reason = f"no trial trained, and {len(diverged)} diverged, at learning rates down to {lowest:.2g}"
+    return Unclear(reason, advice=f"Search learning rates below {lowest:.2g}")
 
 
-def _explain(x: Floats, y: Floats) -> Unclear:
-    """Say why there is no valley: its bottom lies beyond the searched rates, or there are too few trials."""
+def _explain(x: Floats, y: Floats, diverged: Floats) -> Unclear:
+    """Say why there is no valley: its bottom lies beyond the rates that trained, or there are too few trials.
+
+    Args:
+        diverged: log10 rates of trials that diverged.
+    """
     best = x[np.argsort(y, kind="stable")[: max(3, len(x) // 10)]]
     low, high = float(x.min()), float(x.max())
     position = (float(np.median(best)) - low) / (high - low)
     if position < _EDGE_SHARE:
-        return Unclear(f"the best trials lie at the lower end of the searched rates; search below {10**low:.2g} too")
+        reason = "the best trials lie at the lower end of the searched rates"
+        return Unclear(reason, advice=f"Search learning rates below {10**low:.2g} too")
+    if position > 1 - _EDGE_SHARE and len(diverged):
+        edge = float(diverged.min())
+        reason = f"the best trials lie at the highest rates that trained; from {10**edge:.2g} on training diverges"
+        middle = float(np.median(best))
+        return Unclear(reason, advice=f"Search learning rates from {10 ** (middle - 1):.2g} to {10**edge:.2g} closely")
     if position > 1 - _EDGE_SHARE:
-        return Unclear(f"the best trials lie at the upper end of the searched rates; search above {10**high:.2g} too")
-    return Unclear("not enough trials to say: their values do not show where the valley's bottom is")
+        reason = "the best trials lie at the upper end of the searched rates"
+        return Unclear(reason, advice=f"Search learning rates above {10**high:.2g} too")
+    return Unclear("the values do not show at which rate they are best")

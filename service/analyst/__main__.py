@@ -7,6 +7,7 @@ import importlib
 import os
 import sys
 import traceback
+from contextlib import suppress
 from multiprocessing.connection import Connection
 from typing import Protocol
 
@@ -26,16 +27,18 @@ _NICENESS = 5
 
 
 def main(fd: int) -> None:
-    """Serve the pipe until it closes."""
+    """Serve the pipe until it closes: the API has ended then, or wants its memory back."""
     os.nice(_NICENESS)
-    connection: Connection[Reply | Failure, str | Question] = Connection(fd)
+    with suppress(EOFError, BrokenPipeError, ConnectionResetError):
+        _serve(Connection(fd))
+
+
+def _serve(connection: "Connection[Reply | Failure, str | Question]") -> None:
     database = Database(_url(connection.recv()), pool_size=1)
-    answers = _make_answers(database)
     try:
+        answers = _make_answers(database)
         while True:
             connection.send(_answer(answers, connection.recv()))
-    except (EOFError, BrokenPipeError, ConnectionResetError):
-        pass  # the API has ended, or wants its memory back
     finally:
         database.dispose()
 

@@ -1,6 +1,7 @@
 """From a question to its answer: evidence from the database, numbers from `service.analysis`."""
 
 from collections import OrderedDict
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar, assert_never
 
@@ -8,7 +9,7 @@ from matplotlib.figure import Figure
 
 from service.analysis.exports import write_optuna, write_parquet
 from service.analysis.figures.rates import heatmap_figure, range_test_figure, schedule_figure, sensitivity_figure
-from service.analysis.figures.style import Draw, Palette, render
+from service.analysis.figures.style import Draw, Palette, no_search_figure, render
 from service.analysis.figures.trials import (
     curves_figure,
     history_figure,
@@ -21,7 +22,7 @@ from service.analysis.law import find_focus
 from service.analysis.markdown import jobs_markdown, report_markdown, to_html
 from service.analysis.report import compare_jobs, make_report
 from service.analysis.sample import best_numbers, make_sample
-from service.application.catalogue import built_in_cards
+from service.application.analysis import card_of
 from service.application.exports import iter_rows
 from service.application.questions import (
     ExportQuestion,
@@ -35,8 +36,8 @@ from service.application.questions import (
 )
 from service.domain.evidence import Curve, Evidence
 from service.domain.job import JobKind
-from service.domain.range_test import RangeTestFindings
 from service.domain.report import JobsReport, Report
+from service.domain.trainer import TrainerCard
 from service.store.database import Database
 from service.store.evidence import load_curves, load_evidence
 from service.store.jobs import get_job
@@ -91,6 +92,8 @@ class Answers:
 
     def _drawing(self, question: PlotQuestion, evidence: Evidence) -> Draw:
         sample = make_sample(evidence)
+        if evidence.kind is JobKind.RANGE_TEST and question.kind != "range_test":
+            return lambda palette: no_search_figure(evidence, palette)
         match question.kind:
             case "history":
                 return lambda palette: history_figure(sample, evidence, palette)
@@ -98,8 +101,7 @@ class Answers:
                 return lambda palette: slice_figure(sample, evidence, palette)
             case "curves":
                 curves = self._curves(evidence)
-                unit = _step_unit(evidence.trainer)
-                return lambda palette: curves_figure(curves, len(evidence.trials.number), evidence, unit, palette)
+                return lambda palette: curves_figure(curves, len(evidence.trials.number), evidence, palette)
             case "heatmap":
                 focus = find_focus(sample, evidence.space)
                 return lambda palette: heatmap_figure(sample, focus, evidence, palette)
@@ -112,8 +114,7 @@ class Answers:
             case "pareto":
                 return lambda palette: pareto_figure(evidence, palette)
             case "range_test":
-                findings = self._findings(evidence.job_id)
-                return lambda palette: range_test_figure(findings, evidence.job_name or evidence.job_id, palette)
+                return lambda palette: range_test_figure(evidence, palette)
             case _:
                 assert_never(question.kind)
 
@@ -124,15 +125,6 @@ class Answers:
         latest = [number for number in reversed(trials.number) if number not in set(ranked)][:_LATEST_CURVES]
         with self._database.read() as connection:
             return load_curves(connection, evidence.job_id, evidence.objectives[0].metric, sorted({*ranked, *latest}))
-
-    def _findings(self, job_id: str) -> RangeTestFindings | None:
-        """Return what the range test found: the job itself, or the one it took its bounds from."""
-        with self._database.read() as connection:
-            job = get_job(connection, job_id)
-            if job.findings is None and job.waits_for is not None:
-                job = get_job(connection, job.waits_for)
-        is_range_test = job.kind is JobKind.RANGE_TEST and job.findings is not None
-        return RangeTestFindings.model_validate(job.findings) if is_range_test else None
 
     def _export(self, question: ExportQuestion) -> Reply:
         evidence = self._load(question.job_id)
@@ -156,9 +148,12 @@ class Answers:
 
     def _load(self, job_id: str) -> Evidence:
         with self._database.read() as connection:
-            key = (job_id, get_job(connection, job_id).change)
+            job = get_job(connection, job_id)
+            key = (job_id, job.change)
             if key not in self._evidence:
-                _keep(self._evidence, key, load_evidence(connection, job_id))
+                card = card_of(connection, job.spec)
+                evidence = load_evidence(connection, job_id)
+                _keep(self._evidence, key, evidence if card is None else _with_units(evidence, card))
         return self._evidence[key]
 
 
@@ -175,8 +170,9 @@ def _draw_schedule(question: SchedulePlotQuestion) -> bytes:
     return render(draw, image_format=question.format, theme=question.theme)
 
 
-def _step_unit(trainer: str) -> str:
-    return next((card.step_unit for card in built_in_cards() if card.name == trainer), "step")
+def _with_units(evidence: Evidence, card: TrainerCard) -> Evidence:
+    units = {metric.name: metric.unit for metric in card.metrics if metric.unit}
+    return replace(evidence, step_unit=card.step_unit, units=units)
 
 
 def _render(report: Report | JobsReport, rendering: Rendering) -> bytes:

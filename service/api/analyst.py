@@ -31,6 +31,7 @@ _KEPT_BYTES = 8 << 20
 """Answers remembered: a few jobs' reports and plots."""
 _ONE_THREAD = {f"{library}_NUM_THREADS": "1" for library in ("OMP", "OPENBLAS", "MKL")}
 """The matrices are small; a pool of threads would only take cores from pollers and workers."""
+_STOPPING = "the service is stopping"
 
 Changes = tuple[int, ...]
 _Job = tuple[Question, "Future[Reply]"]
@@ -71,23 +72,33 @@ class Analyst:
 
         Raises:
             JobNotFoundError: a job was deleted meanwhile.
-            AnalysisUnavailableError: the process can't be started, or died twice over this question.
+            AnalysisUnavailableError: the process can't be started, died twice over this question, or is being ended.
         """
         with self._lock:
+            if self._closing:
+                raise AnalysisUnavailableError(_STOPPING)
             if (kept := self._kept.get((question, changes))) is not None:
                 self._kept.move_to_end((question, changes))
                 return kept
             asked = self._asked.get((question, changes)) or self._submit(question, changes)
+        answer = asyncio.wrap_future(asked)
+        answer.add_done_callback(_look_at)
         # Shielded: when one client leaves, the others still want the answer.
-        return await asyncio.shield(asyncio.wrap_future(asked))
+        return await asyncio.shield(answer)
 
-    def close(self) -> None:
-        """End the child and the thread; questions under way are refused."""
-        self._closing = True
+    def end(self) -> None:
+        """End the child; questions under way and later ones are refused, so that nobody waits for them."""
+        with self._lock:
+            self._closing = True
         self._queue.put(None)
-        child, thread = self._child, self._thread
+        child = self._child
         if child is not None:
             child.kill()
+
+    def close(self) -> None:
+        """End the child and the thread."""
+        self.end()
+        thread = self._thread
         if thread is not None:
             thread.join(timeout=5)
 
@@ -145,6 +156,8 @@ class Analyst:
             if self._child is None or not self._child.is_alive:
                 self._end_child()
                 self._child = _Child(self._url)
+            if self._closing:  # looked at after the child is there: either `end` sees the child, or this sees `end`
+                raise AnalysisUnavailableError(_STOPPING)
             try:
                 reply = self._child.ask(question, limit_s=self._limit_s)
             except TimeoutError:
@@ -152,7 +165,7 @@ class Analyst:
                 raise AnalysisUnavailableError(f"the analysis took longer than {self._limit_s:g} s") from None
             except (EOFError, OSError):
                 if self._closing:
-                    raise AnalysisUnavailableError("the service is stopping") from None
+                    raise AnalysisUnavailableError(_STOPPING) from None
                 log.warning("the analysis process died", question=type(question).__name__, attempt=attempt)
                 self._end_child()
                 continue
@@ -176,7 +189,11 @@ class _Child:
         self._connection: Connection[str | Question, Reply | Failure] = here
         command = [sys.executable, "-m", "service.analyst", str(there.fileno())]
         self._process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, pass_fds=(there.fileno(),), env=os.environ | _ONE_THREAD
+            command,
+            stdin=subprocess.DEVNULL,
+            pass_fds=(there.fileno(),),
+            env=os.environ | _ONE_THREAD,
+            process_group=0,  # a Ctrl-C in the terminal is for the API, which ends this process itself
         )
         there.close()
         with suppress(OSError):  # it died at once: the first question tells
@@ -204,6 +221,12 @@ class _Child:
 
     def close(self) -> None:
         self._connection.close()
+
+
+def _look_at(answer: "asyncio.Future[Reply]") -> None:
+    """Look at an answer: asyncio complains of an error that nobody saw, and whoever asked may be gone."""
+    if not answer.cancelled():
+        answer.exception()
 
 
 def _error(failure: Failure) -> Exception:

@@ -19,6 +19,7 @@ from service.api.routes import (
     curves,
     dashboard,
     datasets,
+    documentation,
     events,
     exports,
     health,
@@ -60,6 +61,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         version=__version__,
         description=_DESCRIPTION,
         redirect_slashes=False,
+        docs_url=None,  # FastAPI's own pages load their scripts from the internet; ours is below
+        redoc_url=None,
         lifespan=_lifespan,
     )
     app.state.site = _make_site(settings)
@@ -84,6 +87,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         workers.router,
         health.router,
         dashboard.router,
+        documentation.router,
     ):
         app.include_router(router)
     # The last added is the outermost.

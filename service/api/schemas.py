@@ -20,6 +20,7 @@ from service.spec.schedules import PreviewPoint
 from service.spec.space import Scalar, SearchSpace
 
 T = TypeVar("T")
+_LINKED = ("trials", "best", "events", "curves", "report", "export")
 Time = Annotated[str, WithJsonSchema({"type": "string", "format": "date-time"})]
 """RFC 3339, UTC."""
 
@@ -203,7 +204,7 @@ class JobOut(Answer):
             finished_at=_time(job.finished_at),
             revision=job.revision,
             change=job.change,
-            links={"self": here, **{name: f"{here}/{name}" for name in ("trials", "best", "events")}},
+            links={"self": here, **{name: f"{here}/{name}" for name in _LINKED}},
         )
 
 

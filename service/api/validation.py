@@ -21,6 +21,8 @@ _MESSAGES = {
     "json_invalid": "the body is not JSON",
     "model_attributes_type": "send a JSON object, with Content-Type: application/json",
     "string_unicode": "not a valid Unicode string",
+    "dict_type": "an object is expected here",
+    "list_type": "a list is expected here",
 }
 
 
@@ -55,6 +57,8 @@ def _body_error(wrong: Mapping[str, Any], schema: Schema, loc: Sequence[str | in
         _, parent = _walk(schema, loc[:-1])
         known = parent.get("properties", {})
         return FieldError(pointer(*path), f"there is no field {loc[-1]!r} here; {hint(str(loc[-1]), known)}")
+    if wrong["type"] == "model_attributes_type" and path:
+        return FieldError(pointer(*path), _object_message(at))
     if wrong["type"] in ("union_tag_invalid", "union_tag_not_found"):
         discriminator = str(wrong["ctx"]["discriminator"]).strip("'")
         return FieldError(pointer(*path, discriminator), _tag_message(wrong, at))
@@ -62,6 +66,13 @@ def _body_error(wrong: Mapping[str, Any], schema: Schema, loc: Sequence[str | in
         kinds = " or ".join(str(member.get("type", "object")) for member in _members(at))
         return FieldError(pointer(*path), f"not a value of type {kinds}")
     return FieldError(pointer(*path), _message(wrong))
+
+
+def _object_message(schema: Schema) -> str:
+    """Say what belongs where something else than an object was sent, such as a bare name."""
+    if union := schema.get("discriminator"):
+        return f"an object is expected here, its {union['propertyName']!r} one of {', '.join(union['mapping'])}"
+    return f"an object is expected here, with the fields {', '.join(schema.get('properties', {}))}"
 
 
 def _tag_message(wrong: Mapping[str, Any], schema: Schema) -> str:

@@ -1,11 +1,15 @@
-"""What must be known before the analysis process is asked: that the jobs exist, and at which changes they are."""
+"""What answers need to know of jobs: that they exist, at which changes they are, and what their numbers mean."""
 
 from collections.abc import Sequence
 
 from sqlalchemy import Connection
 
+from service.application.catalogue import built_in_cards
+from service.domain.trainer import TrainerCard
 from service.errors import JobNotFoundError
+from service.spec.job import JobSpec
 from service.store.changes import current_changes
+from service.store.workers import list_workers
 
 
 def changes_of(connection: Connection, job_ids: Sequence[str]) -> tuple[int, ...]:
@@ -19,3 +23,15 @@ def changes_of(connection: Connection, job_ids: Sequence[str]) -> tuple[int, ...
         if job_id not in found:
             raise JobNotFoundError(job_id)
     return tuple(found[job_id] for job_id in job_ids)
+
+
+def card_of(connection: Connection, spec: JobSpec) -> TrainerCard | None:
+    """Return the card of a job's trainer, for its units; None: nobody offers it, or it runs elsewhere."""
+    if spec.engine == "external":
+        return None
+    wanted = spec.trainer
+    cards = [card for card in built_in_cards() if card.name == wanted.name]
+    if not cards:
+        workers = list_workers(connection, lease_s=0.0)
+        cards = [card for worker in workers for card in worker.trainers if card.name == wanted.name]
+    return next((card for card in cards if card.version == wanted.version), cards[0] if cards else None)

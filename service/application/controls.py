@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from service.application.jobs import reopen
+from service.application.jobs import reopen, why_over
 from service.domain.job import ALLOWED_DESIRED, Desired, Job, JobReason, JobState
 from service.domain.trial import Trial, TrialReason, TrialState
 from service.errors import JobNotFoundError, StateConflictError
@@ -31,6 +31,11 @@ _SETTLED = {
     Desired.CANCEL: JobState.CANCELLED,
 }
 """Where a job that nobody holds is moved at once."""
+
+_ENDS_AGAIN = frozenset(
+    {JobReason.TIMEOUT, JobReason.MAX_GPU_SECONDS, JobReason.TARGET, JobReason.NO_IMPROVEMENT, JobReason.TERMINATOR}
+)
+"""Reasons that would end a job again as soon as it is reopened, and the trials queued with it."""
 
 FRESH: dict[str, Any] = {
     "reason": None,
@@ -81,7 +86,7 @@ def retry_failed(connection: Connection, job_id: str) -> None:
 
     Raises:
         JobNotFoundError: no such job.
-        StateConflictError: no trial has failed, or the job is being stopped or cancelled.
+        StateConflictError: no trial has failed, or see `retry_trials`.
     """
     with open_ledger(connection, job_id) as ledger:
         if not ledger.job.counts[TrialState.FAILED]:
@@ -93,11 +98,13 @@ def retry_trials(ledger: Ledger, trials: Sequence[Trial]) -> None:
     """Queue trials that ended without success again, from their first step, and the job with them if it has finished.
 
     Raises:
-        StateConflictError: the job is being stopped or cancelled.
+        StateConflictError: the job is being stopped or cancelled, or has ended for something that still holds.
     """
     job = ledger.job
     if not job.state.is_finished:
         _refuse_winding_up(job, "its trials can't be retried")
+    elif job.reason in _ENDS_AGAIN:
+        raise StateConflictError(f"{why_over(job)}; a trial retried would end with it at once", state=job.state)
     for trial in trials:
         ledger.forget_reports(trial.number, after_step=-1)
         ledger.move_trial(trial.number, trial.state, TrialState.QUEUED, **FRESH)

@@ -6,9 +6,10 @@ from typing import Literal
 
 from sqlalchemy import Connection
 
-from service.application.catalogue import built_in_cards
+from service.application.analysis import card_of
 from service.application.hints import hint
-from service.domain.job import Job
+from service.domain.job import Job, JobKind
+from service.domain.trainer import TrainerCard
 from service.domain.trial import TrialState
 from service.errors import FieldError, InvalidRequestError
 from service.spec.objective import Direction
@@ -61,14 +62,21 @@ def read_curves(connection: Connection, job_id: str, query: CurvesQuery) -> Curv
     points = curves.load_points(
         connection, job_id, [trial.number for trial in found], metric=metric, max_points=query.max_points
     )
+    card = card_of(connection, job.spec)
     return CurvesReading(
         job=job,
         metric=metric,
         direction=next((one.direction for one in job.spec.objectives or [] if one.metric == metric), None),
-        step_unit=_step_unit(job.spec.trainer.name),
+        step_unit=_step_unit(job, card),
         n_trials=sum(n for state, n in job.counts.items() if state is not TrialState.QUEUED),
         curves=[(trial, points[trial.number]) for trial in found if trial.number in points],
     )
+
+
+def _step_unit(job: Job, card: TrainerCard | None) -> str | None:
+    if job.kind is JobKind.RANGE_TEST:
+        return "update"
+    return card.step_unit if card else None
 
 
 def _find_trials(connection: Connection, job: Job, query: CurvesQuery) -> list[CurveTrial]:
@@ -92,7 +100,3 @@ def _check_metric(job: Job, metric: str, found: Sequence[CurveTrial]) -> None:
         raise InvalidRequestError(
             [FieldError("?metric", f"there is no metric {metric!r}; {hint(metric, sorted(known))}")]
         )
-
-
-def _step_unit(trainer: str) -> str | None:
-    return next((card.step_unit for card in built_in_cards() if card.name == trainer), None)

@@ -4,13 +4,12 @@ What is uploaded is checked in a hidden folder beside the others and renamed int
 """
 
 import fcntl
-import json
 import shutil
 import stat
 import tempfile
 import time
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -18,13 +17,14 @@ from pathlib import Path, PurePosixPath
 from sqlalchemy import Connection
 
 from service.application.catalogue import load_catalogue
-from service.application.dataset_checks import describe, image_shape, inspect
+from service.application.dataset_checks import BROKEN_FILE, describe, inspect
 from service.application.hints import hint
 from service.application.pointers import pointer
 from service.domain.dataset import (
     IMAGE_SUFFIXES,
     DatasetCard,
     DatasetFormat,
+    DatasetOptions,
     StoredDataset,
     UnreadableDatasetError,
     built_in_cards,
@@ -34,8 +34,8 @@ from service.domain.dataset import (
     sync_directory,
 )
 from service.errors import CatalogueEntryNotFoundError, DatasetConflictError, FieldError, InvalidRequestError
-from service.spec.job import JobSpec
-from service.spec.space import CategoricalParameter, Scalar
+from service.spec.job import JobSpec, TrainerChoice
+from service.spec.space import CategoricalParameter, Scalar, SearchSpace
 
 _MOST_FILES = 1_000_000
 _CHUNK_BYTES = 1 << 20
@@ -57,7 +57,8 @@ class NewDataset:
 
 def list_datasets(data_dir: Path, *, max_bytes: int) -> list[DatasetCard]:
     """Return the built-in data sets and the users' own, each sorted by name."""
-    return [*built_in_cards(), *(describe(stored, max_bytes=max_bytes) for stored in list_stored(data_dir))]
+    stored = list_stored(data_dir)
+    return [*built_in_cards(), *(_describe_own(one, stored, max_bytes=max_bytes) for one in stored)]
 
 
 def read_dataset(data_dir: Path, name: str, *, max_bytes: int) -> DatasetCard:
@@ -69,7 +70,22 @@ def read_dataset(data_dir: Path, name: str, *, max_bytes: int) -> DatasetCard:
     for card in built_in_cards():
         if card.name == name:
             return card
-    return describe(_find(data_dir, name), max_bytes=max_bytes)
+    stored = list_stored(data_dir)
+    for one in stored:
+        if one.name == name:
+            return _describe_own(one, stored, max_bytes=max_bytes)
+    raise _not_found(name, stored)
+
+
+def _describe_own(one: StoredDataset, stored: Sequence[StoredDataset], *, max_bytes: int) -> DatasetCard:
+    """Return the card of a user's data set; that its name is taken is a problem too."""
+    card = describe(one, max_bytes=max_bytes)
+    files = [other.path.name for other in stored if other.name == one.name]
+    if len(files) > 1:
+        return card.model_copy(update={"problem": f"{' and '.join(files)} have the same name; rename one"})
+    if _is_built_in(one.name):
+        return card.model_copy(update={"problem": "a built-in data set has this name; rename the file"})
+    return card
 
 
 def check_named(connection: Connection, spec: JobSpec, data_dir: Path, *, lease_s: float, max_bytes: int) -> None:
@@ -78,38 +94,47 @@ def check_named(connection: Connection, spec: JobSpec, data_dir: Path, *, lease_
     Raises:
         InvalidRequestError: names each field that is wrong.
     """
-    if spec.engine == "external":
-        return
-    card = load_catalogue(connection, lease_s=lease_s).find_trainer(spec.trainer.name, spec.trainer.version)
+    if spec.engine != "external":
+        check_choice(connection, spec.trainer, spec.search_space or {}, data_dir, lease_s=lease_s, max_bytes=max_bytes)
+
+
+def check_choice(
+    connection: Connection,
+    trainer: TrainerChoice,
+    space: SearchSpace,
+    data_dir: Path,
+    *,
+    lease_s: float,
+    max_bytes: int,
+) -> None:
+    """Check the data sets that a choice of trainer and a search space name; as `check_named`."""
+    card = load_catalogue(connection, lease_s=lease_s).find_trainer(trainer.name, trainer.version)
     errors = [
         FieldError(at, message)
         for name, schema in card.params_schema.get("properties", {}).items()
         if (kind := schema.get("x-dataset")) is not None
-        for at, value in _values_of(spec, name)
+        for at, value in _values_of(trainer, space, name)
         if (message := _why_unusable(data_dir, value, kind, max_bytes)) is not None
     ]
     if errors:
         raise InvalidRequestError(errors)
 
 
-def _values_of(spec: JobSpec, name: str) -> Iterator[tuple[str, Scalar]]:
-    """Yield the values a parameter is given in a spec, each with where it stands."""
-    if name in spec.trainer.params:
-        yield pointer("trainer", "params", name), spec.trainer.params[name]
-    searched = (spec.search_space or {}).get(name)
+def _values_of(trainer: TrainerChoice, space: SearchSpace, name: str) -> Iterator[tuple[str, Scalar]]:
+    """Yield the values a parameter is given, each with where it stands in a spec."""
+    if name in trainer.params:
+        yield pointer("trainer", "params", name), trainer.params[name]
+    searched = space.get(name)
     if isinstance(searched, CategoricalParameter):
         for index, choice in enumerate(searched.choices):
             yield pointer("search_space", name, "choices", index), choice
 
 
 def _why_unusable(data_dir: Path, name: Scalar, kind: str, max_bytes: int) -> str | None:
-    cards = {card.name: card for card in built_in_cards()}
-    if name not in cards:
-        stored = {other.name: other for other in list_stored(data_dir)}
-        if name not in stored:
-            return f"there is no data set {name!r}; {hint(str(name), [*cards, *stored])}"
-        cards[str(name)] = describe(stored[str(name)], max_bytes=max_bytes)
-    card = cards[str(name)]
+    try:
+        card = read_dataset(data_dir, str(name), max_bytes=max_bytes)
+    except CatalogueEntryNotFoundError as error:
+        return f"there is no data set {name!r}; {hint(str(name), error.known)}"
     if card.problem is not None:
         return f"data set {name!r}: {card.problem}"
     if card.kind not in (kind, None):
@@ -145,10 +170,10 @@ def receive(data_dir: Path, new: NewDataset, upload: Path, *, max_bytes: int) ->
         candidate = StoredDataset(new.name, new.format, path)
         _write_options(candidate.options_path, new)
         inspect(candidate, max_bytes=max_bytes)
+        with _locked(data_dir):
+            _place(data_dir, candidate, new)
     except UnreadableDatasetError as error:
         raise InvalidRequestError([FieldError(pointer(), str(error))]) from error
-    with _locked(data_dir):
-        _place(data_dir, candidate, new)
     return read_dataset(data_dir, new.name, max_bytes=max_bytes)
 
 
@@ -159,27 +184,42 @@ def delete_dataset(data_dir: Path, name: str) -> None:
         CatalogueEntryNotFoundError: no such data set.
         DatasetConflictError: it is built in.
     """
-    if any(card.name == name for card in built_in_cards()):
+    if _is_built_in(name):
         raise DatasetConflictError(name, "it is built in and can't be removed")
     with _locked(data_dir), incoming(data_dir) as grave:
         stored = _find(data_dir, name)
+        if stored is None:
+            raise _not_found(name, list_stored(data_dir))
         stored.path.rename(grave)  # at once for those who look; the folder around the grave is then removed
         stored.options_path.unlink(missing_ok=True)
 
 
-def _find(data_dir: Path, name: str) -> StoredDataset:
-    stored = find_stored(data_dir, name)
-    if stored is None:
-        known = [*(card.name for card in built_in_cards()), *(other.name for other in list_stored(data_dir))]
-        raise CatalogueEntryNotFoundError("data set", name, known)
-    return stored
+def _find(data_dir: Path, name: str) -> StoredDataset | None:
+    """Return a user's data set, or None.
+
+    Raises:
+        DatasetConflictError: several files bear the name.
+    """
+    try:
+        return find_stored(data_dir, name)
+    except UnreadableDatasetError as error:
+        raise DatasetConflictError(name, str(error)) from error
+
+
+def _is_built_in(name: str) -> bool:
+    return any(card.name == name for card in built_in_cards())
+
+
+def _not_found(name: str, stored: Sequence[StoredDataset]) -> CatalogueEntryNotFoundError:
+    known = [*(card.name for card in built_in_cards()), *(other.name for other in stored)]
+    return CatalogueEntryNotFoundError("data set", name, known)
 
 
 def _place(data_dir: Path, candidate: StoredDataset, new: NewDataset) -> None:
-    if any(card.name == new.name for card in built_in_cards()):
+    if _is_built_in(new.name):
         raise DatasetConflictError(new.name, "a built-in data set has this name; choose another")
     directory = datasets_dir(data_dir)
-    if (there := find_stored(data_dir, new.name)) is not None:
+    if (there := _find(data_dir, new.name)) is not None:
         if (there.format, there.content_hash()) == (candidate.format, candidate.content_hash()):
             return
         raise DatasetConflictError(new.name, "another data set has this name; choose another, or delete that one first")
@@ -194,9 +234,9 @@ def _place(data_dir: Path, candidate: StoredDataset, new: NewDataset) -> None:
 
 def _write_options(path: Path, new: NewDataset) -> None:
     """Write what stands beside the data, if there is anything to say."""
-    options = {"target": new.target, "help": new.help}
-    if given := {name: value for name, value in options.items() if value}:
-        path.write_text(json.dumps(given, ensure_ascii=False) + "\n", encoding="utf-8")
+    options = DatasetOptions(target=new.target, help=new.help)
+    if options != DatasetOptions():
+        path.write_text(options.model_dump_json(exclude_defaults=True) + "\n", encoding="utf-8")
 
 
 @contextmanager
@@ -224,11 +264,12 @@ def _unpack(upload: Path, *, max_bytes: int) -> Path:
                 class_name, name = _class_and_name(_safe_path(info), n_leading)
                 path = folder / class_name / name
                 path.parent.mkdir(exist_ok=True)
+                if path.exists():
+                    raise UnreadableDatasetError(f"{class_name}/{name} is in it twice")
                 left -= _unpack_member(archive, info, path, left=left)
-                image_shape(path)
-    except (zipfile.BadZipFile, OSError, NotImplementedError, RuntimeError, ValueError) as error:
-        if isinstance(error, UnreadableDatasetError):
-            raise
+    except UnreadableDatasetError:
+        raise
+    except BROKEN_FILE as error:
         raise UnreadableDatasetError(f"it can't be unpacked: {error}") from error
     return folder
 

@@ -32,6 +32,8 @@ def parse_filter(text: str) -> Condition:
         raise _invalid("?filter", f"{text!r} is no condition; write FIELD=VALUE, or !=, <, <=, >, >= for =")
     field = _parse_field(match["field"], "?filter")
     comparison, operand = Comparison(match["comparison"]), match["operand"]
+    if operand.startswith("="):
+        raise _invalid("?filter", f"{text!r} is no condition; write one = for equal")
     number = _parse_number(operand)
     if number is None and (comparison not in _EQUALITIES or field.entry is None):
         raise _invalid("?filter", f"{operand!r} is no number, and {text!r} needs one")

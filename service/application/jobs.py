@@ -56,6 +56,15 @@ _ENDED_BY: dict[JobReason, str] = {
     JobReason.MAX_FAILED_TRIALS: "max_failed_trials",
 }
 """Which limit a larger value of lifts the reason a job ended for."""
+_WHY_OVER: dict[JobReason, str] = {
+    JobReason.TARGET: "its target was met",
+    JobReason.NO_IMPROVEMENT: "it no longer improved",
+    JobReason.TERMINATOR: "a further trial was expected to gain nothing",
+    JobReason.SPACE_EXHAUSTED: "every configuration has been tried",
+    JobReason.ERROR: "it could not be run",
+    JobReason.USER: "a user ended it",
+}
+"""What ended a job where no limit did."""
 
 
 def dry_run(connection: Connection, spec: JobSpec, *, lease_s: float) -> Resolution:
@@ -122,16 +131,18 @@ def change_job(connection: Connection, job_id: str, changes: JobChanges) -> None
     Raises:
         JobNotFoundError: no such job.
         InvalidRequestError: a limit would shrink.
+        StateConflictError: the job has ended for something that the larger budget doesn't lift.
     """
     with open_ledger(connection, job_id) as ledger:
         job = ledger.job
         budget = _grown(job.spec.budget, changes.budget or {})
+        grown = {name for name in Budget.model_fields if getattr(budget, name) != getattr(job.spec.budget, name)}
+        reopens = _reopens(job, grown)
         labels = job.labels if changes.labels is None else changes.labels
         priority = job.priority if changes.priority is None else changes.priority
         spec = job.spec.model_copy(update={"labels": labels, "priority": priority, "budget": budget})
         ledger.set_job(labels=labels, priority=priority, spec=spec.model_dump(mode="json"))
-        grown = {name for name in Budget.model_fields if getattr(budget, name) != getattr(job.spec.budget, name)}
-        if _reopens(job, grown):
+        if reopens:
             reopen(ledger)
 
 
@@ -147,6 +158,13 @@ def delete_job(connection: Connection, job_id: str) -> None:
         if not state.is_finished:
             raise StateConflictError(f"a {state} job can't be deleted; cancel it first", state=state)
         job_store.delete_job(connection, job_id)
+
+
+def why_over(job: Job) -> str:
+    """Say why a job has ended, for people."""
+    assert job.reason is not None, "a finished job has a reason"
+    limit = _ENDED_BY.get(job.reason)
+    return f"the job is {job.state} because {f'it reached its {limit}' if limit else _WHY_OVER[job.reason]}"
 
 
 def reopen(ledger: Ledger) -> None:
@@ -199,9 +217,17 @@ def _reason(job: Job, workers: Iterable[Worker]) -> JobReason | None:
 
 
 def _reopens(job: Job, grown: set[str]) -> bool:
-    if not job.state.is_finished or not grown or job.reason is None:
+    """Tell whether it reopens a job that these limits have grown.
+
+    Raises:
+        StateConflictError: the job has ended for something else, so that they change nothing.
+    """
+    if not job.state.is_finished or not grown:
         return False
-    return job.reason is JobReason.USER or _ENDED_BY.get(job.reason) in grown
+    if job.reason is JobReason.USER or (job.reason and _ENDED_BY.get(job.reason) in grown):
+        return True
+    limits = " and ".join(sorted(grown))
+    raise StateConflictError(f"{why_over(job)}, which a larger {limits} does not change", state=job.state)
 
 
 def _grown(budget: Budget, wanted: dict[str, float | None]) -> Budget:

@@ -15,7 +15,7 @@ from service.application.parameters import Choice, ParamsSchema, check_fixed
 from service.application.pointers import pointer
 from service.clock import new_id
 from service.domain.job import Job, JobKind
-from service.domain.range_test import RangeTestFindings
+from service.domain.range_test import RangeTestCurve, RangeTestFindings, RangeTestResult
 from service.domain.seeds import derive_seed
 from service.domain.trainer import TrainerCard
 from service.domain.trial import TrialState
@@ -162,8 +162,25 @@ def read(connection: Connection, job_id: str) -> RangeTestReading:
         raise RangeTestNotFoundError(job_id) from error
     if job.kind is not JobKind.RANGE_TEST:
         raise RangeTestNotFoundError(job_id)
-    findings = None if job.findings is None else RangeTestFindings.model_validate(job.findings)
-    return RangeTestReading(job, RangeTestSpec.model_validate(job.details), findings)
+    spec = RangeTestSpec.model_validate(job.details)
+    if job.findings is not None:
+        return RangeTestReading(job, spec, RangeTestFindings.model_validate(job.findings))
+    return RangeTestReading(job, spec, _nothing_found(spec) if job.state.is_finished else None)
+
+
+def _nothing_found(spec: RangeTestSpec) -> RangeTestFindings:
+    """Return the findings of a test that a user ended: nobody has read its sweeps."""
+    why = "the test was ended before its sweeps were read; submit it again"
+    curve = RangeTestCurve(learning_rate=[], losses=[], smoothed=[])
+    sizes: list[int | None] = [*spec.batch_sizes] if spec.batch_sizes else [None]
+    return RangeTestFindings(
+        sweep_low=spec.low,
+        sweep_high=spec.high,
+        results=[
+            RangeTestResult(batch_size=size, low=None, suggestion=None, high=None, curve=curve, inconclusive=why)
+            for size in sizes
+        ],
+    )
 
 
 def spread_batch_sizes(parameter: Parameter) -> list[int]:

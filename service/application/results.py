@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection
 
-from service.domain.job import Job
+from service.domain.job import Job, JobKind
 from service.domain.replication import Replication, group_replicates, rank, tied_with
 from service.domain.trial import Trial
 from service.errors import StateConflictError
@@ -30,9 +30,14 @@ def best(connection: Connection, job_id: str, *, n: int) -> list[BestTrial]:
 
     Raises:
         JobNotFoundError: no such job.
-        StateConflictError: the job has several objectives, of which none decides alone.
+        StateConflictError: the job has several objectives, of which none decides alone, or is a range test: the last
+            loss of a sweep, which rises until it explodes, tells nothing.
     """
     job = get_job(connection, job_id)
+    if job.kind is JobKind.RANGE_TEST:
+        raise StateConflictError(
+            f"a range test has no best trial; what it found is at /v1/range-tests/{job_id}", state=job.state
+        )
     objectives = job.spec.objectives or []
     if len(objectives) != 1:
         raise StateConflictError(

@@ -3,7 +3,6 @@
 A resolved spec resolves to itself, so that the `spec` of any job may be posted again.
 """
 
-import math
 import secrets
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -29,7 +28,7 @@ from service.spec.grid import MAX_CELLS
 from service.spec.job import JobSpec
 from service.spec.objective import Objective
 from service.spec.pruners import NoPruner
-from service.spec.samplers import GridSampler, Sampler
+from service.spec.samplers import GpSampler, GridSampler, Sampler
 from service.spec.space import FloatParameter, IntParameter, Parameter, SearchSpace
 
 DEFAULT_MAX_TRIALS = 40
@@ -64,6 +63,7 @@ def resolve(spec: JobSpec, catalogue: Catalogue) -> Resolution:
     )
     space = with_conditions(choice)
     _refuse([*check_depth(space), *_check_enqueued(spec, space)])
+    _refuse(list(_check_listable(space)) if isinstance(spec.sampler, GpSampler) else [])
     total_cells = _count_cells(spec, space)
     resolved = spec.model_copy(
         update={
@@ -208,20 +208,30 @@ def _count_cells(spec: JobSpec, space: SearchSpace) -> int | None:
 
 def _check_grid_values(name: str, parameter: Parameter, points: int | None) -> Iterator[FieldError]:
     at = pointer("search_space", name)
-    if isinstance(parameter, FloatParameter):
+    if isinstance(parameter, FloatParameter) and parameter.step is None:
         if parameter.low is None or parameter.high is None:
             yield FieldError(at, "a grid needs low and high")
-        elif parameter.step is None and points is None:
+        elif points is None and parameter.low < parameter.high:
             yield FieldError(at, "a grid needs a step here, choices, or the sampler's points")
-        elif parameter.step is not None:
-            yield from _check_many(at, (parameter.high - parameter.low) / parameter.step)
-    elif isinstance(parameter, IntParameter) and not parameter.powers_of_two:
-        yield from _check_many(at, (parameter.high - parameter.low) / parameter.step)
-
-
-def _check_many(at: str, n_values: float) -> Iterator[FieldError]:
-    if not math.isfinite(n_values) or n_values >= MAX_CELLS:
+    elif _n_steps(parameter) >= MAX_CELLS:
         yield FieldError(at, f"a grid over more than {MAX_CELLS} values would never finish; use a larger step")
+
+
+def _check_listable(space: SearchSpace) -> Iterator[FieldError]:
+    """Yield the parameters with more values than gp can weigh up: it lists them all in memory, many times over."""
+    for name, parameter in space.items():
+        if _n_steps(parameter) >= MAX_CELLS:
+            message = f"gp lists every value, and these are more than {MAX_CELLS}; use a larger step, a float, or tpe"
+            yield FieldError(pointer("search_space", name), message)
+
+
+def _n_steps(parameter: Parameter) -> float:
+    """Return how many steps lie between a parameter's ends; 0 where it goes by no steps."""
+    if isinstance(parameter, IntParameter) and not parameter.powers_of_two:
+        return (parameter.high - parameter.low) / parameter.step
+    if isinstance(parameter, FloatParameter) and parameter.step and parameter.low is not None:
+        return ((parameter.high or 0.0) - parameter.low) / parameter.step
+    return 0.0
 
 
 def _warnings(spec: JobSpec, card: TrainerCard, total_cells: int | None) -> Iterator[str]:

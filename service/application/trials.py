@@ -111,7 +111,7 @@ def retry_trial(connection: Connection, job_id: str, number: int) -> None:
 
     Raises:
         JobNotFoundError, TrialNotFoundError: no such job or trial.
-        StateConflictError: the trial has not ended or was a success, or the job is being stopped.
+        StateConflictError: the trial has not ended or was a success, or see `retry_trials`.
     """
     with open_ledger(connection, job_id) as ledger:
         trial = get_trial(connection, job_id, number)

@@ -101,13 +101,14 @@ def with_reason(state: str, reason: str | None) -> str:
 
 
 def trials_done(job: Job) -> str:
-    """Return e.g. `12/40`."""
-    return f"{job.progress.n_finished}/{job.progress.max_trials or '?'}"
+    """Return e.g. `12/40`; replicates come after the last of these, and don't count."""
+    n, most = job.progress.n_finished, job.progress.max_trials
+    return f"{n}/?" if most is None else f"{min(n, most)}/{most}"
 
 
 def best_value(job: Job) -> str:
-    """Return e.g. `val_accuracy 0.957`, or nothing."""
-    if job.best is None or not job.objectives:
+    """Return e.g. `val_accuracy 0.957`, or nothing; a range test's sweeps have no best."""
+    if job.best is None or not job.objectives or job.kind == "range_test":
         return ""
     metric = job.objectives[0].metric
     return f"{metric} {number(job.best.values.get(metric))}"
@@ -115,6 +116,8 @@ def best_value(job: Job) -> str:
 
 def describe_best(job: Job) -> str:
     """Return e.g. `val_accuracy 0.957 (trial 7: learning_rate 0.0123, batch_size 64)`."""
+    if job.kind == "range_test":
+        return f"`stepsize report {job.id}` says what it found"
     return f"{best_value(job)} ({describe_params(job.best)})" if job.best else "no feasible trial yet"
 
 

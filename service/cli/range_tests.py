@@ -36,7 +36,7 @@ def range_test(
         _print_result(test)
     else:
         typer.echo(test.id)
-        say(f"its result will be at {server.rstrip('/')}/v1/range-tests/{test.id}")
+        say(f"read its result with `stepsize report {test.id}`, or at {server.rstrip('/')}/v1/range-tests/{test.id}")
     if wait and not any(result.suggestion for result in test.results):
         raise typer.Exit(1)
 

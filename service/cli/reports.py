@@ -1,13 +1,16 @@
 """Commands about answers: a job's report, and everything it has recorded."""
 
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
 from service.cli.connection import SERVER, AsJson, JobId, Server, connected
-from service.cli.printing import print_json, print_markdown, say
+from service.cli.printing import fail, print_json, print_markdown, say
+
+Format = Literal["csv", "jsonl", "parquet", "optuna"]
 
 
 def report(job_id: JobId, server: Server = SERVER, as_json: AsJson = False) -> None:
@@ -25,22 +28,47 @@ def export(
         Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write here; standard output by default.")
     ] = None,
     file_format: Annotated[
-        Literal["csv", "jsonl", "parquet", "optuna"],
-        typer.Option("--format", help="`optuna` is a journal file for optuna.load_study and optuna-dashboard."),
-    ] = "csv",
+        Format | None,
+        typer.Option(
+            "--format",
+            help="What FILE ends with, else csv, by default. `optuna` is a journal file for optuna.load_study and "
+            "optuna-dashboard.",
+        ),
+    ] = None,
     rows: Annotated[Literal["trials", "reports"], typer.Option(help="One row a trial or one a report.")] = "trials",
     server: Server = SERVER,
 ) -> None:
     """Save everything a job has recorded."""
     with connected(server) as client:
-        chunks = client.export(job_id, file_format=file_format, rows=rows)
+        chunks = client.export(job_id, file_format=file_format or _format_of(file), rows=rows)
         if file is None:
             for chunk in chunks:
                 sys.stdout.buffer.write(chunk)
             return
-        partial = file.with_name(f"{file.name}.partial")
+        try:
+            _write(file, chunks)
+        except OSError as error:
+            fail(f"{file} can't be written: {error.strerror or error}")
+    say(f"wrote {file}")
+
+
+def _format_of(file: Path | None) -> Format:
+    match file and file.suffix:
+        case ".jsonl":
+            return "jsonl"
+        case ".parquet":
+            return "parquet"
+        case _:
+            return "csv"
+
+
+def _write(file: Path, chunks: Iterable[bytes]) -> None:
+    """Write a file that is complete, or isn't there."""
+    partial = file.with_name(f"{file.name}.partial")
+    try:
         with partial.open("wb") as target:
             for chunk in chunks:
                 target.write(chunk)
         partial.replace(file)
-    say(f"wrote {file}")
+    finally:
+        partial.unlink(missing_ok=True)

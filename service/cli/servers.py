@@ -18,7 +18,7 @@ from service.settings import Settings
 
 Host = Annotated[str, typer.Option(help="Address to listen on.")]
 Port = Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0 takes a free one.")]
-Slots = Annotated[int | None, typer.Option(min=1, help="Trials at once; by default one per GPU, or per two CPU cores.")]
+Slots = Annotated[int | None, typer.Option(min=1, help="Trials at once; by default one per GPU, or a few on the CPU.")]
 DataDir = Annotated[
     Path | None,
     typer.Option(help="Database, artifacts and data sets; STEPSIZE_DATA_DIR or ./stepsize-data by default."),

@@ -91,8 +91,9 @@ class _Server(uvicorn.Server):
             say(f"Stepsize answers at {url} (documentation of its API at {url}/docs)")
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """End open event streams first: uvicorn waits for them before it tells the application."""
+        """End what requests wait for first: uvicorn waits for them before it tells the application."""
         self._site.notifier.end_streams()
+        self._site.analyst.end()
         await super().shutdown(sockets)
 
 
@@ -106,6 +107,9 @@ def _listening(host: str, port: int) -> Iterator[socket.socket]:
         reason, _, _ = str(error.strerror).partition(" (while")  # Python adds the address we name already
         fail(f"can't listen on {host} port {port}: {reason}; choose another with --host or --port")
     with listener:
+        # Accepted connections inherit it. asyncio sets it only on sockets that name their protocol, which this doesn't:
+        # every answer but a connection's first would wait 40 ms for the client's delayed acknowledgement.
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         yield listener
 
 

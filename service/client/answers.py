@@ -77,7 +77,7 @@ class Dataset(Answer):
     shape: list[int] | None = None
     n_classes: int | None = None
     target: str | None = None
-    content_hash: str
+    content_hash: str | None = None
     problem: str | None = None
 
 
@@ -98,6 +98,7 @@ class Job(Answer):
     """A tuning job. Its `spec` has every default written in and posts back unchanged."""
 
     id: str
+    kind: str = "tune"
     name: str
     state: str
     reason: str | None = None

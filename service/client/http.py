@@ -397,8 +397,10 @@ def _refuse_errors(response: httpx.Response) -> None:
 def _problem(response: httpx.Response) -> Problem:
     try:
         return Problem.model_validate_json(response.content)
-    except ValidationError:  # a proxy's own page
-        return Problem(title=response.reason_phrase or "Error", status=response.status_code)
+    except ValidationError:  # a proxy's own page, or another program's at this address
+        server = f"{response.url.scheme}://{response.url.netloc.decode('ascii')}"
+        detail = f"what answers at {server} is no Stepsize service, or stands between it and you"
+        return Problem(title=response.reason_phrase or "Error", status=response.status_code, detail=detail)
 
 
 def _asked_pause(response: httpx.Response) -> float:

@@ -22,6 +22,12 @@ const UNREACHABLE = {
   status: 0,
 };
 
+const CUT_OFF = {
+  title: "The upload was cut off",
+  detail: "The service closed the connection or doesn't answer: the file may be larger than it accepts (STEPSIZE_MAX_DATASET_BYTES).",
+  status: 0,
+};
+
 /**
  * GET JSON. The browser keeps answers by their ETag, so asking again for what hasn't changed costs little.
  *
@@ -47,6 +53,29 @@ export function remove(path) {
   return request("DELETE", path);
 }
 
+/**
+ * POST a file as it is. Not fetch: it can't tell how much has been sent.
+ *
+ * @param {string} path below /v1
+ * @param {File} file
+ * @param {{onProgress: (share: number) => void, signal: AbortSignal}} options `share`: 0 … 1
+ * @returns {Promise<any>} the answer
+ */
+export function upload(path, file, { onProgress, signal }) {
+  return new Promise((resolve, reject) => {
+    const sending = new XMLHttpRequest();
+    sending.open("POST", `/v1${path}`);
+    sending.setRequestHeader("Accept", "application/json");
+    sending.setRequestHeader("Content-Type", "application/octet-stream");
+    sending.upload.onprogress = (event) => onProgress(event.total ? event.loaded / event.total : 0);
+    sending.onload = () => (sending.status < 300 ? resolve(JSON.parse(sending.responseText)) : reject(new Problem(problemIn(sending.responseText, sending))));
+    sending.onerror = () => reject(new Problem(CUT_OFF));
+    sending.onabort = () => reject(new DOMException("the upload was cancelled", "AbortError"));
+    signal.addEventListener("abort", () => sending.abort());
+    sending.send(file);
+  });
+}
+
 /** @param {string} path @param {{accept?: string, signal?: AbortSignal}} [options] @returns {Promise<string>} */
 export async function getText(path, { accept = "text/plain", signal } = {}) {
   const response = await send("GET", path, { accept, signal });
@@ -54,7 +83,7 @@ export async function getText(path, { accept = "text/plain", signal } = {}) {
 }
 
 /**
- * Write a path with its query; empty values are left out, lists repeat their name.
+ * Write a path with its query, or more of it; empty values are left out, lists repeat their name.
  *
  * @param {string} path
  * @param {Record<string, string | number | boolean | null | undefined | string[]>} query
@@ -67,7 +96,7 @@ export function withQuery(path, query) {
     }
   }
   const text = params.toString();
-  return text ? `${path}?${text}` : path;
+  return text ? `${path}${path.includes("?") ? "&" : "?"}${text}` : path;
 }
 
 /** @returns {string} */
@@ -92,13 +121,14 @@ async function send(method, path, { body, key, accept, signal } = {}) {
     throw new Problem(UNREACHABLE);
   }
   if (response.ok) return response;
-  throw new Problem(await problemOf(response));
+  throw new Problem(problemIn(await response.text(), response));
 }
 
-async function problemOf(response) {
+/** The problem document of an answer, or one made from its status. @param {string} text @param {{status: number, statusText: string}} answer */
+function problemIn(text, { status, statusText }) {
   try {
-    return await response.json();
+    return JSON.parse(text);
   } catch {
-    return { title: response.statusText || "Error", detail: `The service answered ${response.status}.`, status: response.status };
+    return { title: statusText || "Error", detail: `The service answered ${status}.`, status };
   }
 }

@@ -2,7 +2,6 @@
 
 import { html } from "./vendor/preact-htm.js";
 
-const SUPERSCRIPTS = { "-": "⁻", 0: "⁰", 1: "¹", 2: "²", 3: "³", 4: "⁴", 5: "⁵", 6: "⁶", 7: "⁷", 8: "⁸", 9: "⁹" };
 const MINUS = "−";
 
 /**
@@ -26,29 +25,28 @@ export function formatValue(value) {
   return value.toPrecision(3).replace("-", MINUS);
 }
 
-/** A learning rate: always mantissa × power of ten below 0.1, so that rates compare at a glance. @param {number} value */
+/** A learning rate: always with its exponent below 0.1, so that rates compare at a glance. @param {number} value */
 export function formatRate(value) {
   return Number.isFinite(value) && value !== 0 && Math.abs(value) < 0.1 ? formatPower(value) : formatNumber(value);
 }
 
-/** Three significant digits and a power of ten; round numbers are written short. @param {number} value */
-export function formatPower(value) {
+/** Three significant digits and an exponent, as code has it: `1.03e-2`; round numbers are written short. @param {number} value */
+function formatPower(value) {
   const [mantissa, exponent] = value.toExponential(2).split("e");
-  const power = `10${superscript(Number(exponent))}`;
-  const isRound = Number(mantissa) === Math.round(Number(mantissa));
-  const short = (isRound ? mantissa.replace(/\.0+$/, "") : mantissa).replace("-", MINUS);
-  return short === "1" ? power : `${short}×${power}`;
-}
-
-/** @param {number} exponent */
-function superscript(exponent) {
-  return Array.from(String(exponent), (digit) => SUPERSCRIPTS[digit]).join("");
+  return `${mantissa.replace(/\.?0+$/, "").replace("-", MINUS)}e${Number(exponent)}`;
 }
 
 /** A whole number with thin spaces. @param {number} value */
 export function formatCount(value) {
   const digits = String(Math.abs(value)).replace(/\B(?=(\d{3})+$)/g, "\u202f");
   return (value < 0 ? MINUS : "") + digits;
+}
+
+/** @param {number} bytes */
+export function formatBytes(bytes) {
+  const units = ["B", "kB", "MB", "GB", "TB"];
+  const power = bytes < 1000 ? 0 : Math.min(units.length - 1, Math.floor(Math.log10(bytes) / 3));
+  return `${Number((bytes / 1000 ** power).toPrecision(3))} ${units[power]}`;
 }
 
 /** Any parameter value. @param {unknown} value @param {string} [name] */

@@ -1,6 +1,6 @@
 /** How views get data: once, again and again, or live. */
 
-import { get, Problem } from "./api.js";
+import { get, Problem, withQuery } from "./api.js";
 import { follow } from "./events.js";
 import { useCallback, useEffect, useRef, useState } from "./vendor/preact-htm.js";
 
@@ -9,8 +9,11 @@ import { useCallback, useEffect, useRef, useState } from "./vendor/preact-htm.js
  * @typedef {{data: T | null, error: Problem | null, isLoading: boolean, reload: () => void}} Resource
  */
 
+const AWAY_RETRY_MS = 2000;
+
 /**
- * Load something, keep what was there while loading again, and load again every `everyMs`.
+ * Load something, keep what was there while loading again, and load again every `everyMs`. What is asked for during a
+ * request is asked once more after it, so a slow answer is late but never starved. A service that is away is awaited.
  *
  * @param {string | null} path below /v1; null: nothing
  * @param {{everyMs?: number, version?: unknown}} [options] a changed `version` loads again
@@ -18,31 +21,79 @@ import { useCallback, useEffect, useRef, useState } from "./vendor/preact-htm.js
  */
 export function useResource(path, { everyMs, version } = {}) {
   const [state, setState] = useState({ data: null, error: null, path: null });
-  const [round, setRound] = useState(0);
-  const reload = useCallback(() => setRound((n) => n + 1), []);
+  const load = useRef(() => {});
+  const reload = useCallback(() => load.current(), []);
 
   useEffect(() => {
-    if (!path) return undefined;
     const stopper = new AbortController();
-    get(path, { signal: stopper.signal }).then(
-      (data) => setState({ data, error: null, path }),
-      (error) => {
-        if (error.name === "AbortError") return;
-        if (!(error instanceof Problem)) throw error;
-        setState((before) => ({ data: before.path === path ? before.data : null, error, path }));
-      },
-    );
+    const show = (data) => setState({ data, error: null, path });
+    const fail = (error) => {
+      if (error.name === "AbortError") return;
+      if (!(error instanceof Problem)) throw error;
+      setState((before) => ({ data: before.path === path ? before.data : null, error, path }));
+    };
+    load.current = path === null ? () => {} : oneAtATime(() => get(path, { signal: stopper.signal }).then(show, fail));
     return () => stopper.abort();
-  }, [path, round, version]);
+  }, [path]);
+  useEffect(reload, [path, version]);
 
-  useInterval(reload, path ? everyMs : undefined);
   const isCurrent = state.path === path;
+  const isAway = isCurrent && state.error?.status === 0;
+  useInterval(reload, path === null ? undefined : (everyMs ?? (isAway ? AWAY_RETRY_MS : undefined)));
   return {
     data: isCurrent ? state.data : null,
     error: isCurrent ? state.error : null,
     isLoading: path !== null && !isCurrent,
     reload,
   };
+}
+
+/** Calls during a call are made up for by one after it. @param {() => Promise<void>} act */
+function oneAtATime(act) {
+  let isBusy = false;
+  let isWanted = false;
+  return async () => {
+    isWanted = true;
+    if (isBusy) return;
+    isBusy = true;
+    while (isWanted) {
+      isWanted = false;
+      await act();
+    }
+    isBusy = false;
+  };
+}
+
+/**
+ * A list, a page at a time. Tokens belong to one list, so another path begins at its first page; until that is there the
+ * page before stays, so that nothing jumps.
+ *
+ * @param {string} path below /v1
+ * @param {{everyMs?: number, version?: unknown}} [options] as for `useResource`
+ * @returns {{items: object[] | null, error: Problem | null, isLoading: boolean, reload: () => void, number: number,
+ *   previous: (() => void) | null, next: (() => void) | null}} `number` counts from 1; null: there is no such page
+ */
+export function usePages(path, options) {
+  const [trail, setTrail] = useState({ path, tokens: [null] });
+  const tokens = trail.path === path ? trail.tokens : [null];
+  const found = useResource(withQuery(path, { page_token: tokens.at(-1) }), options);
+  const [kept, setKept] = useState(null);
+  useEffect(() => void (found.data && setKept(found.data)), [found.data]);
+  const next = found.data?.next_page_token;
+  return {
+    items: (found.data ?? kept)?.items ?? null,
+    error: found.error,
+    isLoading: found.isLoading,
+    reload: found.reload,
+    number: tokens.length,
+    previous: tokens.length > 1 ? () => setTrail({ path, tokens: tokens.slice(0, -1) }) : null,
+    next: next ? () => setTrail({ path, tokens: [...tokens, next] }) : null,
+  };
+}
+
+/** Name the page in its browser tab, for those who have many, and for screen readers. @param {string} title */
+export function useTitle(title) {
+  useEffect(() => void (document.title = `${title} · Stepsize`), [title]);
 }
 
 /** Call something regularly while the page is seen. */
@@ -59,43 +110,45 @@ export function useInterval(act, everyMs) {
  *
  * @param {string} jobId
  * @returns {{job: object | null, error: Problem | null, status: string, version: number, trials: Map<number, object>,
- *   replace: (job: object) => void}} `version` rises, at most every second, when anything has changed; `trials` are the
- *   rows seen lately
+ *   replace: (job: object) => void}} `version` rises, at most every 150 ms, when anything has changed; `trials` are the
+ *   rows heard of lately
  */
 export function useLiveJob(jobId) {
-  const [state, setState] = useState({ jobId, job: null, error: null, status: "connecting", version: 0, trials: new Map() });
+  const [state, setState] = useState({ ...UNKNOWN, jobId });
   const [round, setRound] = useState(0);
+  const first = useResource(`/jobs/${jobId}`, { version: round });
+  const known = first.data;
 
   useEffect(() => {
-    let stop = () => {};
-    let isGone = false;
-    const inbox = gather((gathered) => !isGone && setState((before) => merge(before, gathered)));
-    get(`/jobs/${jobId}`).then(
-      (job) => {
-        if (isGone) return;
-        setState({ jobId, job, error: null, status: "connecting", version: 0, trials: new Map() });
-        stop = follow(jobId, {
-          known: job,
-          onEvent: inbox.add,
-          onStatus: (status) => setState((before) => ({ ...before, status })),
-        });
-      },
-      (error) => !isGone && setState((before) => ({ ...before, jobId, error })),
-    );
+    if (!known) return undefined;
+    const inbox = gather((gathered) => setState((before) => merge(before, gathered)));
+    setState((before) => begin(before, jobId, known));
+    const stop = follow(known, {
+      onEvent: inbox.add,
+      onRead: (job) => setState((before) => begin(before, jobId, job)),
+      onStatus: (status) => setState((before) => (before.status === status ? before : { ...before, status })),
+    });
     return () => {
-      isGone = true;
       stop();
       inbox.close();
     };
-  }, [jobId, round]);
+  }, [jobId, known]);
 
   const replace = useCallback((job) => {
     setState((before) => ({ ...before, job, version: before.version + 1 }));
     // A stream that ended with its job begins anew once the job goes on.
     setRound((n) => n + 1);
   }, []);
-  const shown = state.jobId === jobId ? state : { ...state, job: null, error: null, trials: new Map() };
-  return { ...shown, replace };
+  return { ...(state.jobId === jobId ? state : UNKNOWN), error: first.error, replace };
+}
+
+const UNKNOWN = { job: null, status: "connecting", version: 0, trials: new Map() };
+
+/** What is shown of a job read afresh; what was heard of its trials before may be out of date. */
+function begin(before, jobId, job) {
+  const isSame = before.jobId === jobId;
+  if (isSame && before.job?.change === job.change) return before;
+  return { jobId, job, status: isSame ? before.status : "connecting", version: isSame ? before.version + 1 : 0, trials: new Map() };
 }
 
 const SHOW_EVERY_MS = 150;
@@ -127,7 +180,7 @@ function gather(show) {
 function merge(before, { job, trials }) {
   const merged = new Map([...before.trials, ...trials]);
   const recent = merged.size > MOST_RECENT_TRIALS ? new Map([...merged].slice(-MOST_RECENT_TRIALS)) : merged;
-  return { ...before, job: job ?? before.job, error: null, trials: recent, version: before.version + 1 };
+  return { ...before, job: job ?? before.job, trials: recent, version: before.version + 1 };
 }
 
 /**

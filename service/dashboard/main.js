@@ -4,6 +4,7 @@ import { Toasts } from "./components/feedback.js";
 import { href, useLocation } from "./router.js";
 import { html, render, useEffect, useRef, useState } from "./vendor/preact-htm.js";
 import { CompareView } from "./views/compare.js";
+import { DatasetsView } from "./views/datasets.js";
 import { JobView } from "./views/job.js";
 import { JobsView } from "./views/jobs.js";
 import { NewJobView } from "./views/new_job.js";
@@ -16,6 +17,7 @@ const SECTIONS = [
   { name: "Jobs", path: "jobs" },
   { name: "Compare", path: "compare" },
   { name: "Range tests", path: "range-tests" },
+  { name: "Data sets", path: "datasets" },
   { name: "Workers", path: "workers" },
 ];
 
@@ -25,10 +27,11 @@ function viewOf(path, query) {
   if (section === "jobs" && part === "trials" && number) return html`<${TrialView} key=${path.join()} jobId=${id} number=${Number(number)} />`;
   if (section === "jobs" && id) return html`<${JobView} key=${id} jobId=${id} tab=${part ?? "overview"} query=${query} />`;
   if (section === "jobs") return html`<${JobsView} query=${query} />`;
-  if (section === "new") return html`<${NewJobView} clone=${query.get("clone")} />`;
+  if (section === "new") return html`<${NewJobView} key=${query.toString()} clone=${query.get("clone")} dataset=${query.get("dataset")} />`;
   if (section === "compare") return html`<${CompareView} query=${query} />`;
   if (section === "range-tests" && id) return html`<${RangeTestView} key=${id} id=${id} />`;
   if (section === "range-tests") return html`<${RangeTestsView} />`;
+  if (section === "datasets") return html`<${DatasetsView} />`;
   if (section === "workers") return html`<${WorkersView} />`;
   return html`<div class="page"><h1>There is no such page</h1><p><a href="#/jobs">All jobs</a></p></div>`;
 }

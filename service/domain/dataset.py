@@ -5,18 +5,19 @@ A user's data set is a file or a folder in `datasets/` of the data directory, na
 Uploading one is writing exactly that. Standard library only: the API must not import numpy.
 """
 
+import csv
 import hashlib
-import json
+import math
 import os
 import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
-from pydantic import BaseModel, ConfigDict, TypeAdapter
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 SNAPSHOT = Path(__file__).with_name("dataset_cards.json")
 """The built-in data sets' cards, generated from workers/."""
@@ -24,6 +25,10 @@ SNAPSHOT = Path(__file__).with_name("dataset_cards.json")
 NAME = r"^[a-z0-9][a-z0-9_-]{0,63}$"
 """What a data set may be called: it becomes a file name, so nothing that means something to a shell or a path."""
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg"})
+FEWEST_SAMPLES = 10
+MOST_CLASSES = 1000
+MOST_CATEGORIES = 64
+"""Different texts in a column of a table: each becomes a feature."""
 
 _VALIDATION_FRAC = 0.15
 _TEST_FRAC = 0.15
@@ -74,8 +79,8 @@ class DatasetCard(BaseModel):
     n_classes: int | None = None
     target: str | None = None
     """The column to predict, where one was named."""
-    content_hash: str
-    """SHA-256 of its content: drives the split, and stands on every trial."""
+    content_hash: str | None = None
+    """SHA-256 of its content: drives the split, and stands on every trial. Null: it can't be read."""
     split: Split | None = None
     size_bytes: int | None = None
     problem: str | None = None
@@ -94,6 +99,15 @@ class UnknownDatasetError(LookupError):
         self.name = name
 
 
+class DatasetOptions(BaseModel):
+    """What stands in the JSON file beside a data set."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    target: str | None = None
+    help: str = ""
+
+
 @dataclass(frozen=True)
 class StoredDataset:
     """A user's own data set on disk."""
@@ -103,14 +117,20 @@ class StoredDataset:
     path: Path
 
     @property
-    def target(self) -> str | None:
-        """The column to predict, where the file beside it names one."""
-        return self._options().get("target")
+    def options(self) -> DatasetOptions:
+        """What the file beside it says, if there is one.
 
-    @property
-    def help(self) -> str:
-        """One line for the catalogue."""
-        return str(self._options().get("help", ""))
+        Raises:
+            UnreadableDatasetError: it holds something else.
+        """
+        if not self.options_path.exists():
+            return DatasetOptions()
+        try:
+            return DatasetOptions.model_validate_json(self.options_path.read_bytes())
+        except ValidationError as error:
+            raise UnreadableDatasetError(
+                f'{self.options_path.name} must hold an object such as {{"target": "…", "help": "…"}}'
+            ) from error
 
     @property
     def options_path(self) -> Path:
@@ -146,14 +166,6 @@ class StoredDataset:
         """Return a folder's classes, in the order of their numbers."""
         return [folder.name for folder in _class_folders(self.path)]
 
-    def _options(self) -> dict[str, Any]:
-        if not self.options_path.exists():
-            return {}
-        options = json.loads(self.options_path.read_text(encoding="utf-8"))
-        if not isinstance(options, dict):
-            raise UnreadableDatasetError(f'{self.options_path.name} must hold an object such as {{"target": "…"}}')
-        return options
-
 
 @lru_cache(maxsize=1)
 def built_in_cards() -> tuple[DatasetCard, ...]:
@@ -188,6 +200,65 @@ def list_stored(data_dir: Path) -> list[StoredDataset]:
         return []
     found = (_stored(path) for path in sorted(directory.iterdir()))
     return [stored for stored in found if stored is not None]
+
+
+def check_amounts(n: int, n_classes: int) -> None:
+    """Check that there is something to split and to tell apart.
+
+    Raises:
+        UnreadableDatasetError: there is not.
+    """
+    if n < FEWEST_SAMPLES:
+        raise UnreadableDatasetError(
+            f"{n} samples can't be split into train, validation and test; have at least {FEWEST_SAMPLES}"
+        )
+    if n_classes < 2:
+        raise UnreadableDatasetError("all samples are of one class; there is nothing to tell apart")
+    if n_classes > MOST_CLASSES:
+        raise UnreadableDatasetError(
+            f"there are more than {MOST_CLASSES} classes: is the target a number to predict? Only classes can be"
+        )
+
+
+def read_csv(path: Path) -> Iterator[tuple[int, list[str]]]:
+    """Yield the lines of a CSV file, each with its number; the first names the columns, and empty ones are left out.
+
+    Raises:
+        UnreadableDatasetError: a line has more or fewer values than there are columns, or two columns have one name.
+    """
+    with path.open(newline="", encoding="utf-8-sig") as file:
+        rows = csv.reader(file)
+        header = next(rows, [])
+        for name, n_columns in Counter(header).items():
+            if n_columns > 1:
+                raise UnreadableDatasetError(f"{n_columns} columns are called {name!r}; rename them")
+        if len(header) == 1 and ";" in header[0]:
+            raise UnreadableDatasetError("there is no column beside the target; separate them by commas, not by ;")
+        yield 1, header
+        for row in rows:
+            if row and len(row) != len(header):
+                raise UnreadableDatasetError(
+                    f"line {rows.line_num} has {len(row)} values, the first line names {len(header)}"
+                )
+            if row:
+                yield rows.line_num, row
+
+
+def read_value(text: str, *, name: str, line: int) -> float | None:
+    """Return a value of a table as a number; None: it is text.
+
+    Raises:
+        UnreadableDatasetError: it is missing, or not finite.
+    """
+    if not text.strip():
+        raise UnreadableDatasetError(f"line {line} has no {name}; fill it in or drop the line")
+    try:
+        number = float(text)
+    except ValueError:
+        return None
+    if not math.isfinite(number):
+        raise UnreadableDatasetError(f"line {line} has {name} {text.strip()}; fill it in or drop the line")
+    return number
 
 
 def find_stored(data_dir: Path, name: str) -> StoredDataset | None:
@@ -239,8 +310,8 @@ def _hash_stored(stored: StoredDataset, _fingerprint: str) -> str:
         with path.open("rb") as file:
             while chunk := file.read(_CHUNK_BYTES):
                 digest.update(chunk)
-    if stored.target is not None:
-        digest.update(f"\0target {stored.target}".encode())
+    if (target := stored.options.target) is not None:
+        digest.update(f"\0target {target}".encode())
     return digest.hexdigest()
 
 

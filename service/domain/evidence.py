@@ -1,7 +1,10 @@
 """What a job has measured, as columns: the input of every analysis; plain lists, for the API imports no numpy."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
+from service.domain.job import JobKind
+from service.domain.range_test import RangeTestFindings
 from service.spec.objective import Objective
 from service.spec.space import Scalar, SearchSpace
 
@@ -39,6 +42,13 @@ class Evidence:
     trials: TrialColumns
     rungs: list[tuple[int, int, float]]
     """(trial number, step, first objective) of some completed trials at the steps where others were pruned."""
+    kind: JobKind = JobKind.TUNE
+    is_finished: bool = True
+    range_test: RangeTestFindings | None = None
+    """What the job found, if it is a range test, or what the one found that it took its bounds from."""
+    step_unit: str = "step"
+    units: Mapping[str, str] = field(default_factory=dict)
+    """Metric → its unit, for those that have one."""
 
 
 @dataclass(frozen=True)

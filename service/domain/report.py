@@ -8,6 +8,7 @@ from enum import StrEnum
 
 from pydantic import BaseModel, ConfigDict
 
+from service.domain.job import JobKind
 from service.spec.objective import Direction
 from service.spec.space import Scalar
 
@@ -218,6 +219,7 @@ class Report(_Part):
     job_name: str
     change: int
     """The job's change the report was computed at."""
+    kind: JobKind
     trainer: str
     objective: ReportedObjective
     n_trials: int

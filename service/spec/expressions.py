@@ -183,9 +183,10 @@ def _tokens(text: str) -> Iterator[tuple[str, str, int]]:
 
 
 def _check(text: str) -> str:
-    Expression.parse(text)
+    if not Expression.parse(text).names:
+        raise ExpressionError(f"{text!r} names no parameter and no metric")
     return text
 
 
 Constraint = Annotated[str, StringConstraints(min_length=1, max_length=500), AfterValidator(_check)]
-"""The text of an expression that parses."""
+"""The text of an expression that parses and is about something."""

@@ -104,7 +104,7 @@ class JobSpec(Spec):
     """Where trials run; null: in the slots of the worker that takes the job; `external`: wherever clients ask for
     suggestions, and the trainer is free text."""
     keep_artifacts: KeepArtifacts = "best"
-    """Whose models are kept: the best three trials', all, or none."""
+    """Whose models are kept: the best three trials' (or as many as are replicated, if more), all, or none."""
     enqueue: list[dict[str, Scalar]] = Field(default_factory=list, max_length=10_000)
     """Configurations tried first, in this order; parameters left out are sampled."""
 

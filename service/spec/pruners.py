@@ -9,6 +9,10 @@ from pydantic import Field, model_validator
 
 from service.spec.base import Spec
 
+_LARGEST_FACTOR = 1000
+_MOST_RUNGS = 64
+"""A rung lies at the factor to the power of its number: unbounded, one job's arithmetic would hold up the worker."""
+
 
 class NoPruner(Spec):
     """Every trial runs to its end: reports then never wait for a verdict."""
@@ -37,9 +41,9 @@ class AshaPruner(Spec):
     name: Literal["asha"] = "asha"
     min_resource: int = Field(default=1, ge=1)
     """Step of the first rung."""
-    reduction_factor: int = Field(default=4, ge=2)
+    reduction_factor: int = Field(default=4, ge=2, le=_LARGEST_FACTOR)
     """Each rung keeps one trial in this many and lies this many times further on."""
-    min_early_stopping_rate: int = Field(default=0, ge=0)
+    min_early_stopping_rate: int = Field(default=0, ge=0, le=_MOST_RUNGS)
     """Rungs skipped at the start, for metrics that mislead early."""
 
 
@@ -68,8 +72,14 @@ class HyperbandPruner(Spec):
     """Step of the strictest bracket's first rung."""
     max_resource: int | None = Field(default=None, ge=1)
     """Step at which trials end; null: learnt from the first completed trial."""
-    reduction_factor: int = Field(default=3, ge=2)
+    reduction_factor: int = Field(default=3, ge=2, le=_LARGEST_FACTOR)
     """Each rung keeps one trial in this many."""
+
+    @model_validator(mode="after")
+    def _check_resources(self) -> Self:
+        if self.max_resource is not None and self.max_resource < self.min_resource:
+            raise ValueError(f"max_resource ({self.max_resource}) is below min_resource ({self.min_resource})")
+        return self
 
 
 class ThresholdPruner(Spec):

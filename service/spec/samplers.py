@@ -33,7 +33,7 @@ class TpeSampler(_Sampler):
     name: Literal["tpe"] = "tpe"
     n_startup_trials: int = Field(default=10, ge=1)
     """Random trials before the model is used."""
-    n_ei_candidates: int = Field(default=24, ge=1)
+    n_ei_candidates: int = Field(default=24, ge=1, le=1000)
     """Candidates drawn from the good density for each proposal."""
 
 

@@ -46,6 +46,8 @@ class FloatParameter(_Parameter):
         _check_bounds(self.low, self.high, log=self.log)
         if self.log and self.step is not None:
             raise ValueError("log and step can't be combined; drop one of them")
+        if self.low is not None and self.high is not None and math.isinf(self.high - self.low):
+            raise ValueError("the range is wider than the largest number there is; bring low and high closer together")
         return self
 
 
@@ -150,6 +152,11 @@ def grid_values(parameter: Parameter, *, points: int | None) -> list[Scalar]:
             return list(_float_values(parameter, points))
 
 
+def value_after(n_steps: int, *, step: float, low: float, high: float) -> float:
+    """Return the value some steps above `low`, as people write it: 0.3, not 0.30000000000000004."""
+    return min(max(float(f"{low + n_steps * step:.15g}"), low), high)
+
+
 def _float_values(parameter: FloatParameter, points: int | None) -> Iterator[float]:
     assert parameter.low is not None, "bounds are resolved before a grid is laid"
     assert parameter.high is not None, "bounds are resolved before a grid is laid"
@@ -157,16 +164,19 @@ def _float_values(parameter: FloatParameter, points: int | None) -> Iterator[flo
     if parameter.step is not None:
         # 1e-9 of a step: 0.1 + 2 * 0.1 must still reach a high of 0.3.
         n_steps = math.floor((high - low) / parameter.step + 1e-9)
-        yield from (round(low + index * parameter.step, 12) for index in range(n_steps + 1))
+        yield from (value_after(index, step=parameter.step, low=low, high=high) for index in range(n_steps + 1))
+        return
+    if low == high:
+        yield low
         return
     if points is None:
         raise ValueError("a grid needs a step, choices, or the sampler's points")
-    fractions = [index / (points - 1) for index in range(points)] if points > 1 and low < high else [0.0]
+    fractions = [index / (points - 1) for index in range(points)] if points > 1 else [0.0]
     for fraction in fractions:
         if fraction in (0.0, 1.0):  # the ends exactly, not through exp and log
             yield high if fraction else low
         elif parameter.log:
-            yield math.exp(math.log(low) + fraction * math.log(high / low))
+            yield math.exp(math.log(low) + fraction * (math.log(high) - math.log(low)))
         else:
             yield low + fraction * (high - low)
 

@@ -6,8 +6,10 @@ from collections.abc import Sequence
 from sqlalchemy import Connection, select
 
 from service.domain.evidence import Curve, Evidence, TrialColumns
-from service.domain.job import Job
+from service.domain.job import Job, JobKind
+from service.domain.range_test import RangeTestFindings
 from service.domain.trial import TrialState
+from service.errors import JobNotFoundError
 from service.store.documents import number_in
 from service.store.jobs import get_job
 from service.store.models import reports, trials
@@ -50,6 +52,9 @@ def load_evidence(connection: Connection, job_id: str) -> Evidence:
         counts={state.value: n for state, n in job.counts.items()},
         trials=columns,
         rungs=_load_rungs(connection, job, columns, metric),
+        kind=job.kind,
+        is_finished=job.state.is_finished,
+        range_test=_load_findings(connection, job),
     )
 
 
@@ -71,6 +76,15 @@ def load_curves(connection: Connection, job_id: str, metric: str, numbers: Seque
     )
     found = {number: (state, reason) for number, state, reason in states}
     return [Curve(number, *found[number], *points[number]) for number in sorted(points)]
+
+
+def _load_findings(connection: Connection, job: Job) -> RangeTestFindings | None:
+    try:
+        source = get_job(connection, job.waits_for) if job.waits_for else job
+    except JobNotFoundError:  # deleted since
+        return None
+    is_range_test = source.kind is JobKind.RANGE_TEST and source.findings is not None
+    return RangeTestFindings.model_validate(source.findings) if is_range_test else None
 
 
 def _load_trials(connection: Connection, job_id: str) -> TrialColumns:

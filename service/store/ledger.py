@@ -11,19 +11,18 @@ from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 
-from sqlalchemy import BindParameter, ColumnElement, Connection, Select, Update, bindparam, func, select, update
+from sqlalchemy import BindParameter, ColumnElement, Connection, Update, bindparam, func, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from service.clock import now
 from service.domain.job import ALLOWED as ALLOWED_JOB
 from service.domain.job import Job, JobReason, JobState
 from service.domain.lease import Lease
-from service.domain.replication import MIN_REPLICATES
 from service.domain.trial import ALLOWED as ALLOWED_TRIAL
 from service.domain.trial import Report, TrialState
 from service.errors import JobNotFoundError, LeaseLostError, StateConflictError
-from service.spec.objective import Direction
 from service.spec.space import Scalar
+from service.store.best import find_best
 from service.store.database import db_now
 from service.store.models import jobs, reports, trials
 from service.store.rows import JOB_COLUMNS, job_from_row
@@ -280,7 +279,7 @@ class Ledger:
         if self._gpu_seconds:
             columns["gpu_seconds"] = before.gpu_seconds + self._gpu_seconds
         if self._best_stale:
-            columns["best_trial"] = self._find_best()
+            columns["best_trial"] = find_best(self._connection, before)
         if self._state_changed:
             columns["revision"] = self.change
         self.job = replace(
@@ -303,16 +302,6 @@ class Ledger:
         counted = self._connection.scalar(_COUNT_TRIALS, {"of_job": self.job.id})
         assert counted is not None, "a count is never null"
         return counted
-
-    def _find_best(self) -> int | None:
-        objectives = self.job.spec.objectives or []
-        if len(objectives) != 1:
-            return None
-        direction, of_job = objectives[0].direction, {"of_job": self.job.id}
-        best: int | None = None
-        if self.job.n_trials - self.job.counts[TrialState.CANCELLED] > self.job.n_counted:  # there are replicates
-            best = self._connection.scalar(_FIND_BEST_REPLICATED[direction], of_job)
-        return self._connection.scalar(_FIND_BEST[direction], of_job) if best is None else best
 
 
 # Built once: to build and to hash these took longer than to run them, in every transaction of every trial.
@@ -341,42 +330,6 @@ _COUNT_TRIALS = (
         trials.c.replicate_of.is_(None),
     )
 )
-
-
-def _find_best_statement(direction: Direction) -> Select[Any]:
-    objective = trials.c.objective
-    return (
-        select(trials.c.number)
-        .where(
-            trials.c.job_id == bindparam("of_job"),
-            trials.c.state == TrialState.COMPLETED,
-            objective.is_not(None),
-            trials.c.replicate_of.is_(None),
-        )
-        .order_by(objective.desc() if direction is Direction.MAXIMIZE else objective.asc(), trials.c.number)
-        .limit(1)
-    )
-
-
-def _find_best_replicated_statement(direction: Direction) -> Select[Any]:
-    """Return the statement for the trial whose replicates have the best mean: it has shown that it was not lucky."""
-    mean = func.avg(trials.c.objective)
-    return (
-        select(trials.c.replicate_of)
-        .where(
-            trials.c.job_id == bindparam("of_job"),
-            trials.c.state == TrialState.COMPLETED,
-            trials.c.replicate_of.is_not(None),
-        )
-        .group_by(trials.c.replicate_of)
-        .having(func.count() >= MIN_REPLICATES)
-        .order_by(mean.desc() if direction is Direction.MAXIMIZE else mean.asc(), trials.c.replicate_of)
-        .limit(1)
-    )
-
-
-_FIND_BEST_REPLICATED = {direction: _find_best_replicated_statement(direction) for direction in Direction}
-_FIND_BEST = {direction: _find_best_statement(direction) for direction in Direction}
 
 
 @cache

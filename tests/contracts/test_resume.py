@@ -129,11 +129,11 @@ def test_resumed_search_equals_uninterrupted(
 # -- heavy samplers: the search alone, its record kept here ------------------------------------------------------------
 
 HEAVY = {
-    "gp": {"name": "gp", "n_startup_trials": 4},
+    "gp": {"name": "gp", "n_startup_trials": 2},
     "cmaes": {"name": "cmaes", "population_size": 4},
     "nsgaii": {"name": "nsgaii", "population_size": 4},
 }
-N_HEAVY_TRIALS = {"gp": 7, "cmaes": 30, "nsgaii": 30}
+N_HEAVY_TRIALS = {"gp": 5, "cmaes": 30, "nsgaii": 30}
 WIDE_SPACE = SPACE | {
     "width": {"type": "int", "low": 8, "high": 512, "log": True},
     "dropout": {"type": "float", "low": 0.0, "high": 0.5},
@@ -224,7 +224,7 @@ class Book:
 def test_resumed_heavy_search_equals_uninterrupted(sampler: str) -> None:
     n = N_HEAVY_TRIALS[sampler]
     whole = Book(wide_spec(sampler)).run(n)
-    killed = Book(wide_spec(sampler)).run(n, kill_between=range(0, n, 3), kill_during=range(1, n, 4))
+    killed = Book(wide_spec(sampler)).run(n, kill_between=range(0, n, 3), kill_during=range(2, n, 4))
 
     assert any(trial.state is TrialState.INFEASIBLE for trial in whole)
     assert [visible(trial) for trial in killed] == [visible(trial) for trial in whole]
@@ -233,7 +233,7 @@ def test_resumed_heavy_search_equals_uninterrupted(sampler: str) -> None:
 @pytest.mark.parametrize("sampler", HEAVY)
 def test_a_process_of_its_own_proposes_what_this_one_would(sampler: str) -> None:
     n = min(8, N_HEAVY_TRIALS[sampler])
-    apart = Book(wide_spec(sampler), asks_here=False).run(n, kill_during=[5])
+    apart = Book(wide_spec(sampler), asks_here=False).run(n, kill_during=[3])
     assert [visible(trial) for trial in apart] == [visible(trial) for trial in Book(wide_spec(sampler)).run(n)]
 
 

@@ -73,3 +73,8 @@ def test_a_gpu_is_asked_for_by_the_gpu_profile_alone() -> None:
 def test_the_api_image_installs_no_torch() -> None:
     assert "[worker]" not in _stage("dependencies") + _stage("build-api") + _stage("api")
     assert "[worker]" in _stage("dependencies-worker")
+
+
+@pytest.mark.parametrize("target", ["build-api", "build-worker"])
+def test_the_stand_in_for_the_code_is_not_what_gets_installed(target: str) -> None:
+    assert re.search(r"RUN rm -rf build \\\n\s+&& pip install .*--force-reinstall \.", _stage(target))

@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import takewhile
 from multiprocessing.connection import Connection, Pipe, wait
 
 from service.domain.trial import TrialError
@@ -26,6 +27,7 @@ from workers.engines.base import (
     TrialKey,
 )
 from workers.lifelines import tied_command
+from workers.out_of_memory import KernelWatch
 
 _CLOSE_GRACE_S = 2.0
 _LIMIT_CHECK_S = 0.05
@@ -47,6 +49,7 @@ class _Run:
     last_heard: dict[TrialKey, float]
     """Infinite while the trial waits for its verdict: that silence is not its own."""
     kill_at: dict[TrialKey, float] = field(default_factory=dict)
+    kernel: KernelWatch = field(default_factory=KernelWatch)
 
     @classmethod
     def of(cls, group: Sequence[Assignment]) -> "_Run":
@@ -254,9 +257,8 @@ class LocalEngine:
                     events.append(event)
         except EOFError:
             return events + self._replace(slot, Outcome.LOST)
-        if any(isinstance(event, Ended) and event.outcome is Outcome.OOM for event in events):
-            # What an allocator holds after running out of memory is anybody's guess; a group's others start anew.
-            events += self._replace(slot, Outcome.LOST)
+        if any(isinstance(event, Ended) and _spoils(event.outcome, slot.record) for event in events):
+            events += self._replace(slot, Outcome.LOST)  # a group's others start anew
         if slot.run and (why := slot.run.overdue(time.monotonic())):
             events += self._replace(slot, why)
         return events
@@ -284,6 +286,8 @@ class LocalEngine:
         status = slot.recycle()
         if run is None:
             return []
+        if why is Outcome.LOST and run.kernel.killed(status):
+            why = Outcome.OOM
         duration = time.monotonic() - run.assigned
         return [Ended(key, why, _error(why, status, item), (), duration) for key, item in run.assignments.items()]
 
@@ -296,11 +300,22 @@ class LocalEngine:
         return next((slot for slot in self._slots if slot.run and key in slot.run.assignments), None)
 
 
+def _spoils(outcome: Outcome, slot: SlotRecord) -> bool:
+    """Tell whether a process may be of no more use after a trial that ended like this.
+
+    What an allocator holds after running out of memory is anybody's guess; and after some errors on a GPU (an assertion
+    on the device, an illegal address) every further call fails.
+    """
+    return outcome is Outcome.OOM or (outcome is Outcome.ERROR and slot.device.startswith("cuda"))
+
+
 def _error(why: Outcome, status: int, assignment: Assignment) -> TrialError | None:
     match why:
         case Outcome.LOST:
             ended = f"killed by signal {-status}" if status < 0 else f"exit status {status}"
             return TrialError("ProcessLost", f"the trial's process ended: {ended}")
+        case Outcome.OOM:
+            return TrialError("KilledForMemory", "memory ran out, and the kernel killed the trial's process")
         case Outcome.TIMEOUT:
             return TrialError("TrialTimeout", f"ran longer than trial_timeout_s = {assignment.trial_timeout_s}")
         case Outcome.STALLED:
@@ -317,11 +332,26 @@ def _torch_device(device: str) -> str:
 def _slot_environment(environment: Mapping[str, str], slot: SlotRecord) -> dict[str, str]:
     """Return the environment of a slot's process: its own device, and no more CPU threads than its share.
 
-    Without the pinning two slots with default threads on two cores ran 10 times slower.
+    Without the pinning two slots with default threads on two cores ran 10 times slower. Threads that wait for others
+    sleep: with other work on the machine, a small net on two threads that spun took 10 to 20 times as long.
     """
     threads = dict.fromkeys(_THREAD_VARIABLES, str(slot.cpus))
-    visible = slot.device.removeprefix("cuda:") if slot.device.startswith("cuda:") else ""
-    return {**environment, **threads, "CUDA_VISIBLE_DEVICES": visible, "PYTHONUNBUFFERED": "1"}
+    waiting = {"OMP_WAIT_POLICY": environment.get("OMP_WAIT_POLICY", "PASSIVE")}
+    gpu = ""
+    if slot.device.startswith("cuda:"):
+        index = slot.device.removeprefix("cuda:")
+        allowed = _allowed_gpus(environment)
+        gpu = index if allowed is None else allowed[int(index)]
+    return {**environment, **threads, **waiting, "CUDA_VISIBLE_DEVICES": gpu, "PYTHONUNBUFFERED": "1"}
+
+
+def _allowed_gpus(environment: Mapping[str, str]) -> list[str] | None:
+    """Return the GPUs that a worker was given by `CUDA_VISIBLE_DEVICES` (numbers or ids); None: all there are."""
+    given = environment.get("CUDA_VISIBLE_DEVICES")
+    if given is None:
+        return None
+    gpus = [gpu.strip() for gpu in given.split(",")]
+    return list(takewhile(lambda gpu: gpu not in ("", "-1"), gpus))  # CUDA itself stops there
 
 
 def detect_slots(n_slots: int | None) -> list[SlotRecord]:
@@ -331,7 +361,8 @@ def detect_slots(n_slots: int | None) -> list[SlotRecord]:
         n_slots: how many instead; several slots share a GPU in equal parts.
     """
     cores = len(os.sched_getaffinity(0))
-    n_gpus = _count_gpus()
+    allowed = _allowed_gpus(os.environ)
+    n_gpus = _count_gpus() if allowed is None else min(len(allowed), _count_gpus())
     n = n_slots or n_gpus or max(min(cores, 2), cores // 4)
     cpus = max(1, cores // n)
     if not n_gpus:

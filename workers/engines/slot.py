@@ -13,21 +13,22 @@ import traceback
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import contextmanager, suppress
 from multiprocessing.connection import Connection
+from operator import index
 from pathlib import Path
 from typing import Any
 
 from service.domain.trial import TrialError
 from service.spec.space import Scalar
 from workers.engines.base import Answer, Assignment, Begun, CheckpointSaved, Ended, Mode, Outcome, Reported, Stop
+from workers.out_of_memory import is_out_of_memory
 from workers.trainers.base import Checkpoint, Diverged, Params, Sweep, Trainer
 from workers.trainers.registry import load_trainer
 
 LOG_LIMIT_BYTES = 1 << 20
 _LOG_CHECK_S = 0.5
 _PRELOAD_AFTER_IDLE_S = 0.5
-
-_OUT_OF_MEMORY = ("can't allocate memory", "CUDA out of memory", "_STATUS_ALLOC_FAILED")
-"""How torch's CPU allocator and CUDA's libraries (cuBLAS, cuDNN) say so in a plain RuntimeError."""
+_KILL_FIRST = "500"
+"""Added, of 1000, to what the kernel holds against this process when memory runs out: the service must not be it."""
 
 Message = Assignment | Answer | Stop
 
@@ -47,13 +48,21 @@ class SlotContext:
         self.attempt = assignment.key.attempt
         self.checkpoint = self._find_checkpoint()
         self.data_hash: str | None = None
+        self._last: tuple[int, dict[str, float]] | None = None
+        """The last report."""
 
     def report(self, step: int, values: Mapping[str, float]) -> bool:
-        numbers = {name: float(value) for name, value in values.items()}
+        step = index(step)
+        numbers = {name: _as_number(name, value) for name, value in values.items()}
         for name, number in numbers.items():
             if not -1e308 < number < 1e308:  # false for NaN too
                 raise Diverged(f"{name} became {number} at step {step}", step=step)
-        self._connection.send(Reported(self._assignment.key, int(step), numbers, time.monotonic() - self._started))
+        if self._last is not None and step <= self._last[0]:
+            if (step, numbers) == self._last:  # frameworks like to evaluate once more at the end
+                return self.should_stop()
+            raise ValueError(f"step {step} was reported after step {self._last[0]}; steps must rise")
+        self._last = (step, numbers)
+        self._connection.send(Reported(self._assignment.key, step, numbers, time.monotonic() - self._started))
         if not self._assignment.waits_for_verdict:
             return self.should_stop()
         while not self._heed(self._connection.recv()):
@@ -147,12 +156,14 @@ def _train(trainer: Trainer[Params], context: SlotContext, assignment: Assignmen
 def _outcome_of(exception: Exception) -> Outcome:
     if isinstance(exception, Diverged):
         return Outcome.DIVERGED
-    # torch is not imported for its exception's sake: a trainer that raises it has imported it.
-    if isinstance(exception, MemoryError) or type(exception).__name__ == "OutOfMemoryError":
-        return Outcome.OOM
-    if isinstance(exception, RuntimeError) and any(words in str(exception) for words in _OUT_OF_MEMORY):
-        return Outcome.OOM
-    return Outcome.ERROR
+    return Outcome.OOM if is_out_of_memory(exception) else Outcome.ERROR
+
+
+def _as_number(name: str, value: object) -> float:
+    try:
+        return float(value)  # type: ignore[arg-type] # also numpy's and torch's scalars
+    except (TypeError, ValueError) as error:
+        raise TypeError(f"{name} is {value!r}, not a number") from error
 
 
 def _as_keywords(params: Mapping[str, Scalar]) -> dict[str, Any]:
@@ -228,6 +239,8 @@ def _preload(names: Iterable[str], modules: Iterable[str]) -> None:
 def main(command_fd: int, lifeline_fd: int, device: str, modules: str, preload: str) -> None:
     """Serve assignments until the worker closes the pipe."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the worker, which ends its slots in order
+    with suppress(OSError):  # where the system doesn't offer it
+        Path("/proc/self/oom_score_adj").write_text(_KILL_FIRST, encoding="ascii")
     threading.Thread(target=_watch, args=(lifeline_fd,), daemon=True).start()
     _Log.own = os.dup(2)
     extra = [module for module in modules.split(",") if module]

@@ -208,7 +208,11 @@ def restore_study_attrs(study: Study, trial_attrs: dict[str, object]) -> None:
 
 
 def build_pruner(pruner: Pruner) -> optuna.pruners.BasePruner:
-    """Return Optuna's pruner for a spec's."""
+    """Return Optuna's pruner for a spec's.
+
+    Those that compare with earlier trials wait for as many that have reported: to Optuna a diverged trial and one of an
+    earlier job, which have not, are complete.
+    """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ExperimentalWarning)
         return _build_pruner(pruner)
@@ -223,6 +227,7 @@ def _build_pruner(pruner: Pruner) -> optuna.pruners.BasePruner:
                 n_startup_trials=pruner.n_startup_trials,
                 n_warmup_steps=pruner.n_warmup_steps,
                 interval_steps=pruner.interval_steps,
+                n_min_trials=max(1, pruner.n_startup_trials),
             )
         case AshaPruner():
             return optuna.pruners.SuccessiveHalvingPruner(
@@ -236,6 +241,7 @@ def _build_pruner(pruner: Pruner) -> optuna.pruners.BasePruner:
                 n_startup_trials=pruner.n_startup_trials,
                 n_warmup_steps=pruner.n_warmup_steps,
                 interval_steps=pruner.interval_steps,
+                n_min_trials=max(1, pruner.n_startup_trials),
             )
         case HyperbandPruner():
             return optuna.pruners.HyperbandPruner(

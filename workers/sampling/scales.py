@@ -2,7 +2,7 @@
 
 import math
 
-from service.spec.space import CategoricalParameter, FloatParameter, IntParameter, Parameter, Scalar
+from service.spec.space import CategoricalParameter, FloatParameter, IntParameter, Parameter, Scalar, value_after
 
 
 def n_values(parameter: Parameter) -> int | None:
@@ -50,7 +50,7 @@ def value_at(parameter: Parameter, position: float) -> Scalar:
     """Return the value at a position in [0, 1): a uniform position gives a uniform draw on the parameter's scale."""
     if not _is_smooth(parameter):
         n = n_values(parameter) or 1
-        return _value_number(parameter, min(int(position * n), n - 1))
+        return value_number(parameter, min(int(position * n), n - 1))
     low, high = _smooth_bounds(parameter)
     scaled = low + position * (high - low)
     value = math.exp(scaled) if _is_log(parameter) else scaled
@@ -61,7 +61,8 @@ def value_at(parameter: Parameter, position: float) -> Scalar:
     return min(max(value, bottom), top)
 
 
-def _value_number(parameter: Parameter, index: int) -> Scalar:
+def value_number(parameter: Parameter, index: int) -> Scalar:
+    """Return the value with this index of a parameter that has a finite number of them: the inverse of `index_of`."""
     match parameter:
         case CategoricalParameter():
             return parameter.choices[index]
@@ -70,8 +71,8 @@ def _value_number(parameter: Parameter, index: int) -> Scalar:
         case IntParameter():
             return parameter.low + index * parameter.step
         case FloatParameter():
-            low, _ = _bounds(parameter)
-            return round(low + index * (parameter.step or 0.0), 12)
+            low, high = _bounds(parameter)
+            return value_after(index, step=parameter.step or 0.0, low=low, high=high)
 
 
 def _is_smooth(parameter: Parameter) -> bool:

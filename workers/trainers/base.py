@@ -188,8 +188,12 @@ class Trainer(ABC, Generic[P]):
 
     @classmethod
     def card(cls) -> TrainerCard:
-        """Return the description the service works with."""
-        return TrainerCard(
+        """Return the description the service works with.
+
+        Raises:
+            ValueError: it names what is not there, or has parameters that jobs can't give.
+        """
+        card = TrainerCard(
             name=cls.name,
             version=cls.version,
             help=cls.help,
@@ -201,7 +205,25 @@ class Trainer(ABC, Generic[P]):
             default_objectives=list(cls.default_objectives),
             capabilities=cls.capabilities,
         )
+        _check(card)
+        return card
 
+
+def _check(card: TrainerCard) -> None:
+    params = card.params_schema.get("properties", {})
+    for name, schema in params.items():
+        if schema.get("type") not in _SCALAR_TYPES or "default" not in schema:
+            raise ValueError(f"parameter {name!r} must be a float, int, bool, str or Literal, with a default")
+    for name in [*card.default_search_space, card.max_step_param]:
+        if name is not None and name not in params:
+            raise ValueError(f"there is no parameter {name!r}")
+    for objective in card.default_objectives:
+        if objective.metric not in {metric.name for metric in card.metrics}:
+            raise ValueError(f"there is no metric {objective.metric!r}")
+
+
+_SCALAR_TYPES = frozenset({"number", "integer", "boolean", "string"})
+"""Of JSON Schema."""
 
 ONE_FOR_ALL: dict[str, Any] = {"x-searchable": False}
 """The `json_schema_extra` of a parameter that is the same for all trials of a job: searching it is refused."""

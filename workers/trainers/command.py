@@ -26,6 +26,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 from service.domain.trainer import Metric
 from service.spec.objective import Direction, Objective
 from service.spec.space import Scalar, SearchSpace
+from workers.out_of_memory import KernelWatch, says_so
 from workers.trainers.base import Diverged, Params, Trainer, TrialContext
 
 SUFFIXES = (".toml", ".yaml", ".yml")
@@ -34,7 +35,6 @@ _LONGEST_LINE = 1 << 20
 _MOST_LINES_AHEAD = 1000
 _STDERR_LINES = 50
 _PREFIX = "STEPSIZE_"
-_OUT_OF_MEMORY = ("CUDA out of memory", "OutOfMemoryError", "MemoryError", "can't allocate memory", "std::bad_alloc")
 
 
 class CommandFileError(ValueError):
@@ -213,6 +213,7 @@ class _Program:
         self._messages: queue.Queue[object] = queue.Queue(_MOST_LINES_AHEAD)
         self._errors: deque[str] = deque(maxlen=_STDERR_LINES)
         self._stopped_at: float | None = None
+        self._kernel = KernelWatch()
         assert process.stdout is not None, "piped"
         assert process.stderr is not None, "piped"
         self._readers = [
@@ -251,8 +252,10 @@ class _Program:
         if not status or self.is_stopping:
             return
         tail = "".join(self._errors).strip()
-        if any(words in tail for words in _OUT_OF_MEMORY):
+        if says_so(tail):
             raise MemoryError(tail[-1000:])
+        if self._kernel.killed(status):
+            raise MemoryError("memory ran out, and the kernel killed the program")
         ended = f"was killed by signal {-status}" if status < 0 else f"ended with exit code {status}"
         raise CommandFailedError(f"the program {ended}: {tail[-1500:] or 'it wrote nothing to standard error'}")
 

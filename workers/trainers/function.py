@@ -34,8 +34,11 @@ def trainer(
         resume: the function goes on from `context.checkpoint`.
 
     Raises:
-        ValueError: no metric has a direction.
+        ValueError: no metric has a direction, or one has another than those.
     """
+    for metric, better in metrics.items():
+        if better not in (None, *Direction):
+            raise ValueError(f"{metric} gets better by 'minimize' or 'maximize', not {better!r}")
     directions = {metric: None if better is None else Direction(better) for metric, better in metrics.items()}
     objectives = [Objective(metric=metric, direction=better) for metric, better in directions.items() if better]
     if not objectives:

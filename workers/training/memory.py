@@ -18,8 +18,12 @@ from typing import TYPE_CHECKING, Any
 import psutil
 import torch
 
+from service.spec.optimizers import optimizer_types
+from service.spec.schedules import schedule_types
 from workers.lifelines import tied_command
+from workers.out_of_memory import control_group
 from workers.training.devices import use_device
+from workers.training.params import parameter_names
 
 if TYPE_CHECKING:
     from workers.training.loop import Task
@@ -31,8 +35,13 @@ takes seconds."""
 _PARTS = (8, 4)
 """The probed batch sizes are these parts of the one in question."""
 _PROBE_TIMEOUT_S = 120.0
-_WITHOUT_WEIGHT = frozenset({"batch_size", "learning_rate", "epochs", "weight_decay", "checkpoint_every"})
+_WITHOUT_WEIGHT = frozenset(
+    {"batch_size", "learning_rate", "epochs", "weight_decay", "clip_norm", "grad_accumulation", "checkpoint_every"}
+    | {"label_noise", "label_smoothing", "schedule", *parameter_names(schedule_types())}
+)
 """Parameters that don't change what an update takes."""
+_AMOUNTS = frozenset({"dropout", *parameter_names(optimizer_types())})
+"""Parameters of which, being numbers, only matters whether they are 0."""
 
 
 class OutOfMemoryForeseenError(MemoryError):
@@ -127,7 +136,10 @@ class Probe:
     ) -> "Probe":
         """Return what to measure for a batch size."""
         sizes = (batch_size // _PARTS[0], batch_size // _PARTS[1])
-        shaping = params.model_dump(mode="json", exclude=set(_WITHOUT_WEIGHT))
+        shaping = {
+            name: _typical(params, name) if name in _AMOUNTS and isinstance(value, float) and value else value
+            for name, value in params.model_dump(mode="json", exclude=set(_WITHOUT_WEIGHT)).items()
+        }
         path = f"{task.__module__}:{task.__qualname__}"
         return cls(path, task.version, json.dumps(shaping), sizes, str(device), str(data_dir))
 
@@ -136,6 +148,11 @@ class Probe:
         """Where its result is kept."""
         key = hashlib.sha256(json.dumps([asdict(self), torch.__version__]).encode()).hexdigest()
         return Path(self.data_dir) / "cache" / "memory" / f"{key[:32]}.json"
+
+
+def _typical(params: "TrainingParams", name: str) -> float:
+    """Return a value that stands for all of an amount, so that a search over it is measured once."""
+    return float(type(params).model_fields[name].default) or 0.5
 
 
 def _remembered(probe: Probe) -> MemoryLine | None:
@@ -152,18 +169,21 @@ def _remembered(probe: Probe) -> MemoryLine | None:
 
 
 def measure(probe: Probe) -> MemoryLine | None:
-    """Measure in a fresh process; None: the process failed, and the trial itself will show why."""
+    """Measure in a fresh process; None: it failed or took too long, and the trial itself will show why."""
     # Freed memory goes back at once, so that peaks are of what is in use.
     environment = {**os.environ, "MALLOC_MMAP_THRESHOLD_": "65536", "MALLOC_TRIM_THRESHOLD_": "65536"}
-    result = subprocess.run(
-        tied_command("workers.training.memory"),
-        input=json.dumps(asdict(probe)),
-        env=environment,
-        stdout=subprocess.PIPE,
-        text=True,
-        timeout=_PROBE_TIMEOUT_S,
-        check=False,
-    )
+    try:
+        result = subprocess.run(
+            tied_command("workers.training.memory"),
+            input=json.dumps(asdict(probe)),
+            env=environment,
+            stdout=subprocess.PIPE,
+            text=True,
+            timeout=_PROBE_TIMEOUT_S,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        return None
     if result.returncode != 0:
         return None
     first, second = json.loads(result.stdout)
@@ -205,14 +225,21 @@ def peak_bytes(device: torch.device) -> int:
 
 
 def _left_in_group() -> int:
-    """Return what the control group of this process has left: its limit is a container's memory."""
-    group = Path("/sys/fs/cgroup")
+    """Return what the control group of this process has left: its limit is a container's memory.
+
+    Files that were read count as its own until the memory is wanted; those not in use are given up then.
+    """
+    group = control_group()
     try:
         limit = (group / "memory.max").read_text(encoding="ascii").strip()
         used = int((group / "memory.current").read_text(encoding="ascii"))
+        lines = (group / "memory.stat").read_text(encoding="ascii").splitlines()
     except (OSError, ValueError):
         return sys.maxsize
-    return sys.maxsize if limit == "max" else max(0, int(limit) - used)
+    if limit == "max":
+        return sys.maxsize
+    given_up = sum(int(line.split()[1]) for line in lines if line.startswith("inactive_file "))
+    return max(0, int(limit) - used + given_up)
 
 
 def _gib(n_bytes: int) -> str:

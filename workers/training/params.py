@@ -53,6 +53,11 @@ def choice_fields(selector: str, types: Mapping[str, type[Spec]], *, default: st
     return fields
 
 
+def parameter_names(types: Mapping[str, type[Spec]]) -> set[str]:
+    """Return the flat parameters that belong to some of the classes."""
+    return {field for spec in types.values() for field in spec.model_fields if field != "name"}
+
+
 def choose(types: Mapping[str, type[S]], name: str, params: Params) -> S:
     """Return the chosen class built from the flat parameters that belong to it."""
     chosen = types[name]

@@ -116,8 +116,8 @@ def _constant_is_best(results: Results) -> dict[str, str]:
     else:
         worse = sum(gain.is_clear and gain.value > 0 for gain in gains.values())
         tail = (
-            f"with {n_seeds} seeds none is clearly lower, and {worse} are clearly higher. On this short training "
-            "a constant rate holds its own, once it is tuned."
+            f"with {n_seeds} seeds none is clearly lower, and {text.count(worse)} clearly higher. On this short "
+            "training a constant rate holds its own, once it is tuned."
         )
     return {"answer_constant": f"{head}; {tail}"}
 
@@ -144,10 +144,11 @@ def _all_that_matters(results: Results) -> dict[str, str]:
         ),
         "answer_only": (
             f"No. A rate ten times too high multiplied the loss by {text.number(too_high, 2)}, and ten times too low "
-            f"by {text.number(too_low, 2)}. Of {len(tuned)} other settings, with the rate tuned for each choice, "
-            f"{n_over_high} made a larger difference than the first and {n_over_low} than the second, the largest a "
-            f"factor of {text.number(tuned[largest], 2)} ({largest}). In a search over {len(importances)} parameters "
-            f"the learning rate's share of importance was {text.percent(share)}."
+            f"by {text.number(too_low, 2)}. Of {len(tuned)} other settings (the data itself left aside), with the rate "
+            f"tuned for each choice, {text.count(n_over_high)} made a larger difference than the first and "
+            f"{text.count(n_over_low)} than the second, the largest a factor of {text.number(tuned[largest], 2)} "
+            f"({largest}). In a search over {len(importances)} parameters the learning rate's share of importance was "
+            f"{text.percent(share)}."
         ),
     }
 

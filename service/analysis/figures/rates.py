@@ -9,7 +9,9 @@ from matplotlib.figure import Figure
 
 from service.analysis.divergence import divergence
 from service.analysis.figures.style import (
+    BATCH_LABEL,
     MOST_VECTOR_POINTS,
+    RATE_LABEL,
     Palette,
     add_legend,
     batch_axis,
@@ -18,15 +20,17 @@ from service.analysis.figures.style import (
     log_axis,
     mark_outside,
     message_figure,
+    metric_label,
     new_figure,
     plain,
+    title_of,
     value_limits,
 )
 from service.analysis.law import Focus, best_log_batch, sensitivity
 from service.analysis.sample import Floats, Mask, Sample
 from service.analysis.valley import Unclear, Valley
 from service.domain.evidence import Evidence
-from service.domain.range_test import RangeTestFindings, RangeTestResult
+from service.domain.range_test import RangeTestResult
 
 _TILES_PER_DECADE = 4
 _NO_RATE = "No trial has a learning rate and a value yet.\nSearch `learning_rate` to see this figure."
@@ -34,8 +38,8 @@ _NO_RATE = "No trial has a learning rate and a value yet.\nSearch `learning_rate
 
 def heatmap_figure(sample: Sample, focus: Focus, evidence: Evidence, palette: Palette) -> Figure:
     """Return values over learning rate × batch size, with the fitted law and the divergence frontier."""
-    title = _title("Learning rate × batch size", evidence)
-    used = sample.completed & np.isfinite(sample.cost) & np.isfinite(sample.log_rate) & np.isfinite(sample.log_batch)
+    title = title_of("Learning rate × batch size", evidence)
+    used = (sample.weight > 0) & np.isfinite(sample.log_rate) & np.isfinite(sample.log_batch)
     if not used.any():
         message = "No completed trial has both a learning rate and a batch size.\nSearch both to see this figure."
         return message_figure(title, message, palette)
@@ -51,13 +55,19 @@ def heatmap_figure(sample: Sample, focus: Focus, evidence: Evidence, palette: Pa
     _tiles(axes, sample.log_rate[used], y, values, sizes, colors, (low, high))
     is_many = len(x) > MOST_VECTOR_POINTS
     spread = _jitter(y, sizes)
-    dots = axes.scatter(
-        x, spread, c=values, cmap=colors, vmin=low, vmax=high, s=8 if is_many else 22, rasterized=is_many,
-        edgecolors=palette.ink, linewidths=0.2 if is_many else 0.5, alpha=0.9, zorder=3,
-    )  # fmt: skip
-    figure.colorbar(
-        dots, ax=axes, pad=0.015, extend="max" if better_low else "min", label=clean(evidence.objectives[0].metric)
-    )
+    for mask, marker, label in (
+        (~sample.pruned[used], "o", "completed"),
+        (sample.pruned[used], "D", "pruned (predicted)"),
+    ):
+        if not mask.any():
+            continue
+        dots = axes.scatter(
+            x[mask], spread[mask], c=values[mask], cmap=colors, vmin=low, vmax=high, marker=marker, label=label,
+            s=8 if is_many else (22 if marker == "o" else 13), rasterized=is_many,
+            edgecolors=palette.ink, linewidths=0.2 if is_many else 0.5, alpha=0.9, zorder=3,
+        )  # fmt: skip
+    label = metric_label(evidence, evidence.objectives[0])
+    figure.colorbar(dots, ax=axes, pad=0.015, extend="max" if better_low else "min", label=label)
     diverged = sample.diverged & np.isfinite(sample.log_rate) & np.isfinite(sample.log_batch)
     if diverged.any():
         apart = _jitter(10 ** sample.log_batch[diverged], sizes)
@@ -69,19 +79,20 @@ def heatmap_figure(sample: Sample, focus: Focus, evidence: Evidence, palette: Pa
     _draw_frontier(axes, sample, palette)
     if isinstance(focus.valley, Valley):
         _draw_law(axes, focus.valley, sizes, palette)
-    axes.set_xlabel("learning rate")
-    axes.set_ylabel("batch size")
+    axes.set_xlabel(RATE_LABEL)
+    axes.set_ylabel(BATCH_LABEL)
     axes.grid(visible=False)
     rates = sample.log_rate[used | diverged]
     axes.set_xlim(10 ** (rates.min() - 0.1), 10 ** (rates.max() + 0.1))
-    axes.set_ylim(sizes[0] / 1.6, sizes[-1] * 1.6)
+    around = 1.15 * _tile_factors(sizes)
+    axes.set_ylim(sizes[0] / around[0], sizes[-1] * around[-1])
     add_legend(figure, axes)
     return figure
 
 
 def sensitivity_figure(focus: Focus, evidence: Evidence, palette: Palette) -> Figure:
     """Return the value over the learning rate around the valley's bottom, with the good region and the best rate."""
-    title = _title("Sensitivity to the learning rate", evidence)
+    title = title_of("Sensitivity to the learning rate", evidence)
     sample, valley = focus.sample, focus.valley
     used = sample.completed & np.isfinite(sample.cost) & np.isfinite(sample.log_rate)
     if not used.any():
@@ -94,6 +105,7 @@ def sensitivity_figure(focus: Focus, evidence: Evidence, palette: Palette) -> Fi
     where = "trials" if found.batch_size is None else f"batch size {found.batch_size}"
     _dots(axes, sample, others, palette.faint, "other batch sizes", alpha=0.35, size=11)
     _dots(axes, sample, here, palette.blue, where, alpha=0.75, size=20)
+    _rings(axes, sample, palette)
     log_axis(axes, "x")
     limits = value_limits(sample.sign * sample.cost[here if here.any() else used], better_low=sample.sign > 0)
     if isinstance(valley, Valley) and found.plateau_low is not None and found.plateau_high is not None:
@@ -112,21 +124,22 @@ def sensitivity_figure(focus: Focus, evidence: Evidence, palette: Palette) -> Fi
         label = f"best trial {found.best_trial_rate:.3g}"
         axes.axvline(found.best_trial_rate, color=palette.orange, linewidth=1.6, linestyle="--", label=label)
     diverged = 10 ** sample.log_rate[sample.diverged & np.isfinite(sample.log_rate)]
-    mark_outside(axes, diverged, palette, label="diverged", at_top=sample.sign > 0)
+    mark_outside(axes, diverged, palette.red, "x", label="diverged", at_top=sample.sign > 0)
     if limits is not None:
         axes.set_ylim(*limits)
     if isinstance(valley, Valley):
         middle, (low, high) = valley.rate(log_batch or 0.0).value or 0.0, valley.x_range
         axes.set_xlim(10 ** max(low - 0.1, middle - 2.5), 10 ** min(high + 0.6, middle + 2.5))
-    axes.set_xlabel("learning rate")
-    axes.set_ylabel(clean(evidence.objectives[0].metric))
+    axes.set_xlabel(RATE_LABEL)
+    axes.set_ylabel(metric_label(evidence, evidence.objectives[0]))
     add_legend(figure, axes)
     return figure
 
 
-def range_test_figure(findings: RangeTestFindings | None, name: str, palette: Palette) -> Figure:
+def range_test_figure(evidence: Evidence, palette: Palette) -> Figure:
     """Return the sweeps of a range test, one panel a batch size, with the low, suggested and high rates."""
-    title = f"LR range test – {name}"
+    title = title_of("LR range test", evidence)
+    findings = evidence.range_test
     results = [result for result in findings.results if result.curve.learning_rate] if findings else []
     if not results:
         message = "No range test has finished here.\nSubmit one: POST /v1/range-tests."
@@ -153,32 +166,40 @@ def schedule_figure(title: str, steps: Sequence[int], rates: Sequence[float], pa
     axes.yaxis.set_major_formatter(lambda value, _: plain(value))
     count_axis(axes)
     axes.set_xlabel("step")
-    axes.set_ylabel("learning rate")
+    axes.set_ylabel(RATE_LABEL)
     return figure
 
 
 def _tiles(
     axes: Axes, x: Floats, y: Floats, values: Floats, sizes: Sequence[float], colors: str, limits: tuple[float, float]
 ) -> None:
-    """Draw the median value of each quarter decade at each batch size behind the trials."""
+    """Draw the median value of each quarter decade at each batch size behind the trials.
+
+    A tile lies around a round rate and around its batch size: the trials of a grid stand in the middle of theirs.
+    """
     if len(sizes) > 24:
         return
-    first, last = math.floor(x.min() * _TILES_PER_DECADE), math.ceil(x.max() * _TILES_PER_DECADE + 1e-9)
-    edges = np.arange(first, max(last, first + 1) + 1) / _TILES_PER_DECADE
+    first, last = round(x.min() * _TILES_PER_DECADE), round(x.max() * _TILES_PER_DECADE)
+    edges = (np.arange(first, last + 2) - 0.5) / _TILES_PER_DECADE
     if len(edges) > 80:
         return
-    tiles = np.full((len(sizes), len(edges) - 1), np.nan)
     column = np.clip(np.digitize(x, edges) - 1, 0, len(edges) - 2)
-    for row, size in enumerate(sizes):
+    for size, factor in zip(sizes, _tile_factors(sizes), strict=True):
         mine = np.isclose(y, size, rtol=1e-6)
+        tiles = np.full((1, len(edges) - 1), np.nan)
         for index in np.unique(column[mine]):
-            tiles[row, index] = np.median(values[mine & (column == index)])
-    middle = np.log2(sizes)
-    bounds = [middle[0] - 0.5, *((middle[1:] + middle[:-1]) / 2), middle[-1] + 0.5]
-    axes.pcolormesh(
-        10**edges, 2.0 ** np.array(bounds), tiles, cmap=colors, vmin=limits[0], vmax=limits[1], alpha=0.45,
-        linewidth=0, rasterized=True,
-    )  # fmt: skip
+            tiles[0, index] = np.median(values[mine & (column == index)])
+        axes.pcolormesh(
+            10**edges, [size / factor, size * factor], tiles, cmap=colors, vmin=limits[0], vmax=limits[1], alpha=0.45,
+            linewidth=0, rasterized=True,
+        )  # fmt: skip
+
+
+def _tile_factors(sizes: Sequence[float]) -> Floats:
+    """Return by which factor a tile reaches above and below its batch size: half of the way to its neighbour."""
+    gaps = np.diff(np.log2(sizes), prepend=-np.inf, append=np.inf)
+    nearest = np.minimum(gaps[1:], gaps[:-1])
+    return np.asarray(2.0 ** np.where(np.isfinite(nearest), np.minimum(nearest / 2, 1.0), 0.5))
 
 
 def _jitter(y: Floats, sizes: Sequence[float]) -> Floats:
@@ -191,7 +212,7 @@ def _draw_law(axes: Axes, valley: Valley, sizes: Sequence[float], palette: Palet
     estimates = [valley.rate(float(one)) for one in across]
     rates = np.array([[one.low, one.value, one.high] for one in estimates], dtype=np.float64)
     b = valley.slope().value
-    label = "best rate" if b is None else f"best rate ∝ batch size to the {b:.2f}"
+    label = "best rate" if b is None else f"best rate ∝ batch size^{b:.2f}"
     axes.fill_betweenx(
         10**across, 10 ** rates[:, 0], 10 ** rates[:, 2], color=palette.ink, alpha=0.18, linewidth=0, zorder=4
     )
@@ -238,7 +259,7 @@ def _sweep(axes: Axes, result: RangeTestResult, palette: Palette) -> None:
         )  # fmt: skip
     smoothed = np.array([math.nan if one is None else one for one in curve.smoothed], dtype=np.float64)
     axes.plot(rates[: len(smoothed)], smoothed, color=palette.ink, linewidth=2, label="mean, smoothed")
-    log_axis(axes, "x")
+    log_axis(axes, "x", most_ticks=5)
     for estimate, color, style, label in (
         (result.low, palette.blue, ":", "low"),
         (result.suggestion, palette.green, "-", "suggestion"),
@@ -258,9 +279,19 @@ def _sweep(axes: Axes, result: RangeTestResult, palette: Palette) -> None:
     if result.inconclusive:
         heading += f" – {clean(result.inconclusive, longest=60)}"
     axes.set_title(heading, loc="left")
-    axes.set_xlabel("learning rate")
+    axes.set_xlabel(RATE_LABEL)
     axes.set_ylabel("training loss")
     axes.legend(loc="best", framealpha=0.85, fontsize=9)
+
+
+def _rings(axes: Axes, sample: Sample, palette: Palette) -> None:
+    pruned = sample.pruned & (sample.weight > 0) & np.isfinite(sample.log_rate)
+    if pruned.any():
+        axes.scatter(
+            10 ** sample.log_rate[pruned], sample.sign * sample.cost[pruned], s=14, facecolors="none",
+            edgecolors=palette.purple, linewidths=0.9, alpha=0.7, label="pruned (predicted)",
+            rasterized=bool(pruned.sum() > MOST_VECTOR_POINTS),
+        )  # fmt: skip
 
 
 def _dots(axes: Axes, sample: Sample, mask: Mask, color: str, label: str, *, alpha: float, size: float) -> None:
@@ -269,7 +300,3 @@ def _dots(axes: Axes, sample: Sample, mask: Mask, color: str, label: str, *, alp
             10 ** sample.log_rate[mask], sample.sign * sample.cost[mask], s=size, color=color, alpha=alpha,
             linewidths=0, label=label, rasterized=bool(mask.sum() > MOST_VECTOR_POINTS),
         )  # fmt: skip
-
-
-def _title(what: str, evidence: Evidence) -> str:
-    return f"{what} – {evidence.job_name or evidence.job_id}"

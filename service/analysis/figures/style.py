@@ -5,7 +5,7 @@ import math
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import matplotlib as mpl
 import numpy as np
@@ -15,11 +15,16 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
 from service.analysis.sample import Floats
+from service.domain.evidence import Evidence
+from service.spec.objective import Direction, Objective
 
+BATCH_LABEL, RATE_LABEL = "batch size (samples)", "learning rate"
 WIDTH_IN, HEIGHT_IN = 8.0, 4.6
 _PNG_DPI = 200
 """1,600 pixels wide: sharp where a page shows it at 800."""
 _RASTER_DPI = 120
+_LEGEND_CHARACTERS = 100
+"""Of a row of the legend, its handles counted as seven each."""
 MOST_VECTOR_POINTS = 1500
 """More points are drawn as one picture inside the SVG, which otherwise grows to megabytes."""
 
@@ -79,11 +84,26 @@ def message_figure(title: str, message: str, palette: Palette) -> Figure:
     return figure
 
 
+def no_search_figure(evidence: Evidence, palette: Palette) -> Figure:
+    """Return what a range test shows where a search would show its trials."""
+    message = "This job is a learning-rate range test: it searches nothing.\nSee its own figure, `range_test`."
+    return message_figure(title_of("LR range test", evidence), message, palette)
+
+
+class _LogLocator(LogLocator):
+    """Ticks at powers of ten; at 1, 2 and 5 times them too where an axis holds hardly one."""
+
+    def tick_values(self, vmin: float, vmax: float) -> Sequence[float]:
+        is_short = 0 < vmin < vmax < 40 * vmin
+        ticks = LogLocator(base=10, subs=(1.0, 2.0, 5.0)).tick_values(vmin, vmax) if is_short else None
+        return list(super().tick_values(vmin, vmax) if ticks is None else ticks)
+
+
 def log_axis(axes: Axes, which: str, *, most_ticks: int = 9) -> None:
     """Make an axis logarithmic, with plain numbers on it (0.001, 10,000) instead of powers."""
     (axes.set_xscale if which == "x" else axes.set_yscale)("log")
     axis = axes.xaxis if which == "x" else axes.yaxis
-    axis.set_major_locator(LogLocator(base=10, numticks=most_ticks))
+    axis.set_major_locator(_LogLocator(base=10, numticks=most_ticks))
     axis.set_major_formatter(FuncFormatter(lambda value, _: plain(value)))
     axis.set_minor_formatter(NullFormatter())
 
@@ -106,6 +126,18 @@ def plain(value: float) -> str:
         return text if text not in ("0", "-0") else f"{value:.0e}"
     mantissa, _, exponent = f"{value:.2g}".partition("e")
     return f"{mantissa}e{int(exponent)}" if exponent else mantissa
+
+
+def title_of(what: str, evidence: Evidence) -> str:
+    """Return a figure's title: what it shows, of which job."""
+    return f"{what} – {evidence.job_name or evidence.job_id}"
+
+
+def metric_label(evidence: Evidence, objective: Objective) -> str:
+    """Return an axis' label: `train_time_s in s (lower is better)`."""
+    unit = evidence.units.get(objective.metric)
+    better = "lower" if objective.direction is Direction.MINIMIZE else "higher"
+    return clean(objective.metric, longest=40) + (f" in {unit}" if unit else "") + f" ({better} is better)"
 
 
 def clean(text: str, *, longest: int = 90) -> str:
@@ -137,32 +169,35 @@ def spans_decades(values: Floats) -> bool:
     return bool(len(finite) and finite.min() > 0 and np.quantile(finite, 0.9) > 30 * finite.min())
 
 
-def scale_values(axes: Axes, values: Floats, *, better_low: bool) -> None:
-    """Scale the y axis to the values: logarithmic where they span decades, else around the better ones."""
-    if spans_decades(values):
-        log_axis(axes, "y")
+def scale_values(
+    axes: Axes, values: Floats, *, better_low: bool, which: Literal["x", "y"] = "y", shown: float = 0.8
+) -> None:
+    """Scale an axis to the values: logarithmic where they span decades towards the better end, else around that end."""
+    set_limits = axes.set_xlim if which == "x" else axes.set_ylim
+    if better_low and spans_decades(values):
         finite = values[np.isfinite(values)]
-        axes.set_ylim(float(finite.min()) / 1.3, min(float(finite.max()) * 1.3, float(finite.min()) * 1e8))
-    elif (limits := value_limits(values, better_low=better_low)) is not None:
-        axes.set_ylim(*limits)
+        # Limits first: a log axis that still has to find its own trips over a loss of 1e300.
+        set_limits(float(finite.min()) / 1.3, min(float(finite.max()) * 1.3, float(finite.min()) * 1e8))
+        log_axis(axes, which)
+    elif (limits := value_limits(values, better_low=better_low, shown=shown)) is not None:
+        set_limits(*limits)
 
 
-def mark_outside(axes: Axes, x: Floats, palette: Palette, *, label: str, at_top: bool) -> None:
-    """Mark trials without a value (diverged ones) at the worse edge of the axes, with crosses."""
+def mark_outside(axes: Axes, x: Floats, color: str, marker: str, *, label: str, at_top: bool) -> None:
+    """Mark trials without a value (diverged ones) at the worse edge of the axes."""
     if len(x):
         axes.plot(
             x,
             np.full(len(x), 0.97 if at_top else 0.03),
             transform=axes.get_xaxis_transform(),
             linestyle="none",
-            marker="x",
+            marker=marker,
             markersize=5.5,
             markeredgewidth=1.3,
-            color=palette.red,
+            color=color,
             alpha=0.8,
             label=label,
             rasterized=len(x) > MOST_VECTOR_POINTS,
-            clip_on=False,
         )
 
 
@@ -170,7 +205,8 @@ def add_legend(figure: Figure, *panels: Axes) -> None:
     """Draw one legend below the panels, where it covers no trial, if there is anything to tell apart."""
     found = {label: handle for axes in panels for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)}
     if len(found) > 1:
-        columns = min(len(found), 4)
+        fits = sum(len(label) + 7 for label in found) <= _LEGEND_CHARACTERS
+        columns = len(found) if fits else math.ceil(len(found) / 2)
         figure.legend(
             found.values(), found.keys(), loc="outside lower center", ncols=columns, frameon=False, fontsize=9.5
         )

@@ -8,6 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from service.analysis.figures.style import (
+    BATCH_LABEL,
     MOST_VECTOR_POINTS,
     Palette,
     add_legend,
@@ -17,11 +18,12 @@ from service.analysis.figures.style import (
     log_axis,
     mark_outside,
     message_figure,
+    metric_label,
     new_figure,
     scale_values,
-    value_limits,
+    title_of,
 )
-from service.analysis.sample import Floats, Mask, Sample
+from service.analysis.sample import BATCH_NAME, Floats, Mask, Sample
 from service.domain.evidence import Curve, Evidence
 from service.domain.front import non_dominated
 from service.domain.report import Importances
@@ -35,7 +37,7 @@ _MOST_SLICES = 6
 
 def history_figure(sample: Sample, evidence: Evidence, palette: Palette) -> Figure:
     """Return every trial's value in order, and the best so far."""
-    title = _title("History", evidence)
+    title = title_of("History", evidence)
     completed = sample.completed & np.isfinite(sample.cost)
     if not completed.any():
         return message_figure(title, NO_TRIALS, palette)
@@ -50,9 +52,9 @@ def history_figure(sample: Sample, evidence: Evidence, palette: Palette) -> Figu
         linewidth=2.2,
         label="best so far",
     )
-    axes.set_xlabel("trial")
+    axes.set_xlabel("trial number")
     count_axis(axes)
-    axes.set_ylabel(clean(evidence.objectives[0].metric))
+    axes.set_ylabel(metric_label(evidence, evidence.objectives[0]))
     scale_values(axes, sample.sign * costs, better_low=sample.sign > 0)
     add_legend(figure, axes)
     return figure
@@ -60,7 +62,7 @@ def history_figure(sample: Sample, evidence: Evidence, palette: Palette) -> Figu
 
 def slice_figure(sample: Sample, evidence: Evidence, palette: Palette) -> Figure:
     """Return the value over each searched parameter."""
-    title = _title("Slices", evidence)
+    title = title_of("Slices", evidence)
     names = list(evidence.space)[:_MOST_SLICES]
     if not names or not (sample.completed & np.isfinite(sample.cost)).any():
         return message_figure(title, NO_TRIALS, palette)
@@ -75,16 +77,14 @@ def slice_figure(sample: Sample, evidence: Evidence, palette: Palette) -> Figure
     scale_values(panels[0], values, better_low=sample.sign > 0)
     add_legend(figure, *panels[: len(names)])
     for row in range(rows):
-        panels[row * columns].set_ylabel(clean(evidence.objectives[0].metric))
+        panels[row * columns].set_ylabel(metric_label(evidence, evidence.objectives[0]))
     return figure
 
 
-def curves_figure(
-    curves: Sequence[Curve], n_trials: int, evidence: Evidence, step_unit: str, palette: Palette
-) -> Figure:
+def curves_figure(curves: Sequence[Curve], n_trials: int, evidence: Evidence, palette: Palette) -> Figure:
     """Return learning curves, better final values brighter; ends of pruned and diverged trials are marked."""
     shown = f" ({len(curves)} of {n_trials} trials)" if n_trials > len(curves) else ""
-    title = _title("Learning curves", evidence) + shown
+    title = title_of("Learning curves", evidence) + shown
     if not curves:
         return message_figure(title, "No trial has reported yet.\nThe figure appears with the first report.", palette)
     figure, (axes,) = new_figure(title)
@@ -108,9 +108,9 @@ def curves_figure(
         )
     _mark_ends(axes, curves, TrialState.PRUNED, None, "|", palette.purple, "pruned")
     _mark_ends(axes, curves, TrialState.INFEASIBLE, TrialReason.DIVERGED, "x", palette.red, "diverged")
-    axes.set_xlabel(clean(step_unit))
+    axes.set_xlabel(clean(evidence.step_unit))
     count_axis(axes)
-    axes.set_ylabel(clean(evidence.objectives[0].metric))
+    axes.set_ylabel(metric_label(evidence, evidence.objectives[0]))
     scale_values(axes, np.array([value for curve in curves for value in curve.values]), better_low=better_low)
     add_legend(figure, axes)
     return figure
@@ -118,7 +118,7 @@ def curves_figure(
 
 def pareto_figure(evidence: Evidence, palette: Palette) -> Figure:
     """Return the trials in the plane of the first two objectives, the front marked."""
-    title = _title("Pareto front", evidence)
+    title = title_of("Pareto front", evidence)
     if len(evidence.objectives) < 2:
         return message_figure(
             title, "The job has one objective, so its front is its best trial.\nSee the history.", palette
@@ -143,19 +143,17 @@ def pareto_figure(evidence: Evidence, palette: Palette) -> Figure:
     front = points[on_front][np.argsort(points[on_front, 0])]
     axes.plot(front[:, 0], front[:, 1], color=palette.orange, linewidth=1.2, alpha=0.8 if len(signs) == 2 else 0.0)
     _dots(axes, front[:, 0], front[:, 1], palette.orange, f"front ({len(front)} trials)", size=34)
-    if (limits := value_limits(points[:, 0], better_low=signs[0] > 0, shown=0.9)) is not None:
-        axes.set_xlim(*limits)
-    if (limits := value_limits(points[:, 1], better_low=signs[1] > 0, shown=0.9)) is not None:
-        axes.set_ylim(*limits)
-    axes.set_xlabel(f"{clean(first.metric)} ({first.direction})")
-    axes.set_ylabel(f"{clean(second.metric)} ({second.direction})")
+    scale_values(axes, points[:, 0], better_low=signs[0] > 0, which="x", shown=0.9)
+    scale_values(axes, points[:, 1], better_low=signs[1] > 0, which="y", shown=0.9)
+    axes.set_xlabel(metric_label(evidence, first))
+    axes.set_ylabel(metric_label(evidence, second))
     add_legend(figure, axes)
     return figure
 
 
 def importances_figure(found: Importances, evidence: Evidence, palette: Palette) -> Figure:
     """Return each parameter's share as a bar with its interval."""
-    title = _title("Parameter importances", evidence)
+    title = title_of("Parameter importances", evidence)
     items = [item for item in found.items if item.importance.value is not None][:20]
     if not items:
         return message_figure(title, f"No importances yet:\n{clean(found.caveat or '')}.", palette)
@@ -189,6 +187,7 @@ def _slice(axes: Axes, name: str, parameter: Parameter, sample: Sample, palette:
         jitter = np.random.default_rng(0).uniform(-0.18, 0.18, len(x))
         _scatter_states(axes, x + jitter, sample, palette, size=11)
         axes.set_xticks(range(len(choices)), [clean(str(choice), longest=12) for choice in parameter.choices])
+        axes.set_xlim(-0.6, len(choices) - 0.4)
         axes.grid(visible=False, axis="x")
     else:
         x = np.array([value if isinstance(value, int | float) else math.nan for value in sample.column(name)], float)
@@ -197,7 +196,7 @@ def _slice(axes: Axes, name: str, parameter: Parameter, sample: Sample, palette:
             batch_axis(axes, sorted({float(value) for value in x[np.isfinite(x)]}), "x")
         elif parameter.log:
             log_axis(axes, "x", most_ticks=4)
-    axes.set_xlabel(clean(name, longest=30))
+    axes.set_xlabel(BATCH_LABEL if name == BATCH_NAME else clean(name, longest=30))
 
 
 def _scatter_states(axes: Axes, x: Floats, sample: Sample, palette: Palette, *, size: float = 16) -> None:
@@ -217,7 +216,10 @@ def _scatter_states(axes: Axes, x: Floats, sample: Sample, palette: Palette, *, 
             label="pruned (predicted)",
             rasterized=bool(pruned.sum() > MOST_VECTOR_POINTS),
         )
-    mark_outside(axes, _finite(x, sample.diverged), palette, label="diverged", at_top=sample.sign > 0)
+    at_top = sample.sign > 0
+    unknown = sample.pruned & ~pruned
+    mark_outside(axes, _finite(x, unknown), palette.purple, "|", label="pruned (too early to predict)", at_top=at_top)
+    mark_outside(axes, _finite(x, sample.diverged), palette.red, "x", label="diverged", at_top=at_top)
 
 
 def _finite(x: Floats, mask: Mask) -> Floats:
@@ -245,7 +247,3 @@ def _mark_ends(
         axes.plot(
             x, y, linestyle="none", marker=marker, markersize=8, markeredgewidth=1.8, color=color, label=label, zorder=5
         )
-
-
-def _title(what: str, evidence: Evidence) -> str:
-    return f"{what} – {evidence.job_name or evidence.job_id}"

@@ -52,8 +52,8 @@ def list_schedules() -> Response:
 def preview_schedule(
     request: Request,
     name: Annotated[str, Path(examples=["exponential"])],
-    learning_rate: Annotated[float, Query(gt=0, le=1e6, allow_inf_nan=False)] = 0.01,
-    steps: Annotated[int, Query(ge=1, le=10_000)] = 100,
+    learning_rate: Annotated[float, Query(gt=0, le=1e6, allow_inf_nan=False, description="The highest rate.")] = 0.01,
+    steps: Annotated[int, Query(ge=1, le=10_000, description="Length of the training.")] = 100,
 ) -> Response:
     """The rate at each step. The schedule's own parameters go into the query as well: `&gamma=0.8`."""
     params = {key: value for key, value in request.query_params.items() if key not in ("learning_rate", "steps")}

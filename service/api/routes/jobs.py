@@ -71,7 +71,7 @@ def submit(
 def list_jobs(
     site: AnySite,
     state: JobState | None = None,
-    name: Text | None = None,
+    name: Annotated[Text | None, Query(description="Exactly this name.")] = None,
     label: Annotated[list[Text] | None, Query(description="`key:value`; repeated ones are AND-ed.")] = None,
     trainer: Text | None = None,
     sort: Annotated[
@@ -104,11 +104,14 @@ def read_job(job_id: JobId, site: AnySite) -> Response:
 
 
 @router.patch(
-    "/{job_id}", response_model=JobOut, responses=problems(404, 413), summary="Change labels, priority or the budget"
+    "/{job_id}",
+    response_model=JobOut,
+    responses=problems(404, 409, 413),
+    summary="Change labels, priority or the budget",
 )
 def change_job(job_id: JobId, patch: JobPatch, site: AnySite) -> Response:
-    """A limit of the budget may only grow. If it ended the job, or you stopped the job, the job is reopened; a job that
-    its target, another stopping rule or the end of its space has ended stays as it is."""
+    """A limit of the budget may only grow. If it ended the job, or you stopped the job, the job is reopened; on a job
+    that something else has ended (its target, another limit, the end of its space) a larger budget is a conflict."""
     with site.database.write() as connection:
         jobs.change_job(connection, job_id, patch.changes())
         return _show(site, connection, job_id, HTTPStatus.OK)

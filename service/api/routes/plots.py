@@ -67,8 +67,8 @@ async def draw_schedule(
     site: AnySite,
     name: Annotated[str, Path(examples=["cosine"])],
     image_format: Format,
-    learning_rate: Annotated[float, Query(gt=0, le=1e6, allow_inf_nan=False)] = 0.01,
-    steps: Annotated[int, Query(ge=1, le=10_000)] = 100,
+    learning_rate: Annotated[float, Query(gt=0, le=1e6, allow_inf_nan=False, description="The highest rate.")] = 0.01,
+    steps: Annotated[int, Query(ge=1, le=10_000, description="Length of the training.")] = 100,
     theme: Themes = "light",
 ) -> Response:
     """The preview as a figure; the schedule's own parameters go into the query as well: `&gamma=0.8`."""

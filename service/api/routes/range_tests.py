@@ -11,7 +11,7 @@ from service.api.bodies import STRICT_QUERY
 from service.api.dependencies import AnySite, JobId, Post, answer
 from service.api.range_test_schemas import RangeTestOut
 from service.api.responses import ALWAYS, NOT_MODIFIED, problems
-from service.application import range_tests
+from service.application import datasets, range_tests
 from service.spec.range_test import RangeTestSpec
 
 router = APIRouter(prefix="/v1/range-tests", tags=["range tests"], dependencies=STRICT_QUERY, responses=ALWAYS)
@@ -50,11 +50,16 @@ _CREATED: dict[int | str, dict[str, Any]] = {
 )
 def submit(spec: Annotated[RangeTestSpec, Body(openapi_examples=RANGE_TEST_BODIES)], post: Post) -> Response:
     """The rate rises with every update, once per batch size and seed; the losses say between which rates to search."""
-    return post.run(
-        lambda connection: range_tests.submit(connection, spec, lease_s=post.site.settings.lease_s),
-        show=_show,
-        status=HTTPStatus.CREATED,
-    )
+    settings = post.site.settings
+    lease_s = settings.lease_s
+
+    def effect(connection: Connection) -> str:
+        test_id = range_tests.submit(connection, spec, lease_s=lease_s)
+        most = settings.max_dataset_bytes
+        datasets.check_choice(connection, spec.trainer, {}, settings.data_dir, lease_s=lease_s, max_bytes=most)
+        return test_id
+
+    return post.run(effect, show=_show, status=HTTPStatus.CREATED)
 
 
 @router.get(

@@ -11,7 +11,7 @@ from service.api.bodies import STRICT_QUERY
 from service.api.dependencies import JobId, Post, answer
 from service.api.responses import ALWAYS, POSTED
 from service.api.schemas import JobOut
-from service.application import jobs, refits
+from service.application import datasets, jobs, refits
 from service.spec.refit import RefitSpec
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"], dependencies=STRICT_QUERY, responses=ALWAYS)
@@ -36,14 +36,18 @@ def submit(
     job_id: JobId, post: Post, refit: Annotated[RefitSpec | None, Body(openapi_examples=_BODIES)] = None
 ) -> Response:
     """A job of kind `refit`: training and validation data together, then test metrics, once, on each trial."""
-    lease_s = post.site.settings.lease_s
+    settings = post.site.settings
+    lease_s = settings.lease_s
+
+    def effect(connection: Connection) -> str:
+        refit_id = refits.submit(connection, job_id, refit or RefitSpec(), lease_s=lease_s)
+        spec = jobs.read_job(connection, refit_id, lease_s=lease_s).job.spec
+        most = settings.max_dataset_bytes
+        datasets.check_named(connection, spec, settings.data_dir, lease_s=lease_s, max_bytes=most)
+        return refit_id
 
     def show(connection: Connection, name: str, status: int) -> Response:
         headers = {"Location": f"/v1/jobs/{name}"}
         return answer(JobOut.of(jobs.read_job(connection, name, lease_s=lease_s)), status, headers)
 
-    return post.run(
-        lambda connection: refits.submit(connection, job_id, refit or RefitSpec(), lease_s=lease_s),
-        show=show,
-        status=HTTPStatus.CREATED,
-    )
+    return post.run(effect, show=show, status=HTTPStatus.CREATED)

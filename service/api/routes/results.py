@@ -29,7 +29,7 @@ def best(
     job_id: JobId, site: AnySite, n: Annotated[int, Query(ge=1, le=500, description="How many, best first.")] = 1
 ) -> Response:
     """Completed trials. Those with two or more completed replicates go first, by the means of these; replicates
-    themselves are left out. Empty until a trial has completed; 409 with several objectives."""
+    themselves are left out. Empty until a trial has completed; 409 with several objectives and for a range test."""
     with site.database.read() as connection:
         found = results.best(connection, job_id, n=n)
     return answer(PageOut(items=[BestTrialOut.of_best(one) for one in found]))

@@ -9,7 +9,7 @@
  * @typedef {{x: number, y: number, tip: unknown, href?: string}} Spot something that can be pointed at
  */
 
-import { formatNumber, formatPower } from "../format.js";
+import { formatNumber, formatRate } from "../format.js";
 import { go } from "../router.js";
 import { html, useEffect, useLayoutEffect, useRef, useState } from "../vendor/preact-htm.js";
 import { color } from "./colors.js";
@@ -99,7 +99,7 @@ function scale({ log }, current) {
 }
 
 function axis({ log, label, isWhole, ticks }, current, { size }) {
-  const format = (value) => (current().format ?? (log === 10 ? formatPower : formatNumber))(value);
+  const format = (value) => (current().format ?? (log === 10 ? formatRate : formatNumber))(value);
   const made = {
     label,
     size,
@@ -198,7 +198,8 @@ export function axisOver(values, { log = "auto", clip, ...rest }) {
     const air = Math.max((max / min) ** 0.05, chosen === 2 ? 1.4 : 1.15);
     return { min: min / air, max: max * air, log: chosen, ...rest };
   }
-  const air = (max - min) * 0.06 || Math.abs(max) * 0.1 || 1;
+  // Counts have no room below their first: an axis of trials doesn't begin at −5.
+  const air = rest.isWhole ? Math.max(0.3, (max - min) * 0.02) : (max - min) * 0.06 || Math.abs(max) * 0.1 || 1;
   return { min: min - air, max: max + air, ...rest };
 }
 

@@ -103,14 +103,14 @@ export function SliceChart({ history, along, plateau }) {
 }
 
 /** From worst to best. */
-export function ColourScale({ metric, direction }) {
+export function ColourScale({ metric }) {
   const stops = Array.from({ length: 9 }, (_, index) => index / 8);
   return html`<span class="scale">
     worse
     <svg viewBox="0 0 9 1" preserveAspectRatio="none" aria-hidden="true">
       ${stops.map((stop, index) => html`<rect x=${index} width="1.02" height="1" fill=${viridis(stop)} />`)}
     </svg>
-    better ${metric} (${direction === "maximize" ? "higher" : "lower"})
+    better ${metric}
   </span>`;
 }
 

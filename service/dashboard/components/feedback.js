@@ -6,11 +6,11 @@ import { html, useEffect, useState } from "../vendor/preact-htm.js";
 export function ProblemNote({ problem, onRetry }) {
   return html`<div class="problem" role="alert">
     <strong>${problem.title}</strong>
-    <span>${problem.message}</span>
-    ${problem.errors.length > 0 &&
-    html`<ul>
-      ${problem.errors.map((wrong) => html`<li><code>${wrong.pointer || "/"}</code> ${wrong.message}</li>`)}
-    </ul>`}
+    ${
+      problem.errors.length > 0
+        ? html`<ul>${problem.errors.map((wrong) => html`<li>${wrong.pointer && html`<code>${wrong.pointer}</code> `}${wrong.message}</li>`)}</ul>`
+        : html`<span>${problem.message}</span>`
+    }
     ${problem.correlationId && html`<span class="small">Look for <code>${problem.correlationId}</code> in the service's log.</span>`}
     ${onRetry && html`<div><button class="button tight" onClick=${onRetry}>Try again</button></div>`}
   </div>`;

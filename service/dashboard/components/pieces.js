@@ -53,7 +53,7 @@ export function Uncertain({ of, rate = false }) {
   const format = rate ? formatRate : formatValue;
   const hasInterval = of.low !== null && of.high !== null && of.low !== of.high;
   return html`<span title=${of.caveat ?? ""}>
-    ${format(of.value)}${hasInterval && html` <span class="interval">${format(of.low)} … ${format(of.high)}</span>`}
+    ${format(of.value)} <span class="interval">${hasInterval && `${format(of.low)} … ${format(of.high)}`}</span>
   </span>`;
 }
 
@@ -80,6 +80,46 @@ export function SortHeading({ field, sort, onSort, number = false, children }) {
   </th>`;
 }
 
+/** Where one is in a list of several pages. @param {{pages: object, children?: unknown}} props `pages`: of `usePages` */
+export function Pager({ pages, children }) {
+  if (!pages.previous && !pages.next) return null;
+  return html`<div class="pager">
+    <span class="muted">Page ${pages.number}${children}</span>
+    <div class="actions">
+      <button class="button tight" disabled=${!pages.previous} onClick=${() => pages.previous()}>Previous</button>
+      <button class="button tight" disabled=${!pages.next} onClick=${() => pages.next()}>Next</button>
+    </div>
+  </div>`;
+}
+
+/**
+ * A button that opens a few links. Escape, a click elsewhere and leaving it by keyboard close it.
+ *
+ * @param {{label: string, children: unknown}} props
+ */
+export function Menu({ label, children }) {
+  const [isOpen, setIsOpen] = useState(false);
+  const root = useRef(null);
+  const closeIfOutside = (element) => element && !root.current.contains(element) && setIsOpen(false);
+  const onKeyDown = (event) => {
+    if (event.key !== "Escape" || !isOpen) return;
+    setIsOpen(false);
+    root.current.querySelector("button").focus();
+  };
+  useEffect(() => {
+    if (!isOpen) return undefined;
+    const onPointerDown = (event) => closeIfOutside(event.target);
+    addEventListener("pointerdown", onPointerDown);
+    return () => removeEventListener("pointerdown", onPointerDown);
+  }, [isOpen]);
+  return html`<div class="menu" ref=${root} onKeyDown=${onKeyDown} onfocusout=${(event) => closeIfOutside(event.relatedTarget)}>
+    <button type="button" class="button" aria-expanded=${isOpen} onClick=${() => setIsOpen(!isOpen)}>
+      ${label}<svg width="10" height="10" viewBox="0 0 10 10" aria-hidden="true"><path d="M1.5 3.5 5 7l3.5-3.5" fill="none" stroke="currentColor" stroke-width="1.6" /></svg>
+    </button>
+    ${isOpen && html`<div class="menu-panel" role="group" aria-label=${label}>${children}</div>`}
+  </div>`;
+}
+
 /** A modal dialog; Escape closes it and focus goes back. @param {{title: string, onClose: () => void, children: unknown}} props */
 export function Dialog({ title, onClose, children }) {
   const element = useRef(null);
@@ -95,4 +135,20 @@ export function Dialog({ title, onClose, children }) {
   return html`<dialog ref=${element} aria-label=${title} onCancel=${(event) => (event.preventDefault(), onClose())}>
     <div class="content"><h2>${title}</h2>${children}</div>
   </dialog>`;
+}
+
+/**
+ * A question before what can't be undone.
+ *
+ * @param {{title: string, verb: string, back: string, isBusy?: boolean, onConfirm: () => void, onClose: () => void,
+ *   children: unknown}} props
+ */
+export function Confirm({ title, verb, back, isBusy = false, onConfirm, onClose, children }) {
+  return html`<${Dialog} title=${title} onClose=${onClose}>
+    <div class="muted">${children}</div>
+    <div class="actions end">
+      <button class="button" onClick=${onClose}>${back}</button>
+      <button class="button danger" disabled=${isBusy} onClick=${onConfirm}>${verb}</button>
+    </div>
+  <//>`;
 }

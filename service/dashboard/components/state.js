@@ -30,7 +30,7 @@ const REASONS = {
 
 /** @param {string | null} reason */
 function reasonText(reason) {
-  return reason ? (REASONS[reason] ?? words(reason)) : "";
+  return reason && reason !== "pruner" ? (REASONS[reason] ?? words(reason)) : "";
 }
 
 /** @param {{state: string, reason?: string | null}} props */

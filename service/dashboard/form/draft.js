@@ -4,9 +4,11 @@
  *
  * @typedef {"default" | "fixed" | "search"} Mode
  * @typedef {{mode: Mode, value: string, low: string, high: string, log: boolean, powers: boolean, rangeTest: boolean,
- *   choices: unknown[]}} ParamDraft
- * @typedef {{trainer: string, name: string, labels: string, params: Record<string, ParamDraft>, objective: {metric: string,
- *   direction: string, target: string}, sampler: {name: string, values: Record<string, string>}, pruner: {name: string,
+ *   choices: unknown[], isList: boolean, list: string}} ParamDraft `list`: the values of a number of which only some are
+ *   tried
+ * @typedef {{metric: string, direction: string, target: string}} ObjectiveDraft
+ * @typedef {{trainer: string, name: string, labels: string, params: Record<string, ParamDraft>, objectives:
+ *   ObjectiveDraft[], sampler: {name: string, values: Record<string, string>}, pruner: {name: string,
  *   values: Record<string, string>}, budget: Record<string, string>, rest: object}} Draft `rest`: parts of a cloned
  *   specification the form has no field for
  */
@@ -19,13 +21,12 @@ export function emptyDraft(trainer) {
   for (const [name, schema] of Object.entries(trainer.params_schema.properties)) {
     params[name] = paramDraft(schema, trainer.default_search_space[name]);
   }
-  const objective = trainer.default_objectives[0];
   return {
     trainer: trainer.name,
     name: "",
     labels: "",
     params,
-    objective: { metric: objective.metric, direction: objective.direction, target: "" },
+    objectives: trainer.default_objectives.map(objectiveDraft),
     sampler: { name: "tpe", values: {} },
     pruner: { name: "none", values: {} },
     budget: {},
@@ -41,12 +42,11 @@ export function draftOf(trainer, spec) {
     draft.params[param] = paramDraft(schema, space?.[param]);
     if (param in chosen.params) Object.assign(draft.params[param], { mode: "fixed", value: String(chosen.params[param]) });
   }
-  const [objective] = objectives;
   return {
     ...draft,
     name: name ? `${name} (copy)` : "",
     labels: Object.entries(labels).map(([key, value]) => `${key}:${value}`).join(", "),
-    objective: { metric: objective.metric, direction: objective.direction, target: text(objective.target) },
+    objectives: objectives.map(objectiveDraft),
     sampler: { name: sampler.name, values: texts(sampler, ["name", "seed"]) },
     pruner: { name: pruner.name, values: texts(pruner, ["name"]) },
     budget: texts(budget, []),
@@ -60,18 +60,22 @@ export function specOf(draft, trainer) {
   const shown = Object.entries(draft.params).filter(([name]) => applies(properties[name], draft, properties));
   const fixed = shown.filter(([, param]) => param.mode === "fixed").map(([name, { value }]) => [name, readScalar(value)]);
   const searched = shown.filter(([, param]) => param.mode === "search").map(([name, param]) => [name, rangeOf(param, properties[name])]);
-  const { metric, direction, target } = draft.objective;
-  const objective = { metric, direction, ...present({ target: readNumber(target) }) };
   return {
     ...present({ name: draft.name, labels: labelsOf(draft.labels) }),
     trainer: { name: draft.trainer, ...present({ params: Object.fromEntries(fixed) }) },
     search_space: Object.fromEntries(searched),
-    objectives: [objective],
+    objectives: draft.objectives.map(({ metric, direction, target }) => ({ metric, direction, ...present({ target: readNumber(target) }) })),
     sampler: { name: draft.sampler.name, ...scalars(draft.sampler.values) },
     ...(draft.pruner.name === "none" ? {} : { pruner: { name: draft.pruner.name, ...scalars(draft.pruner.values) } }),
     ...present({ budget: scalars(draft.budget) }),
     ...draft.rest,
   };
+}
+
+/** A metric's objective with its natural direction. @param {object} trainer @param {string} name @returns {ObjectiveDraft} */
+export function objectiveOf(trainer, name) {
+  const metric = trainer.metrics.find((one) => one.name === name);
+  return { metric: name, direction: metric?.direction ?? "minimize", target: "" };
 }
 
 /** Tell whether a parameter can matter, given what the others can be. @param {object} schema @param {Draft} draft @param {object} properties */
@@ -105,7 +109,12 @@ export function isSearchable(schema) {
   return schema["x-searchable"] !== false && kindOf(schema) !== "string";
 }
 
+function objectiveDraft({ metric, direction, target }) {
+  return { metric, direction, target: text(target) };
+}
+
 function paramDraft(schema, range) {
+  const isNumber = ["integer", "number"].includes(kindOf(schema));
   const [low, high] = [range?.low ?? schema.minimum ?? schema.exclusiveMinimum, range?.high ?? schema.maximum ?? schema.exclusiveMaximum];
   return {
     mode: range ? "search" : "default",
@@ -116,12 +125,15 @@ function paramDraft(schema, range) {
     powers: range?.powers_of_two ?? false,
     rangeTest: range?.range_test ?? false,
     choices: range?.choices ?? choicesOf(schema),
+    isList: isNumber && range?.choices !== undefined,
+    list: isNumber ? (range?.choices ?? []).join(", ") : "",
   };
 }
 
 function rangeOf(param, schema) {
   const kind = kindOf(schema);
   if (kind === "choice" || kind === "boolean") return { type: "categorical", choices: param.choices };
+  if (param.isList) return { type: "categorical", choices: param.list.split(",").filter((one) => one.trim()).map(readScalar) };
   if (param.rangeTest) return { type: "float", range_test: true };
   const bounds = { low: readNumber(param.low), high: readNumber(param.high) };
   if (kind === "integer") return { type: "int", ...bounds, ...present({ powers_of_two: param.powers, log: param.log && !param.powers }) };

@@ -46,17 +46,17 @@ export function SelectField({ id, label, value, options, help, wrong = [], onCha
 /**
  * One parameter of a trainer: left alone, fixed, or searched.
  *
- * @param {{name: string, schema: object, param: import("./draft.js").ParamDraft, hasRangeTest: boolean, wrong: string[],
- *   onChange: (changes: object) => void}} props
+ * @param {{name: string, schema: object, param: import("./draft.js").ParamDraft, known: string[], hasRangeTest: boolean,
+ *   wrong: string[], onChange: (changes: object) => void}} props `known`: values that its schema doesn't list
  */
-export function ParamRow({ name, schema, param, hasRangeTest, wrong, onChange }) {
+export function ParamRow({ name, schema, param, known, hasRangeTest, wrong, onChange }) {
   return html`<div class="param-row" role="group" aria-labelledby="param-${name}">
     <div class="field">
       <span class="name" id="param-${name}">${name}</span>
       <span class="help"><${Prose} text=${schema.description ?? ""} /></span>
     </div>
     <${ModeSwitch} name=${name} schema=${schema} mode=${param.mode} onChange=${(mode) => onChange({ mode })} />
-    ${param.mode === "fixed" && html`<div class="inputs"><${FixedInput} name=${name} schema=${schema} value=${param.value} isWrong=${wrong.length > 0} onChange=${(value) => onChange({ value })} /></div>`}
+    ${param.mode === "fixed" && html`<div class="inputs"><${FixedInput} name=${name} schema=${schema} known=${known} value=${param.value} isWrong=${wrong.length > 0} onChange=${(value) => onChange({ value })} /></div>`}
     ${param.mode === "search" && html`<div class="inputs"><${RangeInputs} name=${name} schema=${schema} param=${param} hasRangeTest=${hasRangeTest} isWrong=${wrong.length > 0} onChange=${onChange} /></div>`}
     ${wrong.length > 0 && html`<div class="inputs field">${wrong.map((message) => html`<span class="wrong" role="alert">${message}</span>`)}</div>`}
   </div>`;
@@ -74,8 +74,8 @@ function ModeSwitch({ name, schema, mode, onChange }) {
   </fieldset>`;
 }
 
-function FixedInput({ name, schema, value, isWrong, onChange }) {
-  const choices = choicesOf(schema);
+function FixedInput({ name, schema, known, value, isWrong, onChange }) {
+  const choices = known.length > 0 ? [...new Set([...known, value])] : choicesOf(schema);
   if (choices.length > 0) {
     return html`<select aria-label=${name} onChange=${(event) => onChange(event.target.value)}>
       ${choices.map((choice) => html`<option value=${String(choice)} selected=${String(choice) === value}>${String(choice)}</option>`)}
@@ -86,7 +86,15 @@ function FixedInput({ name, schema, value, isWrong, onChange }) {
 
 function RangeInputs({ name, schema, param, hasRangeTest, isWrong, onChange }) {
   const kind = kindOf(schema);
+  const listed = html`<${Check} label="only these values" isOn=${param.isList} onChange=${(isList) => onChange({ isList })} />`;
   if (kind === "choice" || kind === "boolean") return html`<${ChoiceBoxes} name=${name} all=${choicesOf(schema)} chosen=${param.choices} onChange=${(choices) => onChange({ choices })} />`;
+  if (param.isList) {
+    return html`<div class="field wide">
+        <label for="list-${name}">values, separated by commas</label>
+        <input id="list-${name}" aria-invalid=${isWrong} value=${param.list} placeholder=${kind === "integer" ? "16, 32, 64" : "1e-3, 1e-2, 1e-1"} onInput=${(event) => onChange({ list: event.target.value })} />
+      </div>
+      ${listed}`;
+  }
   const bound = (side, label) => html`<div class="field">
     <label for="${side}-${name}">${label}</label>
     <input id="${side}-${name}" aria-invalid=${isWrong} value=${param[side]} disabled=${param.rangeTest} inputmode="decimal" onInput=${(event) => onChange({ [side]: event.target.value })} />
@@ -96,6 +104,7 @@ function RangeInputs({ name, schema, param, hasRangeTest, isWrong, onChange }) {
     ${kind === "integer" && html`<${Check} label="powers of two" isOn=${param.powers} onChange=${(powers) => onChange({ powers })} />`}
     ${!param.powers && html`<${Check} label="log scale" isOn=${param.log} onChange=${(log) => onChange({ log })} />`}
     ${hasRangeTest && name === "learning_rate" && html`<${Check} label="find by range test" isOn=${param.rangeTest} onChange=${(rangeTest) => onChange({ rangeTest })} />`}
+    ${!param.rangeTest && listed}
   `;
 }
 
@@ -125,10 +134,20 @@ export function CatalogueFields({ id, label, entries, chosen, wrong, onChange })
       properties.length > 0 &&
       html`<div class="form-grid">
         ${properties.map(
-          ([name, schema]) => html`<${TextField} id="${id}-${name}" label=${words(name)} value=${chosen.values[name] ?? ""} help=${schema.description} placeholder=${String(schema.default ?? "")}
-            isNumber=${true} wrong=${wrong(`/${id}/${name}`)} onInput=${(value) => onChange({ ...chosen, values: { ...chosen.values, [name]: value } })} />`,
+          ([name, schema]) => html`<${SchemaField} id="${id}-${name}" label=${words(name)} schema=${schema} value=${chosen.values[name] ?? ""} wrong=${wrong(`/${id}/${name}`)}
+            onChange=${(value) => onChange({ ...chosen, values: { ...chosen.values, [name]: value } })} />`,
         )}
       </div>`
     }
   </div>`;
+}
+
+/** A field as its schema wants it; left alone it is not sent. */
+function SchemaField({ id, label, schema, value, wrong, onChange }) {
+  const choices = choicesOf(schema).map(String);
+  if (choices.length === 0) {
+    return html`<${TextField} id=${id} label=${label} value=${value} help=${schema.description} placeholder=${String(schema.default ?? "")} isNumber=${true} wrong=${wrong} onInput=${onChange} />`;
+  }
+  return html`<${SelectField} id=${id} label=${label} value=${value || String(schema.default)} options=${choices} help=${schema.description} wrong=${wrong}
+    onChange=${(choice) => onChange(choice === String(schema.default) ? "" : choice)} />`;
 }

@@ -5,8 +5,8 @@ import { LinesChart } from "../charts/curves.js";
 import { Empty, Loading, ProblemNote } from "../components/feedback.js";
 import { Params, Uncertain } from "../components/pieces.js";
 import { ProgressBar, State } from "../components/state.js";
-import { formatCount, formatValue } from "../format.js";
-import { useInterval, useResource } from "../hooks.js";
+import { formatCount, formatRate, formatValue, words } from "../format.js";
+import { useInterval, useResource, useTitle } from "../hooks.js";
 import { href, setQuery } from "../router.js";
 import { html, useCallback, useEffect, useMemo, useState } from "../vendor/preact-htm.js";
 
@@ -15,6 +15,7 @@ const MAX_POINTS = 400;
 
 /** @param {{query: URLSearchParams}} props */
 export function CompareView({ query }) {
+  useTitle("Compare");
   const ids = (query.get("jobs") ?? "").split(",").filter(Boolean);
   const choose = (chosen) => setQuery({ jobs: chosen.join(",") });
   return html`<div class="page">
@@ -55,6 +56,7 @@ function Comparison({ ids }) {
   if (!rows) return html`<${Loading} what="the jobs" height=${420} />`;
   const metrics = [...new Set(rows.map(({ history }) => history.metric))];
   return html`<div class="stack">
+    ${!reports.error && html`<section class="card recommendation"><p>${reports.data?.sentence ?? html`<span class="muted">Comparing the learning rates …</span>`}</p></section>`}
     <section class="card">
       <header><h2>Best so far</h2><span class="note">${metrics.join(", ")} by number of trials</span></header>
       <div class="body">
@@ -64,9 +66,9 @@ function Comparison({ ids }) {
     </section>
     <section class="card">
       <header><h2>Side by side</h2></header>
-      <${SideBySide} rows=${rows} reports=${reports.data?.jobs ?? []} />
+      <${SideBySide} rows=${rows} reports=${reports.error ? [] : reports.data?.jobs} />
     </section>
-    ${reports.data?.sentence && html`<section class="card recommendation"><p>${reports.data.sentence}</p></section>`}
+    ${reports.data?.by_setting.length > 0 && html`<${BySetting} groups=${reports.data.by_setting} />`}
   </div>`;
 }
 
@@ -92,6 +94,10 @@ function useJobsWithHistory(ids) {
 }
 
 function SideBySide({ rows, reports }) {
+  const said = ({ job }, show) => {
+    const report = reports?.find((one) => one.job_id === job.id);
+    return report ? show(report) : html`<span class="muted">${reports ? "–" : "…"}</span>`;
+  };
   const differing = differences(rows.map(({ job }) => job.spec));
   const line = (name, cell) => html`<tr><th scope="row">${name}</th>${rows.map((row) => html`<td>${cell(row)}</td>`)}</tr>`;
   return html`<div class="table-scroll" tabindex="0" role="region" aria-label="Jobs side by side">
@@ -101,16 +107,41 @@ function SideBySide({ rows, reports }) {
         ${line("state", ({ job }) => html`<${State} state=${job.state} />`)}
         ${line("trials", ({ job }) => html`<div class="progress-cell"><${ProgressBar} progress=${job.progress} /><span class="small muted">${formatCount(job.progress.total)}</span></div>`)}
         ${line("best", ({ history }) => html`<strong class="number">${formatValue(history.best.at(-1))}</strong> <span class="small muted">${history.metric}</span>`)}
-        ${line("found at trial", ({ history }) => (history.best.length ? foundAt(history) : "–"))}
+        ${line("found after", ({ history }) => (history.best.length ? `${foundAfter(history)} trials` : "–"))}
         ${line("parameters", ({ job }) => (job.best ? html`<${Params} params=${job.best.params} />` : "–"))}
-        ${reports.length > 0 && line("recommended rate", ({ job }) => html`<${Uncertain} of=${reports.find((one) => one.job_id === job.id)?.recommended_rate} rate />`)}
+        ${line("recommended rate", (row) => said(row, (one) => html`<${Uncertain} of=${one.recommended_rate} rate />`))}
+        ${line("at batch size", (row) => said(row, (one) => one.batch_size ?? "–"))}
+        ${line("value at that rate", (row) => said(row, (one) => html`<${Uncertain} of=${one.value} />`))}
+        ${line("good region, decades", (row) => said(row, (one) => html`<${Uncertain} of=${one.width_decades} />`))}
         ${differing.map((path) => line(path, ({ job }) => html`<code>${shortJson(valueAt(job.spec, path))}</code>`))}
       </tbody>
     </table>
   </div>`;
 }
 
-function foundAt({ best, numbers }) {
+/** The best rates by what tells the jobs apart: task, data set, architecture, activation. */
+function BySetting({ groups }) {
+  return html`<section class="card">
+    <header><h2>Best learning rate by setting</h2></header>
+    <div class="table-scroll" tabindex="0" role="region" aria-label="Best learning rate by setting">
+      <table>
+        <thead><tr><th scope="col">Setting</th><th scope="col">Choice</th><th scope="col" class="number">Jobs</th><th scope="col" class="number">Typical rate</th><th scope="col" class="number">From</th><th scope="col" class="number">To</th></tr></thead>
+        <tbody>
+          ${groups.map(
+            (group) => html`<tr>
+              <th scope="row">${words(group.parameter)}</th>
+              <td>${group.choice ?? html`<span class="muted">not set</span>`}</td>
+              <td class="number">${formatCount(group.job_ids.length)}</td>
+              ${[group.typical_rate, group.lowest_rate, group.highest_rate].map((rate) => html`<td class="number">${rate === null ? "–" : formatRate(rate)}</td>`)}
+            </tr>`,
+          )}
+        </tbody>
+      </table>
+    </div>
+  </section>`;
+}
+
+function foundAfter({ best, numbers }) {
   return formatCount(numbers[best.indexOf(best.at(-1))] + 1);
 }
 
@@ -130,7 +161,8 @@ function valueAt(spec, path) {
 }
 
 function shortJson(value) {
-  return value === undefined ? "–" : JSON.stringify(value);
+  if (value === undefined || value === null) return "–";
+  return typeof value === "string" ? value : JSON.stringify(value);
 }
 
 function nameOf(job) {

@@ -2,10 +2,11 @@
 
 import { post, Problem, remove } from "../api.js";
 import { ProblemNote, say } from "../components/feedback.js";
-import { Dialog } from "../components/pieces.js";
+import { Confirm, Dialog } from "../components/pieces.js";
 import { readScalar } from "../form/scalars.js";
 import { go, href } from "../router.js";
-import { html, useState } from "../vendor/preact-htm.js";
+import { html, useEffect, useRef, useState } from "../vendor/preact-htm.js";
+import { JobFiles } from "./job_files.js";
 
 const UNFINISHED = ["queued", "running", "paused", "stopping"];
 const ACTIONS = [
@@ -20,8 +21,19 @@ export function JobControls({ job, onChange }) {
   const [asked, setAsked] = useState(null);
   const [problem, setProblem] = useState(null);
   const [isBusy, setIsBusy] = useState(false);
+  const actions = useRef(null);
+
+  const hasActed = useRef(false);
+
+  // A control that has done its work goes, and another takes its place: for the keyboard too.
+  useEffect(() => {
+    if (isBusy || !hasActed.current) return;
+    hasActed.current = false;
+    if (document.activeElement === document.body) actions.current.querySelector("button")?.focus();
+  }, [isBusy]);
 
   const act = async ({ path, done }) => {
+    hasActed.current = true;
     setIsBusy(true);
     setProblem(null);
     try {
@@ -35,12 +47,13 @@ export function JobControls({ job, onChange }) {
     setAsked(null);
   };
 
-  return html`<div class="actions">
+  return html`<div class="actions" ref=${actions}>
       ${ACTIONS.filter((action) => action.when(job)).map(
         (action) => html`<button key=${action.path} class="button" disabled=${isBusy} onClick=${() => act(action)}>${action.name}</button>`,
       )}
-      ${UNFINISHED.includes(job.state) && html`<button class="button" onClick=${() => setAsked("enqueue")}>Enqueue</button>`}
-      <a class="button" href=${href(["new"], { clone: job.id })}>Clone</a>
+      ${job.kind === "tune" && UNFINISHED.includes(job.state) && html`<button class="button" onClick=${() => setAsked("enqueue")}>Enqueue</button>`}
+      ${job.kind === "tune" && html`<a class="button" href=${href(["new"], { clone: job.id })}>Clone</a>`}
+      <${JobFiles} job=${job} />
       ${
         UNFINISHED.includes(job.state)
           ? html`<button class="button danger" onClick=${() => setAsked("cancel")}>Cancel</button>`
@@ -63,16 +76,6 @@ function isActive(job) {
   return job.state === "queued" || job.state === "running";
 }
 
-function Confirm({ title, verb, back, isBusy, onConfirm, onClose, children }) {
-  return html`<${Dialog} title=${title} onClose=${onClose}>
-    <p class="muted">${children}</p>
-    <div class="actions end">
-      <button class="button" onClick=${onClose}>${back}</button>
-      <button class="button danger" disabled=${isBusy} onClick=${onConfirm}>${verb}</button>
-    </div>
-  <//>`;
-}
-
 function DeleteDialog({ job, onClose }) {
   const [problem, setProblem] = useState(null);
   const confirm = async () => {
@@ -85,7 +88,7 @@ function DeleteDialog({ job, onClose }) {
       setProblem(error);
     }
   };
-  return html`<${Confirm} title="Delete this job?" verb="Delete for ever" back="Keep it" isBusy=${false} onConfirm=${confirm} onClose=${onClose}>
+  return html`<${Confirm} title="Delete this job?" verb="Delete for ever" back="Keep it" onConfirm=${confirm} onClose=${onClose}>
     Its trials, reports, logs and models go with it.
     ${problem && html`<${ProblemNote} problem=${problem} />`}
   <//>`;

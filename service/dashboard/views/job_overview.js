@@ -3,10 +3,11 @@
 import { withQuery } from "../api.js";
 import { CurvesChart } from "../charts/curves.js";
 import { ColourScale, HistoryChart, MapChart, SliceChart, variedParams } from "../charts/search.js";
-import { Loading, Unavailable } from "../components/feedback.js";
+import { Chart, Choice, Stroke } from "../components/chart_card.js";
 import { formatCount } from "../format.js";
 import { useResource, useThrottled } from "../hooks.js";
 import { html, useMemo, useState } from "../vendor/preact-htm.js";
+import { JobFront } from "./job_front.js";
 
 const REDRAW_MS = 1500;
 const REPORT_MS = 10_000;
@@ -21,34 +22,33 @@ export function JobOverview({ job, version }) {
   // What the report says is drawn into the pictures; without it they are just pictures.
   const report = useResource(`/jobs/${job.id}/report`, { version: useThrottled(job.revision, REPORT_MS) }).data;
   return html`<div class="grid-2">
+    ${job.spec.objectives.length > 1 && html`<${JobFront} job=${job} version=${seen} />`}
     <section class="card wide">
       <header>
         <h2>History</h2>
         <span class="note">${history.data ? historyNote(history.data) : ""}</span>
       </header>
-      <div class="body"><${Chart} resource=${history} what="the history" height=${260} isEmpty=${(data) => data.numbers.length === 0}>
+      <div class="body"><${Chart} resource=${history} what="the history" height=${260} isEmpty=${hasNoValue} why=${whyNoValue}>
         ${(data) => html`<${HistoryChart} history=${data} target=${target} />`}
       <//></div>
     </section>
-    <${MapCard} history=${history} report=${report} />
-    <${CurvesCard} job=${job} version=${seen} />
+    ${Object.keys(job.search_space_resolved).length > 1 && html`<${MapCard} history=${history} report=${report} />`}
+    <${CurvesCard} job=${job} version=${seen} isWide=${Object.keys(job.search_space_resolved).length < 2} />
     <${SliceCard} history=${history} report=${report} />
   </div>`;
+}
+
+function hasNoValue({ values }) {
+  return values.every((value) => value === null);
+}
+
+function whyNoValue({ n_trials: nTrials }) {
+  return nTrials ? `None of the ${formatCount(nTrials)} trials that have ended has a value.` : "Nothing to draw yet: it begins with the first trial that ends.";
 }
 
 function historyNote({ n_trials: nTrials, numbers, metric }) {
   const thinned = numbers.length < nTrials ? `; ${formatCount(numbers.length)} of ${formatCount(nTrials)} shown, every improvement among them` : "";
   return `${metric} of each trial, and the best so far${thinned}`;
-}
-
-/** A chart of something loaded, with the same height whatever there is to say. */
-function Chart({ resource, what, height, isEmpty, children }) {
-  if (resource.error && !resource.data) return html`<${Unavailable} problem=${resource.error} />`;
-  if (!resource.data) return html`<${Loading} what=${what} height=${height} />`;
-  if (isEmpty(resource.data)) {
-    return html`<div class="empty" style=${{ minHeight: `${height}px`, alignContent: "center" }}><p>Nothing to draw yet: it begins with the first trial that ends.</p></div>`;
-  }
-  return children(resource.data);
 }
 
 function MapCard({ history, report }) {
@@ -68,10 +68,10 @@ function MapCard({ history, report }) {
       }
     </header>
     <div class="body stack">
-      <${Chart} resource=${history} what="the map" height=${300} isEmpty=${() => !across || !up}>
+      <${Chart} resource=${history} what="the map" height=${300} isEmpty=${(data) => !across || !up || data.numbers.length === 0}>
         ${(data) => html`<${MapChart} history=${data} across=${across} up=${up} law=${report?.scaling_law} frontier=${report?.divergence?.frontier} />`}
       <//>
-      ${history.data && html`<div class="legend"><${ColourScale} metric=${history.data.metric} direction=${history.data.direction} /><${MapLegend} report=${report} /></div>`}
+      ${history.data && !hasNoValue(history.data) && html`<div class="legend two-lines"><${ColourScale} metric=${history.data.metric} /><${MapLegend} report=${report} /></div>`}
     </div>
   </section>`;
 }
@@ -86,16 +86,12 @@ function MapLegend({ report }) {
   `;
 }
 
-function Stroke({ tone, dash = "none" }) {
-  return html`<svg width="22" height="8" aria-hidden="true"><path d="M0 4h22" stroke="var(${tone})" stroke-width="2" stroke-dasharray=${dash} /></svg>`;
-}
-
-function CurvesCard({ job, version }) {
+function CurvesCard({ job, version, isWide }) {
   const metrics = [...new Set([job.spec.objectives[0].metric, ...Object.keys(job.best?.values ?? {})])];
   const [metric, setMetric] = useState(metrics[0]);
   const [pick, setPick] = useState("latest");
   const curves = useResource(withQuery(`/jobs/${job.id}/curves`, { metric, pick, max_points: MAX_CURVE_POINTS }), { version });
-  return html`<section class="card">
+  return html`<section class="card ${isWide ? "wide" : ""}">
     <header>
       <h2>Learning curves</h2>
       <div class="actions aside">
@@ -107,9 +103,15 @@ function CurvesCard({ job, version }) {
       <${Chart} resource=${curves} what="learning curves" height=${300} isEmpty=${(data) => data.curves.every((curve) => curve.steps.length === 0)}>
         ${(data) => html`<${CurvesChart} curves=${data} best=${job.best?.number ?? null} />`}
       <//>
-      ${curves.data && html`<p class="note">${formatCount(curves.data.curves.length)} of ${formatCount(curves.data.n_trials)} trials; the best is drawn bold, pruned and diverged ones end in a mark.</p>`}
+      ${curves.data?.curves.length > 0 && html`<p class="note">${curvesNote(curves.data, job.best?.number)}</p>`}
     </div>
   </section>`;
+}
+
+function curvesNote({ curves, n_trials: nTrials }, best) {
+  const bold = curves.some((curve) => curve.number === best) ? "; the best is drawn bold" : "";
+  const marked = curves.some((curve) => !["completed", "running"].includes(curve.state)) ? "; those that ended early end in a mark" : "";
+  return `${formatCount(curves.length)} of ${formatCount(nTrials)} trials${bold}${marked}`;
 }
 
 function SliceCard({ history, report }) {
@@ -124,7 +126,7 @@ function SliceCard({ history, report }) {
       ${names.length > 1 && html`<div class="actions aside"><${Choice} label="Parameter" names=${names} value=${along} onChange=${setChosen} /></div>`}
     </header>
     <div class="body">
-      <${Chart} resource=${history} what="the slice" height=${260} isEmpty=${() => !along}>
+      <${Chart} resource=${history} what="the slice" height=${260} isEmpty=${(data) => !along || hasNoValue(data)} why=${whyNoValue}>
         ${(data) => html`<${SliceChart} history=${data} along=${along} plateau=${plateau} />`}
       <//>
     </div>
@@ -134,12 +136,6 @@ function SliceCard({ history, report }) {
 function plateauOf(report) {
   const { plateau_low: low, plateau_high: high } = report?.sensitivity ?? {};
   return typeof low === "number" && typeof high === "number" ? [low, high] : null;
-}
-
-function Choice({ label, names, value, onChange }) {
-  return html`<select class="tight" aria-label=${label} value=${value} onChange=${(event) => onChange(event.target.value)}>
-    ${names.map((name) => html`<option value=${name} selected=${name === value}>${name}</option>`)}
-  </select>`;
 }
 
 function preferred(names, name, otherwise) {

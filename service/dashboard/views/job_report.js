@@ -9,6 +9,8 @@ import { useResource, useThrottled } from "../hooks.js";
 import { html } from "../vendor/preact-htm.js";
 
 const REFRESH_MS = 5000;
+/** Metrics that a table by learning rate has columns for anyway. */
+const NO_RESULTS = ["learning_rate", "train_time_s"];
 
 /** @param {{job: object}} props */
 export function JobReport({ job }) {
@@ -38,7 +40,7 @@ function Report({ report }) {
         ${(part) => html`<${RateByBatchChart} rows=${part.rows} law=${report.scaling_law} />`}
       <//>
       <${Section} title="Sensitivity" part=${report.sensitivity} sentence=${report.sensitivity?.sentence}>
-        ${(part) => html`<${Sensitivity} part=${part} metric=${metric} />`}
+        ${(part) => html`<${Sensitivity} part=${part} metric=${metric} noise=${report.noise} />`}
       <//>
       <${Section} title="By learning rate" part=${report.by_learning_rate} isWide>
         ${(part) => html`<${BandTable} bands=${part.bands} metric=${metric} />`}
@@ -74,7 +76,7 @@ function Section({ title, part, sentence, caveat, isWide = false, children }) {
   </section>`;
 }
 
-function Sensitivity({ part, metric }) {
+function Sensitivity({ part, metric, noise }) {
   return html`<dl class="facts">
     <div><dt>Recommended rate</dt><dd><strong><${Uncertain} of=${part.recommended_rate} rate /></strong></dd></div>
     <div><dt>Good region</dt><dd>${formatRate(part.plateau_low)} … ${formatRate(part.plateau_high)}</dd></div>
@@ -82,17 +84,20 @@ function Sensitivity({ part, metric }) {
     <div><dt>Rate of the best single trial</dt><dd>${formatRate(part.best_trial_rate)}</dd></div>
     <div><dt>At batch size</dt><dd>${part.batch_size ?? "any"}</dd></div>
     <div><dt>Good means within</dt><dd>${formatNumber(part.tolerance)} of the best ${metric}</dd></div>
+    ${noise?.value !== null && html`<div><dt>Noise between seeds</dt><dd><${Uncertain} of=${noise} /></dd></div>`}
   </dl>`;
 }
 
 function BandTable({ bands, metric }) {
-  return html`<${Table} label="Results by learning rate" headings=${["Learning rate", "Trials", `Mean ${metric}`, `Best ${metric}`, "Training time", "Diverged"]}>
+  const others = [...new Set(bands.flatMap((band) => Object.keys(band.metrics)))].filter((name) => name !== metric && !NO_RESULTS.includes(name));
+  return html`<${Table} label="Results by learning rate" headings=${["Learning rate", "Trials", `Mean ${metric}`, `Best ${metric}`, ...others.map((name) => `Mean ${name}`), "Training time", "Diverged"]}>
     ${bands.map(
       (band) => html`<tr>
         <th scope="row">${formatRate(band.low)} … ${formatRate(band.high)}</th>
         <td class="number">${formatCount(band.n_trials)}</td>
         <td class="number"><${Uncertain} of=${band.value} /></td>
         <td class="number">${formatValue(band.best)}</td>
+        ${others.map((name) => html`<td class="number">${formatValue(band.metrics[name]?.value)}</td>`)}
         <td class="number">${formatDuration(band.train_time_s?.value)}</td>
         <td class="number">${share(band.diverged_share)}</td>
       </tr>`,
@@ -101,7 +106,7 @@ function BandTable({ bands, metric }) {
 }
 
 function BatchTable({ rows, metric }) {
-  return html`<${Table} label="Results by batch size" headings=${["Batch size", "Trials", "Best learning rate", metric, `Best ${metric}`, "Diverged"]}>
+  return html`<${Table} label="Results by batch size" headings=${["Batch size", "Trials", "Best learning rate", `${metric} at it`, `Best ${metric}`, "Training time", "Diverged"]}>
     ${rows.map(
       (row) => html`<tr>
         <th scope="row">${row.batch_size}</th>
@@ -109,6 +114,7 @@ function BatchTable({ rows, metric }) {
         <td class="number"><${Uncertain} of=${row.learning_rate} rate /></td>
         <td class="number"><${Uncertain} of=${row.value} /></td>
         <td class="number">${formatValue(row.best)}</td>
+        <td class="number">${formatDuration(row.train_time_s?.value)}</td>
         <td class="number">${share(row.diverged_share)}</td>
       </tr>`,
     )}

@@ -2,10 +2,10 @@
 
 import { withQuery } from "../api.js";
 import { Empty, Loading, ProblemNote } from "../components/feedback.js";
-import { SortHeading } from "../components/pieces.js";
+import { Pager, SortHeading } from "../components/pieces.js";
 import { State, TRIAL_STATES } from "../components/state.js";
 import { formatDuration, formatParam, formatValue } from "../format.js";
-import { useResource, useThrottled } from "../hooks.js";
+import { usePages, useThrottled } from "../hooks.js";
 import { href, setQuery } from "../router.js";
 import { html, useEffect, useState } from "../vendor/preact-htm.js";
 
@@ -19,50 +19,32 @@ export function JobTrials({ job, version, trials, query }) {
   const filter = query.get("filter") ?? "";
   const filters = filter.split(",").map((one) => one.trim()).filter(Boolean);
   const [text, setText] = useState(filter);
-  // Tokens of the pages gone through; they belong to one order and one filter.
-  const listing = [state, sort, filter].join("\n");
-  const [trail, setTrail] = useState({ listing, tokens: [null] });
-  const pages = trail.listing === listing ? trail.tokens : [null];
-  const turnTo = (tokens) => setTrail({ listing, tokens });
   const choose = (changes) => setQuery(changes);
   useEffect(() => setText(filter), [filter]);
 
-  const path = withQuery(`/jobs/${job.id}/trials`, { state, sort, filter: filters, limit: PAGE, page_token: pages.at(-1) });
-  const found = useResource(path, { version: useThrottled(version, REFRESH_MS) });
-  const [kept, setKept] = useState(null);
-  useEffect(() => void (found.data && setKept(found.data)), [found.data]);
-  // While a page loads the one before stays: nothing jumps.
-  const page = found.data ?? kept;
-
-  const isNewestFirst = sort === "-number" && !state && !filter && pages.length === 1;
+  const path = withQuery(`/jobs/${job.id}/trials`, { state, sort, filter: filters, limit: PAGE });
+  const pages = usePages(path, { version: useThrottled(version, REFRESH_MS) });
+  const { items, error } = pages;
+  const isNewestFirst = sort === "-number" && !state && !filter && pages.number === 1;
   const params = Object.keys(job.search_space_resolved);
-  const metrics = metricsOf(job, page);
-  return html`<section class="card" aria-label="Trials" aria-busy=${found.isLoading}>
+  const metrics = metricsOf(job, items ?? []);
+  return html`<section class="card" aria-label="Trials" aria-busy=${pages.isLoading}>
     <header>
       <form class="filters" role="search" onSubmit=${(event) => (event.preventDefault(), choose({ filter: text }))}>
         <select aria-label="State" onChange=${(event) => choose({ state: event.target.value })}>
           <option value="">Every state</option>
           ${TRIAL_STATES.map((one) => html`<option value=${one} selected=${one === state}>${one}</option>`)}
         </select>
-        <input type="search" aria-label="Filter" aria-invalid=${found.error?.status === 422} value=${text} onInput=${(event) => setText(event.target.value)} placeholder="params.learning_rate>=1e-3" title="Conditions, separated by commas: params.NAME or values.NAME, then = != < <= > >=, then a value" />
+        <input type="search" aria-label="Filter" aria-invalid=${error?.status === 422} value=${text} onInput=${(event) => setText(event.target.value)} placeholder="params.learning_rate>=1e-3" title="Conditions, separated by commas: params.NAME or values.NAME, then = != < <= > >=, then a value" />
         <button class="button">Filter</button>
       </form>
       <a class="button quiet aside" href="/v1/jobs/${job.id}/export?format=csv" download>CSV</a>
     </header>
-    ${found.error && html`<div class="body"><${ProblemNote} problem=${found.error} onRetry=${found.reload} /></div>`}
-    ${!page && !found.error && html`<div class="body"><${Loading} what="trials" height=${420} /></div>`}
-    ${page && html`<${TrialTable} job=${job} rows=${withNewest(page.items, trials, { isNewestFirst })} recent=${trials} params=${params} metrics=${metrics} sort=${sort} onSort=${(next) => choose({ sort: next })} />`}
-    ${page && page.items.length === 0 && html`<${NoTrials} isFiltered=${Boolean(filter || state)} />`}
-    ${
-      page &&
-      html`<div class="pager">
-        <span class="muted">Page ${pages.length}</span>
-        <div class="actions">
-          <button class="button tight" disabled=${pages.length === 1} onClick=${() => turnTo(pages.slice(0, -1))}>Previous</button>
-          <button class="button tight" disabled=${!page.next_page_token} onClick=${() => turnTo([...pages, page.next_page_token])}>Next</button>
-        </div>
-      </div>`
-    }
+    ${error && html`<div class="body"><${ProblemNote} problem=${error} onRetry=${pages.reload} /></div>`}
+    ${!items && !error && html`<div class="body"><${Loading} what="trials" height=${420} /></div>`}
+    ${items && html`<${TrialTable} job=${job} rows=${withNewest(items, trials, { isNewestFirst })} recent=${trials} params=${params} metrics=${metrics} sort=${sort} onSort=${(next) => choose({ sort: next })} />`}
+    ${items?.length === 0 && html`<${NoTrials} isFiltered=${Boolean(filter || state)} />`}
+    <${Pager} pages=${pages} />
   </section>`;
 }
 
@@ -111,9 +93,9 @@ function NoTrials({ isFiltered }) {
     : html`<${Empty} title="No trial yet"><p>The first one starts as soon as a worker has a free slot.</p><//>`;
 }
 
-/** The objectives first, then what else trials report; few enough to fit. */
-function metricsOf(job, page) {
+/** The objectives first, then what else trials report and is no parameter; few enough to fit. */
+function metricsOf(job, rows) {
   const objectives = job.spec.objectives.map((objective) => objective.metric);
-  const others = (page?.items ?? []).flatMap((trial) => Object.keys(trial.values));
+  const others = rows.flatMap((trial) => Object.keys(trial.values)).filter((name) => !(name in job.search_space_resolved));
   return [...new Set([...objectives, ...others])].slice(0, 5);
 }

@@ -1,27 +1,32 @@
-/** All jobs: state, progress and best, kept up to date. */
+/** All jobs: state, progress and best, kept up to date; filtered, sorted and paged by the server. */
 
 import { withQuery } from "../api.js";
 import { Empty, Loading, ProblemNote } from "../components/feedback.js";
-import { Code, Params } from "../components/pieces.js";
+import { Code, Pager, Params } from "../components/pieces.js";
 import { JOB_STATES, ProgressBar, State } from "../components/state.js";
-import { Ago, formatCount, formatDuration, formatValue } from "../format.js";
-import { useResource } from "../hooks.js";
+import { Ago, formatCount, formatDuration, formatValue, words } from "../format.js";
+import { usePages, useResource, useTitle } from "../hooks.js";
 import { go, href, setQuery } from "../router.js";
 import { html, useState } from "../vendor/preact-htm.js";
+import { Suggestions } from "./range_test.js";
 
 const REFRESH_MS = 2000;
+const PAGE = 50;
+/** The server finds labels, trainers and whole names; other words are looked for in this many jobs at a time. */
+const SEARCHED = 500;
+const SEARCH_REFRESH_MS = 10_000;
 const SORTS = { "-created_at": "Newest", "-started_at": "Started last", "-priority": "Priority", name: "Name", state: "State" };
 
 /** @param {{query: URLSearchParams}} props */
 export function JobsView({ query }) {
-  const [limit, setLimit] = useState(50);
+  useTitle("Jobs");
   const state = query.get("state") ?? "";
   const sort = query.get("sort") ?? "-created_at";
   const text = query.get("q") ?? "";
-  const jobs = useResource(withQuery("/jobs", { state, sort, limit }), { everyMs: REFRESH_MS });
+  const found = useJobs({ state, sort, text });
   const [picked, setPicked] = useState(() => new Set());
-  const items = (jobs.data?.items ?? []).filter((job) => matches(job, text));
   const pick = (id) => setPicked((before) => toggled(before, id));
+  const { pages, items } = found;
 
   return html`<div class="page">
     <div class="page-head">
@@ -33,7 +38,7 @@ export function JobsView({ query }) {
       </div>
     </div>
     <div class="filters" role="search">
-      <input type="search" aria-label="Find by name, id, label or trainer" placeholder="Find by name, label, trainer" value=${text} onInput=${(event) => setQuery({ q: event.target.value })} />
+      <input type="search" aria-label="Find jobs" placeholder="Name, id, label:value, trainer:name" value=${text} onInput=${(event) => setQuery({ q: event.target.value })} />
       <select aria-label="State" value=${state} onChange=${(event) => setQuery({ state: event.target.value })}>
         <option value="">Every state</option>
         ${JOB_STATES.map((one) => html`<option value=${one} selected=${one === state}>${one}</option>`)}
@@ -42,20 +47,43 @@ export function JobsView({ query }) {
         ${Object.entries(SORTS).map(([value, name]) => html`<option value=${value} selected=${value === sort}>${name}</option>`)}
       </select>
     </div>
-    ${jobs.error && html`<${ProblemNote} problem=${jobs.error} onRetry=${jobs.reload} />`}
-    <section class="card" aria-label="Jobs">
-      ${jobs.isLoading && html`<div class="body"><${Loading} what="jobs" height=${280} /></div>`}
-      ${jobs.data && items.length > 0 && html`<${JobTable} jobs=${items} picked=${picked} onPick=${pick} />`}
-      ${jobs.data && items.length === 0 && (text || state ? html`<${NothingFound} />` : html`<${FirstJob} />`)}
-      ${
-        jobs.data?.next_page_token &&
-        html`<div class="pager">
-          <span class="muted">The first ${formatCount(limit)} jobs</span>
-          <div class="actions"><button class="button tight" onClick=${() => setLimit(Math.min(500, limit + 100))}>Show more</button></div>
-        </div>`
-      }
+    ${pages.error && html`<${ProblemNote} problem=${pages.error} onRetry=${pages.reload} />`}
+    <section class="card" aria-label="Jobs" aria-busy=${pages.isLoading}>
+      ${!items && !pages.error && html`<div class="body"><${Loading} what="jobs" height=${280} /></div>`}
+      ${items?.length > 0 && html`<${JobTable} jobs=${items} picked=${picked} onPick=${pick} />`}
+      ${items?.length === 0 && (text || state ? html`<${NothingFound} onNext=${pages.next} />` : html`<${FirstJob} />`)}
+      <${Pager} pages=${pages}>${found.isSearch && ` · searched ${formatCount(SEARCHED)} jobs on each page`}<//>
     </section>
   </div>`;
+}
+
+/**
+ * The jobs that a search finds. `key:value` is a label, `trainer:name` a trainer: the server filters by them, as by the
+ * state. It finds whole names and ids too, wherever they are; other words are looked for in what a page holds.
+ */
+function useJobs({ state, sort, text }) {
+  const { labels, trainer, rest } = readSearch(text);
+  const isSearch = rest.length > 0;
+  const filters = { state, label: labels, trainer };
+  const everyMs = isSearch ? SEARCH_REFRESH_MS : REFRESH_MS;
+  const pages = usePages(withQuery("/jobs", { ...filters, sort, limit: isSearch ? SEARCHED : PAGE }), { everyMs });
+  const named = useResource(isSearch && pages.next ? withQuery("/jobs", { ...filters, name: rest.join(" ") }) : null, { everyMs });
+  const byId = useResource(/^job_[0-9a-f]{16,}$/.test(text.trim()) ? `/jobs/${text.trim()}` : null, { everyMs });
+  const exact = [...(named.data?.items ?? []), ...(byId.data ? [byId.data] : [])];
+  const matching = pages.items?.filter((job) => matches(job, rest));
+  return { pages, isSearch, items: matching && [...new Map([...exact, ...matching].map((job) => [job.id, job])).values()] };
+}
+
+/** @param {string} text @returns {{labels: string[], trainer: string | undefined, rest: string[]}} `rest`: the other words */
+function readSearch(text) {
+  const parts = text.trim().split(/\s+/).filter(Boolean);
+  const isPair = (part) => /^[^:]+:./.test(part);
+  const isTrainer = (part) => isPair(part) && part.startsWith("trainer:");
+  return {
+    labels: parts.filter((part) => isPair(part) && !isTrainer(part)),
+    trainer: parts.find(isTrainer)?.slice("trainer:".length),
+    rest: parts.filter((part) => !isPair(part)),
+  };
 }
 
 function JobTable({ jobs, picked, onPick }) {
@@ -78,6 +106,11 @@ function JobTable({ jobs, picked, onPick }) {
   </div>`;
 }
 
+/** Where a job is looked at. */
+function placeOf({ id, kind }) {
+  return href([kind === "range_test" ? "range-tests" : "jobs", id]);
+}
+
 function JobRow({ job, isPicked, onPick }) {
   const { progress } = job;
   const name = job.name || job.id;
@@ -85,8 +118,8 @@ function JobRow({ job, isPicked, onPick }) {
     <td><input type="checkbox" aria-label="Compare ${name}" checked=${isPicked} onChange=${() => onPick(job.id)} /></td>
     <td>
       <div class="job-name">
-        <a href=${href(["jobs", job.id])}>${name}</a>
-        <span class="small muted">${job.spec.trainer.name} · ${job.spec.sampler.name}${job.kind === "tune" || job.kind === "job" ? "" : ` · ${job.kind.replaceAll("_", " ")}`}</span>
+        <a href=${placeOf(job)}>${name}</a>
+        <span class="small muted">${job.spec.trainer.name} · ${job.kind === "tune" ? job.spec.sampler.name : words(job.kind)}</span>
         <${Labels} labels=${job.labels} />
       </div>
     </td>
@@ -105,11 +138,14 @@ function JobRow({ job, isPicked, onPick }) {
   </tr>`;
 }
 
+/** What a job has found so far; of a range test its suggestions, for its lowest loss means nothing. */
 function Best({ job }) {
+  const [objective, ...others] = job.spec.objectives;
+  if (job.kind === "range_test") return html`<${Suggestions} job=${job} />`;
+  if (others.length > 0) return html`<a href=${href(["jobs", job.id])}>Pareto front</a> <span class="small muted">of ${[objective, ...others].map(({ metric }) => metric).join(", ")}</span>`;
   if (!job.best) return html`<span class="muted">–</span>`;
-  const metric = job.spec.objectives[0].metric;
   return html`<div>
-    <strong class="number">${formatValue(job.best.values[metric])}</strong> <span class="small muted">${metric}</span>
+    <strong class="number">${formatValue(job.best.values[objective.metric])}</strong> <span class="small muted">${objective.metric}</span>
     <div><${Params} params=${job.best.params} /></div>
   </div>`;
 }
@@ -130,17 +166,24 @@ function FirstJob() {
   <//>`;
 }
 
-function NothingFound() {
+/** @param {{onNext: (() => void) | null}} props null: all jobs have been looked through */
+function NothingFound({ onNext }) {
+  if (onNext) {
+    return html`<${Empty} title="None among these ${SEARCHED} jobs">
+      <button class="button" onClick=${onNext}>Look through older ones</button>
+    <//>`;
+  }
   return html`<${Empty} title="No job like that">
     <p>Change the words or the state above, or look at all of them.</p>
     <a class="button" href="#/jobs">Show all jobs</a>
   <//>`;
 }
 
-function matches(job, text) {
+/** @param {object} job @param {string[]} wanted words, all of which it must have */
+function matches(job, wanted) {
   const labels = Object.entries(job.labels).map(([key, value]) => `${key}:${value}`);
-  const haystack = [job.name, job.id, job.spec.trainer.name, job.spec.sampler.name, ...labels].join(" ").toLowerCase();
-  return text.toLowerCase().split(/\s+/).every((word) => haystack.includes(word));
+  const haystack = [job.name, job.spec.trainer.name, job.spec.sampler.name, words(job.kind), ...labels].join(" ").toLowerCase();
+  return wanted.every((word) => haystack.includes(word.toLowerCase()) || job.id.startsWith(word));
 }
 
 function toggled(set, member) {

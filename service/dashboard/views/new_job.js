@@ -3,15 +3,17 @@
 import { post, Problem, randomKey } from "../api.js";
 import { Loading, ProblemNote, say } from "../components/feedback.js";
 import { Code } from "../components/pieces.js";
+import { asksForTheSame, copyOf } from "../form/copy.js";
 import { curlOf } from "../form/curl.js";
-import { applies, draftOf, emptyDraft, specOf } from "../form/draft.js";
+import { applies, draftOf, emptyDraft, objectiveOf, specOf } from "../form/draft.js";
 import { CatalogueFields, errorsAt, ParamRow, SelectField, TextField } from "../form/fields.js";
-import { formatCount } from "../format.js";
-import { useResource } from "../hooks.js";
+import { formatCount, words } from "../format.js";
+import { useResource, useTitle } from "../hooks.js";
 import { go, href } from "../router.js";
 import { html, useEffect, useMemo, useRef, useState } from "../vendor/preact-htm.js";
 
 const CHECK_AFTER_MS = 350;
+const AWAY_RETRY_MS = 2000;
 const BUDGET = {
   max_trials: "Trials of any outcome; empty: 40, or every cell of a grid.",
   max_parallel_trials: "At once; empty: as many as there are slots.",
@@ -20,29 +22,92 @@ const BUDGET = {
   max_failed_trials: "The job fails after this many failures.",
 };
 
-/** @param {{clone: string | null}} props */
-export function NewJobView({ clone }) {
-  const trainers = useResource("/trainers");
-  const samplers = useResource("/samplers");
-  const pruners = useResource("/pruners");
-  const source = useResource(clone ? `/jobs/${clone}` : null);
-  const problem = trainers.error ?? samplers.error ?? pruners.error ?? source.error;
-  const isReady = trainers.data && samplers.data && pruners.data && (!clone || source.data);
+/** @param {{clone: string | null, dataset: string | null}} props the job to copy, or the data set to learn */
+export function NewJobView({ clone, dataset }) {
+  useTitle(clone ? "Clone a job" : "New job");
+  const needed = {
+    trainers: useResource("/trainers"),
+    samplers: useResource("/samplers"),
+    pruners: useResource("/pruners"),
+    datasets: useResource("/datasets"),
+    ...(clone && { source: useResource(`/jobs/${clone}`) }),
+  };
+  const failed = Object.values(needed).find((one) => one.error);
+  const isReady = Object.values(needed).every((one) => one.data);
+  const reload = () => Object.values(needed).forEach((one) => one.reload());
+  if (isReady) {
+    const { trainers, samplers, pruners, datasets, source } = needed;
+    const catalogue = { trainers: trainers.data.items, samplers: samplers.data.items, pruners: pruners.data.items, datasets: datasets.data.items };
+    return html`<${Editor} catalogue=${catalogue} spec=${source?.data.spec ?? null} dataset=${dataset} />`;
+  }
   return html`<div class="page">
     <div class="page-head"><h1>${clone ? "Clone a job" : "New job"}</h1></div>
-    ${problem && html`<${ProblemNote} problem=${problem} onRetry=${trainers.reload} />`}
-    ${!problem && !isReady && html`<${Loading} what="the catalogue" height=${520} />`}
-    ${isReady && html`<${JobForm} trainers=${trainers.data.items} samplers=${samplers.data.items} pruners=${pruners.data.items} spec=${source.data?.spec ?? null} />`}
+    ${failed ? html`<${ProblemNote} problem=${failed.error} onRetry=${reload} />` : html`<${Loading} what="the catalogue" height=${520} />`}
   </div>`;
 }
 
-function JobForm({ trainers, samplers, pruners, spec }) {
-  const trainerNamed = (name) => trainers.find((one) => one.name === name) ?? trainers[0];
-  const [draft, setDraft] = useState(() => (spec ? draftOf(trainerNamed(spec.trainer.name), spec) : emptyDraft(trainers[0])));
-  const trainer = trainerNamed(draft.trainer);
+/** The form; or JSON, for what the form has no fields for. */
+function Editor({ catalogue, spec, dataset }) {
+  const [draft, setDraft] = useState(() => firstDraft(catalogue.trainers, catalogue.datasets, { spec, dataset }));
+  const [json, setJson] = useState(null);
+  const isSayable = useIsSayable(spec, catalogue.trainers);
+  const trainer = catalogue.trainers.find((one) => one.name === draft.trainer);
+  const writeJson = () => setJson(toJson(specOf(draft, trainer)));
+  return html`<div class="page">
+    <div class="page-head">
+      <h1>${spec ? "Clone a job" : "New job"}</h1>
+      <div class="actions">
+        ${isSayable && json === null && html`<button type="button" class="button" onClick=${writeJson}>Edit as JSON</button>`}
+        ${isSayable && json !== null && html`<button type="button" class="button" onClick=${() => setJson(null)}>Back to the form</button>`}
+      </div>
+    </div>
+    ${isSayable === null && html`<${Loading} what="the specification" height=${520} />`}
+    ${isSayable && json === null && html`<${JobForm} catalogue=${catalogue} trainer=${trainer} draft=${draft} setDraft=${setDraft} />`}
+    ${isSayable && json !== null && html`<${JsonForm} text=${json} onChange=${setJson} />`}
+    ${isSayable === false && html`<${JsonForm} text=${json ?? toJson(copyOf(spec))} onChange=${setJson} note="The form has no fields for all of this job; this is its specification." />`}
+  </div>`;
+}
+
+function toJson(spec) {
+  return JSON.stringify(spec, null, 2);
+}
+
+function firstDraft(trainers, datasets, { spec, dataset }) {
+  const source = spec && trainers.find((one) => one.name === spec.trainer.name);
+  if (source) return draftOf(source, spec);
+  const kind = datasets.find((one) => one.name === dataset)?.kind;
+  const learner = trainers.find((one) => kind && datasetParam(one, kind)) ?? trainers[0];
+  const draft = emptyDraft(learner);
+  if (kind) Object.assign(draft.params[datasetParam(learner, kind)], { mode: "fixed", value: dataset });
+  return draft;
+}
+
+/** The parameter that names the data set a trainer learns from. @returns {string | undefined} */
+function datasetParam(trainer, kind) {
+  return Object.entries(trainer.params_schema.properties).find(([, schema]) => schema["x-dataset"] === kind)?.[0];
+}
+
+/** Whether the form can say all of a job: the service makes the same of what the form says. @returns {boolean | null} null: not known yet */
+function useIsSayable(spec, trainers) {
+  const [isSayable, setIsSayable] = useState(spec ? null : true);
+  useEffect(() => {
+    if (!spec) return;
+    const trainer = trainers.find((one) => one.name === spec.trainer.name);
+    const said = trainer ? post("/jobs?dry_run=true", specOf(draftOf(trainer, spec), trainer)) : Promise.resolve({ spec: null });
+    said.then(
+      (answer) => setIsSayable(asksForTheSame(answer.spec, spec)),
+      () => setIsSayable(false),
+    );
+  }, []);
+  return isSayable;
+}
+
+function JobForm({ catalogue, trainer, draft, setDraft }) {
+  const { trainers, samplers, pruners, datasets } = catalogue;
   const body = useMemo(() => specOf(draft, trainer), [draft, trainer]);
   const check = useDryRun(body);
   const change = (changes) => setDraft((before) => ({ ...before, ...changes }));
+  const choose = (name) => setDraft({ ...emptyDraft(trainers.find((one) => one.name === name)), name: draft.name, labels: draft.labels });
   const wrong = (pointer) => errorsAt(check.problem?.errors ?? [], pointer);
 
   return html`<form class="form-layout" onSubmit=${(event) => (event.preventDefault(), check.submit())}>
@@ -50,14 +115,13 @@ function JobForm({ trainers, samplers, pruners, spec }) {
       <section class="card">
         <header><h2>What to train</h2></header>
         <div class="body form-grid">
-          <${SelectField} id="trainer" label="Trainer" value=${draft.trainer} options=${trainers.map((one) => one.name)} help=${trainer.help} wrong=${wrong("/trainer/name")}
-            onChange=${(name) => setDraft({ ...emptyDraft(trainerNamed(name)), name: draft.name, labels: draft.labels })} />
+          <${SelectField} id="trainer" label="Trainer" value=${draft.trainer} options=${trainers.map((one) => one.name)} help=${trainer.help} wrong=${wrong("/trainer/name")} onChange=${choose} />
           <${TextField} id="name" label="Name" value=${draft.name} placeholder="mnist-cnn" wrong=${wrong("/name")} onInput=${(name) => change({ name })} />
           <${TextField} id="labels" label="Labels" value=${draft.labels} placeholder="team:vision, run:3" help="key:value, separated by commas" wrong=${wrong("/labels")} onInput=${(labels) => change({ labels })} />
         </div>
       </section>
-      <${ParamsCard} trainer=${trainer} draft=${draft} wrong=${wrong} onChange=${change} />
-      <${ObjectiveCard} trainer=${trainer} draft=${draft} wrong=${wrong} onChange=${change} />
+      <${ParamsCard} trainer=${trainer} datasets=${datasets} draft=${draft} wrong=${wrong} onChange=${change} />
+      <${ObjectivesCard} trainer=${trainer} objectives=${draft.objectives} wrong=${wrong} onChange=${(objectives) => change({ objectives })} />
       <section class="card">
         <header><h2>How to search</h2></header>
         <div class="body grid-2">
@@ -69,26 +133,54 @@ function JobForm({ trainers, samplers, pruners, spec }) {
         <header><h2>Budget</h2></header>
         <div class="body form-grid">
           ${Object.entries(BUDGET).map(
-            ([name, help]) => html`<${TextField} id=${name} label=${name.replaceAll("_", " ")} value=${draft.budget[name] ?? ""} help=${help} isNumber=${true} wrong=${wrong(`/budget/${name}`)}
+            ([name, help]) => html`<${TextField} id=${name} label=${words(name).replace(/ s$/, " (seconds)")} value=${draft.budget[name] ?? ""} help=${help} isNumber=${true} wrong=${wrong(`/budget/${name}`)}
               onInput=${(value) => change({ budget: { ...draft.budget, [name]: value } })} />`,
           )}
         </div>
       </section>
     </div>
-    <div class="side">
-      <${Verdict} check=${check} body=${body} />
-      <section class="card">
-        <header><h2>The same from a terminal</h2></header>
-        <div class="body"><${Code} text=${curlOf(body)} label="A command that submits this job" /></div>
-      </section>
-    </div>
+    <${Side} check=${check} body=${body} />
   </form>`;
 }
 
-function ParamsCard({ trainer, draft, wrong, onChange }) {
+/** A job as the JSON that is posted, for all there is and those who have it at hand. */
+function JsonForm({ text, onChange, note }) {
+  const body = useMemo(() => parsed(text), [text]);
+  const check = useDryRun(body);
+  return html`<form class="form-layout" onSubmit=${(event) => (event.preventDefault(), check.submit())}>
+    <section class="card">
+      <header><h2>Specification</h2><span class="note">${note ?? "the body of POST /v1/jobs"}</span></header>
+      <div class="body"><textarea class="json" aria-label="Specification as JSON" spellcheck="false" aria-invalid=${body === null} value=${text} onInput=${(event) => onChange(event.target.value)} /></div>
+    </section>
+    <${Side} check=${check} body=${body} />
+  </form>`;
+}
+
+/** @param {string} text @returns {object | null} null: it is no JSON object */
+function parsed(text) {
+  try {
+    const value = JSON.parse(text);
+    return value !== null && typeof value === "object" && !Array.isArray(value) ? value : null;
+  } catch {
+    return null;
+  }
+}
+
+function Side({ check, body }) {
+  return html`<div class="side">
+    <${Verdict} check=${check} />
+    <section class="card">
+      <header><h2>The same from a terminal</h2></header>
+      <div class="body">${body ? html`<${Code} text=${curlOf(body)} label="A command that submits this job" />` : html`<p class="note">Shown once the JSON can be read.</p>`}</div>
+    </section>
+  </div>`;
+}
+
+function ParamsCard({ trainer, datasets, draft, wrong, onChange }) {
   const [text, setText] = useState("");
   const properties = trainer.params_schema.properties;
   const shown = Object.entries(properties).filter(([name, schema]) => applies(schema, draft, properties) && name.includes(text.trim().toLowerCase().replaceAll(" ", "_")));
+  const known = (schema) => datasets.filter((one) => schema["x-dataset"] === one.kind && !one.problem).map((one) => one.name);
   const set = (name, changes) => onChange({ params: { ...draft.params, [name]: { ...draft.params[name], ...changes } } });
   return html`<section class="card">
     <header>
@@ -99,7 +191,7 @@ function ParamsCard({ trainer, draft, wrong, onChange }) {
     <div class="body">
       ${wrong("/search_space").length > 0 && Object.keys(draft.params).every((name) => wrong(`/search_space/${name}`).length === 0) && html`<p class="problem">${wrong("/search_space").join(" ")}</p>`}
       ${shown.map(
-        ([name, schema]) => html`<${ParamRow} key=${name} name=${name} schema=${schema} param=${draft.params[name]} hasRangeTest=${trainer.capabilities.range_test}
+        ([name, schema]) => html`<${ParamRow} key=${name} name=${name} schema=${schema} param=${draft.params[name]} known=${known(schema)} hasRangeTest=${trainer.capabilities.range_test}
           wrong=${[...wrong(`/search_space/${name}`), ...wrong(`/trainer/params/${name}`)]} onChange=${(changes) => set(name, changes)} />`,
       )}
       ${shown.length === 0 && html`<p class="note">No parameter of that name.</p>`}
@@ -107,61 +199,83 @@ function ParamsCard({ trainer, draft, wrong, onChange }) {
   </section>`;
 }
 
-function ObjectiveCard({ trainer, draft, wrong, onChange }) {
-  const { objective } = draft;
-  const set = (changes) => onChange({ objective: { ...objective, ...changes } });
-  const choose = (metric) => set({ metric, direction: trainer.metrics.find((one) => one.name === metric)?.direction ?? objective.direction });
+function ObjectivesCard({ trainer, objectives, wrong, onChange }) {
+  const names = trainer.metrics.map((metric) => metric.name);
+  const free = names.filter((name) => objectives.every((objective) => objective.metric !== name));
+  const set = (index, changed) => onChange(objectives.map((objective, at) => (at === index ? { ...objective, ...changed } : objective)));
   return html`<section class="card">
-    <header><h2>What is good</h2></header>
-    <div class="body form-grid">
-      <${SelectField} id="metric" label="Metric" value=${objective.metric} options=${trainer.metrics.filter((metric) => metric.direction).map((metric) => metric.name)} wrong=${wrong("/objectives/0/metric")} onChange=${choose} />
-      <${SelectField} id="direction" label="Direction" value=${objective.direction} options=${["minimize", "maximize"]} wrong=${wrong("/objectives/0/direction")} onChange=${(direction) => set({ direction })} />
-      <${TextField} id="target" label="Target" value=${objective.target} help="Ends the job as soon as a trial is this good; empty: none." isNumber=${true} wrong=${wrong("/objectives/0/target")} onInput=${(target) => set({ target })} />
+    <header><h2>What is good</h2>${objectives.length > 1 && html`<span class="note">several: the answer is a Pareto front</span>`}</header>
+    <div class="body stack">
+      ${objectives.map(
+        (objective, index) => html`<div class="form-grid" role="group" aria-label="Objective ${index + 1}">
+          <${SelectField} id="metric-${index}" label="Metric" value=${objective.metric} options=${names.filter((name) => name === objective.metric || free.includes(name))} wrong=${wrong(`/objectives/${index}/metric`)}
+            onChange=${(name) => set(index, objectiveOf(trainer, name))} />
+          <${SelectField} id="direction-${index}" label="Direction" value=${objective.direction} options=${["minimize", "maximize"]} wrong=${wrong(`/objectives/${index}/direction`)} onChange=${(direction) => set(index, { direction })} />
+          <${TextField} id="target-${index}" label="Target" value=${objective.target} help=${index ? "" : "Ends the job as soon as a trial is this good; empty: none."} isNumber=${true} wrong=${wrong(`/objectives/${index}/target`)} onInput=${(target) => set(index, { target })} />
+          ${objectives.length > 1 && html`<button type="button" class="button tight" aria-label="Remove objective ${objective.metric}" onClick=${() => onChange(objectives.filter((one) => one !== objective))}>Remove</button>`}
+        </div>`,
+      )}
+      ${free.length > 0 && html`<div><button type="button" class="button tight" onClick=${() => onChange([...objectives, objectiveOf(trainer, free[0])])}>Add an objective</button></div>`}
     </div>
   </section>`;
 }
 
-function Verdict({ check, body }) {
-  const { answer, problem, isSending } = check;
-  const nSearched = Object.keys(body.search_space).length;
+function Verdict({ check }) {
+  const { answer, problem, isSending, isReadable } = check;
   return html`<section class="card" aria-label="Submit">
     <div class="body stack" style=${{ paddingTop: "18px" }}>
-      <div aria-live="polite" style=${{ minHeight: "46px" }}>
-        ${problem && html`<${ProblemNote} problem=${problem} />`}
-        ${
-          !problem && answer &&
-          html`<p><strong>Ready.</strong> ${formatCount(answer.spec.budget.max_trials ?? 0)} trials over ${nSearched} searched ${nSearched === 1 ? "parameter" : "parameters"}${answer.cells ? `, ${formatCount(answer.cells)} cells of a grid` : ""}.</p>`
-        }
-        ${!problem && !answer && html`<p class="muted">Checking …</p>`}
-        ${!problem && answer?.warnings.map((warning) => html`<p class="warning">${warning}</p>`)}
+      <div class="stack" aria-live="polite" style=${{ minHeight: "46px" }}>
+        ${!isReadable && html`<p class="problem">This is not a JSON object.</p>`}
+        ${isReadable && problem && html`<${ProblemNote} problem=${problem} />`}
+        ${isReadable && !problem && (answer ? html`<${Ready} answer=${answer} />` : html`<p class="muted">Checking …</p>`)}
       </div>
-      <button class="button primary" disabled=${isSending || Boolean(problem)}>${isSending ? "Submitting …" : "Submit job"}</button>
+      <button class="button primary" disabled=${isSending || !isReadable || Boolean(problem)}>${isSending ? "Submitting …" : "Submit job"}</button>
     </div>
   </section>`;
 }
 
-/** Ask the service what it would make of a body, shortly after the last change; and send it. */
+function Ready({ answer }) {
+  const nSearched = Object.keys(answer.spec.search_space ?? {}).length;
+  const { max_trials: maxTrials } = answer.spec.budget;
+  return html`
+    <p>
+      <strong>Ready.</strong> ${maxTrials ? formatCount(maxTrials) : "As many as there is time for"} trials over ${nSearched} searched ${nSearched === 1 ? "parameter" : "parameters"}${answer.cells ? `, ${formatCount(answer.cells)} cells of a grid` : ""}.
+    </p>
+    ${answer.warnings.map((warning) => html`<p class="warning">${warning}</p>`)}`;
+}
+
+/**
+ * Ask the service what it would make of a body, shortly after the last change; and send it.
+ *
+ * @param {object | null} body null: there is none that can be sent
+ */
 function useDryRun(body) {
   const [state, setState] = useState({ answer: null, problem: null, isSending: false });
   const text = JSON.stringify(body);
+  const isAway = state.problem?.status === 0;
   const key = useRef({ text: "", key: "" });
 
   useEffect(() => {
+    if (!body) return undefined;
     let isStale = false;
-    const ask = () =>
-      post("/jobs?dry_run=true", body).then(
-        (answer) => !isStale && setState((before) => ({ ...before, answer, problem: null })),
-        (error) => {
-          if (!(error instanceof Problem)) throw error;
-          if (!isStale) setState((before) => ({ ...before, problem: error }));
-        },
-      );
-    const timer = setTimeout(ask, CHECK_AFTER_MS);
+    let timer = 0;
+    const ask = async () => {
+      try {
+        const answer = await post("/jobs?dry_run=true", body);
+        if (!isStale) setState((before) => ({ ...before, answer, problem: null }));
+      } catch (error) {
+        if (!(error instanceof Problem)) throw error;
+        if (isStale) return;
+        setState((before) => ({ ...before, problem: error }));
+        if (error.status === 0) timer = setTimeout(ask, AWAY_RETRY_MS);
+      }
+    };
+    timer = setTimeout(ask, CHECK_AFTER_MS);
     return () => {
       isStale = true;
       clearTimeout(timer);
     };
-  }, [text]);
+  }, [text, isAway]);
 
   const submit = async () => {
     // The same body sent again after a lost answer is the same job.
@@ -176,5 +290,5 @@ function useDryRun(body) {
       setState((before) => ({ ...before, problem: error, isSending: false }));
     }
   };
-  return { ...state, submit };
+  return { ...state, isReadable: body !== null, submit };
 }

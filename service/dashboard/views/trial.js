@@ -2,16 +2,17 @@
 
 import { getText, post, Problem, withQuery } from "../api.js";
 import { LinesChart } from "../charts/curves.js";
+import { Chart, Choice } from "../components/chart_card.js";
 import { Loading, ProblemNote, say } from "../components/feedback.js";
 import { State } from "../components/state.js";
 import { Ago, formatDuration, formatParam, formatValue } from "../format.js";
-import { useInterval, useResource } from "../hooks.js";
+import { useInterval, useResource, useTitle } from "../hooks.js";
 import { href } from "../router.js";
 import { html, useCallback, useEffect, useMemo, useState } from "../vendor/preact-htm.js";
 
 const REFRESH_MS = 1500;
 const LOG_LINES = 200;
-const MAX_REPORTS = 500;
+const MAX_POINTS = 500;
 const RETRIABLE = ["failed", "infeasible", "cancelled"];
 
 /** @param {{jobId: string, number: number}} props */
@@ -19,10 +20,10 @@ export function TrialView({ jobId, number }) {
   const path = `/jobs/${jobId}/trials/${number}`;
   const [isLive, setIsLive] = useState(true);
   const everyMs = isLive ? REFRESH_MS : undefined;
-  const job = useResource(`/jobs/${jobId}`);
+  const job = useResource(`/jobs/${jobId}`, { everyMs });
   const found = useResource(path, { everyMs });
-  const reports = useResource(withQuery(`${path}/reports`, { limit: MAX_REPORTS }), { everyMs });
   const trial = found.data;
+  useTitle(`Trial ${number} of ${job.data?.name || jobId}`);
   useEffect(() => void (trial && setIsLive(["queued", "running"].includes(trial.state))), [trial?.state]);
 
   if (found.error && !trial) {
@@ -33,17 +34,17 @@ export function TrialView({ jobId, number }) {
     <div class="page-head">
       <h1>Trial ${number}</h1>
       ${trial && html`<${State} state=${trial.state} reason=${trial.reason} />`}
-      ${trial && html`<${TrialControls} path=${path} trial=${trial} onChange=${found.reload} />`}
-      <div class="actions">
+      <div class="actions placeholder">
+        ${trial && html`<${TrialControls} path=${path} trial=${trial} onChange=${found.reload} />`}
         ${number > 0 && html`<a class="button" href=${href(["jobs", jobId, "trials", String(number - 1)])}>← Previous</a>`}
-        <a class="button" href=${href(["jobs", jobId, "trials", String(number + 1)])}>Next →</a>
+        ${number + 1 < job.data?.progress.total && html`<a class="button" href=${href(["jobs", jobId, "trials", String(number + 1)])}>Next →</a>`}
       </div>
     </div>
-    ${trial ? html`<${TrialParts} path=${path} trial=${trial} job=${job.data} reports=${reports} isLive=${isLive} />` : html`<${Loading} what="the trial" height=${420} />`}
+    ${trial ? html`<${TrialParts} path=${path} trial=${trial} job=${job.data} isLive=${isLive} />` : html`<${Loading} what="the trial" height=${420} />`}
   </div>`;
 }
 
-function TrialParts({ path, trial, job, reports, isLive }) {
+function TrialParts({ path, trial, job, isLive }) {
   return html`
     ${trial.error && html`<p class="problem"><strong>${trial.error.type}</strong><span>${trial.error.message}</span></p>`}
     <div class="grid-2">
@@ -64,7 +65,7 @@ function TrialParts({ path, trial, job, reports, isLive }) {
           ["worker", trial.worker ? html`<code>${trial.worker}</code>` : "–"],
         ]} /></div>
       </section>
-      <${ReportsCard} job=${job} reports=${reports} />
+      <${CurveCard} job=${job} trial=${trial} isLive=${isLive} />
       <${LogCard} path=${path} isLive=${isLive} />
       <${ArtifactsCard} path=${path} names=${trial.artifacts} />
     </div>`;
@@ -94,33 +95,24 @@ function Facts({ facts }) {
   return html`<dl class="facts">${facts.map(([name, value]) => html`<div><dt>${name}</dt><dd>${value}</dd></div>`)}</dl>`;
 }
 
-function ReportsCard({ job, reports }) {
-  const items = reports.data?.items ?? [];
-  const metrics = [...new Set(items.flatMap((report) => Object.keys(report.values)))];
+/** One metric over the steps; the server thins long curves. */
+function CurveCard({ job, trial, isLive }) {
+  const metrics = Object.keys(trial.values);
   const [chosen, setChosen] = useState(null);
-  const metric = chosen ?? job?.spec.objectives[0].metric ?? metrics[0];
-  const lines = useMemo(() => {
-    const known = items.filter((report) => metric in report.values);
-    return [{ name: metric, xs: known.map((report) => report.step), ys: known.map((report) => report.values[metric]) }];
-  }, [reports.data, metric]);
+  const metric = chosen ?? job?.spec.objectives[0].metric ?? null;
+  const path = metric && withQuery(`/jobs/${trial.job_id}/curves`, { trial: trial.number, metric, max_points: MAX_POINTS });
+  const curves = useResource(path, { everyMs: isLive ? REFRESH_MS : undefined, version: isLive });
+  const [curve] = curves.data?.curves ?? [];
+  const lines = useMemo(() => [{ name: metric, xs: curve?.steps ?? [], ys: curve?.values ?? [] }], [curve, metric]);
   return html`<section class="card wide">
     <header>
       <h2>Learning curve</h2>
-      ${
-        metrics.length > 1 &&
-        html`<select class="tight aside" aria-label="Metric" onChange=${(event) => setChosen(event.target.value)}>
-          ${metrics.map((name) => html`<option value=${name} selected=${name === metric}>${name}</option>`)}
-        </select>`
-      }
+      ${metrics.length > 1 && html`<div class="actions aside"><${Choice} label="Metric" names=${metrics} value=${metric} onChange=${setChosen} /></div>`}
     </header>
     <div class="body">
-      ${
-        reports.isLoading
-          ? html`<${Loading} what="reports" height=${260} />`
-          : items.length > 0
-            ? html`<${LinesChart} lines=${lines} xLabel="step" yLabel=${metric} />`
-            : html`<p class="note">It has reported nothing yet.</p>`
-      }
+      <${Chart} resource=${curves} what="the curve" height=${260} isEmpty=${() => lines[0].xs.length === 0} why=${() => (isLive ? "It has reported nothing yet." : "It reported nothing.")}>
+        ${(data) => html`<${LinesChart} lines=${lines} xLabel=${data.step_unit ?? "step"} yLabel=${metric} />`}
+      <//>
     </div>
   </section>`;
 }
@@ -135,7 +127,7 @@ function LogCard({ path, isLive }) {
   return html`<section class="card wide">
     <header><h2>Log</h2><span class="note">the last ${LOG_LINES} lines</span><a class="button quiet aside" href="/v1${path}/log" target="_blank" rel="noopener">All of it</a></header>
     <div class="body">
-      ${log === null ? html`<${Loading} what="the log" height=${80} />` : log ? html`<pre class="log" tabindex="0" role="region" aria-label="Log">${log}</pre>` : html`<p class="note">It has printed nothing.</p>`}
+      ${log === null ? html`<${Loading} what="the log" height=${80} />` : log ? html`<pre class="log" tabindex="0" role="region" aria-label="Log">${log}</pre>` : html`<p class="note">${isLive ? "It has printed nothing yet." : "It printed nothing."}</p>`}
     </div>
   </section>`;
 }

@@ -3,13 +3,14 @@
 import { Empty, Loading, ProblemNote } from "../components/feedback.js";
 import { Code } from "../components/pieces.js";
 import { Ago } from "../format.js";
-import { useResource } from "../hooks.js";
+import { useResource, useTitle } from "../hooks.js";
 import { href } from "../router.js";
 import { html } from "../vendor/preact-htm.js";
 
 const REFRESH_MS = 2000;
 
 export function WorkersView() {
+  useTitle("Workers");
   const workers = useResource("/workers", { everyMs: REFRESH_MS });
   const items = workers.data?.items ?? [];
   const sorted = [...items].sort((a, b) => b.alive - a.alive);

@@ -12,6 +12,7 @@ from service.store.database import Database
 from tests.builders import make_job, make_spec
 from tests.e2e.dashboard.chromium import FLAGS, find_chromium
 from tests.e2e.dashboard.site import SPACE, Site, running_site
+from tests.waiting import wait_for
 
 PATIENCE_MS = 15_000
 """Far beyond what anything here takes, for machines that do other things too."""
@@ -33,6 +34,27 @@ def finished_job(site: Site) -> str:
     job_id = site.submit(name="finished", trainer=trainer, labels={"team": "vision"}, budget={"max_trials": 30})
     site.finish(job_id)
     return job_id
+
+
+@pytest.fixture(scope="package")
+def front_job(site: Site) -> str:
+    """A job with two objectives; of its trials 0, 1 and 2 are beaten by none, 3 and 4 are."""
+    objectives = [{"metric": "accuracy", "direction": "maximize"}, {"metric": "seconds", "direction": "minimize"}]
+    job_id = site.submit(name="front", engine="external", trainer={"name": "by hand"}, objectives=objectives)
+    for accuracy, seconds in [(0.9, 30.0), (0.8, 20.0), (0.7, 10.0), (0.75, 25.0), (0.6, 40.0)]:
+        site.train(job_id, {"accuracy": accuracy, "seconds": seconds})
+    site.cancel(job_id)
+    return job_id
+
+
+@pytest.fixture(scope="package")
+def range_test(site: Site) -> str:
+    """A range test with a suggestion at each of two batch sizes."""
+    trainer = {"name": "synthetic", "params": {"diverge_above": 0.3}}
+    body = {"name": "rates", "trainer": trainer, "batch_sizes": [32, 128], "steps": 40}
+    test_id: str = site.http.post("/v1/range-tests", json=body).json()["id"]
+    wait_for(lambda: site.http.get(f"/v1/range-tests/{test_id}").json()["results"], timeout_s=60)
+    return test_id
 
 
 @pytest.fixture(scope="package")

@@ -52,6 +52,14 @@ class Site:
         wait_for(lambda: self.job(job_id)["finished_at"] is not None, timeout_s=timeout_s, pause_s=0.1)
         return self.job(job_id)
 
+    def train(self, job_id: str, values: dict[str, float]) -> None:
+        """Take a trial of an external job and complete it."""
+        asked = {"client_id": "hand", "wait_s": 10}
+        (trial,) = self.http.post(f"/v1/jobs/{job_id}/suggestions", json=asked).json()["trials"]
+        told = {"lease_token": trial["lease"]["token"], "values": values}
+        answer = self.http.post(f"/v1/jobs/{job_id}/trials/{trial['number']}/complete", json=told)
+        assert answer.is_success, answer.text
+
     def cancel(self, job_id: str) -> None:
         """Free the slots for the next test."""
         self.http.post(f"/v1/jobs/{job_id}/cancel")

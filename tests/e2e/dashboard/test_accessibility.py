@@ -7,7 +7,6 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.e2e.dashboard.site import SLOW, Site
-from tests.waiting import wait_for
 
 OpenPage = Callable[..., Page]
 AXE = (Path(__file__).parent / "axe.min.js").read_text()
@@ -16,11 +15,13 @@ PAGES = [
     "#/jobs?q=nothing-like-that",
     "#/jobs/{running}",
     "#/jobs/{finished}",
+    "#/jobs/{front}",
     "#/jobs/{finished}/trials",
     "#/jobs/{finished}/report",
     "#/jobs/{finished}/spec",
     "#/jobs/{finished}/trials/0",
     "#/compare?jobs={finished},{running}",
+    "#/datasets",
     "#/workers",
     "#/range-tests",
     "#/range-tests/{range_test}",
@@ -29,13 +30,10 @@ PAGES = [
 
 
 @pytest.fixture(scope="module")
-def ids(site: Site, finished_job: str) -> Iterator[dict[str, str]]:
-    """A running job, a finished one, and a range test."""
+def ids(site: Site, finished_job: str, front_job: str, range_test: str) -> Iterator[dict[str, str]]:
+    """A running job, a finished one, one with several objectives, and a range test."""
     running = site.submit(name="running", trainer=SLOW, budget={"max_trials": 1000})
-    body = {"trainer": {"name": "synthetic", "params": {"diverge_above": 0.3}}, "batch_sizes": [32, 128], "steps": 40}
-    range_test = site.http.post("/v1/range-tests", json=body).json()["id"]
-    wait_for(lambda: site.http.get(f"/v1/range-tests/{range_test}").json()["results"], timeout_s=60)
-    yield {"running": running, "finished": finished_job, "range_test": range_test}
+    yield {"running": running, "finished": finished_job, "front": front_job, "range_test": range_test}
     site.cancel(running)
 
 
@@ -94,6 +92,7 @@ def test_a_job_is_found_paused_and_cancelled_by_keyboard_alone(site: Site, open_
     tab_to(page, "button", "Pause")
     page.keyboard.press("Enter")
     expect(page.locator(".page-head .badge")).to_contain_text("paused")
+    expect(page.get_by_role("button", name="Resume")).to_be_focused()
     tab_to(page, "button", "Cancel")
     page.keyboard.press("Enter")
     expect(page.get_by_role("dialog")).to_be_visible()
@@ -105,6 +104,25 @@ def test_a_job_is_found_paused_and_cancelled_by_keyboard_alone(site: Site, open_
     page.keyboard.press("Enter")
     expect(page.locator(".page-head .badge")).to_contain_text("cancelled")
     assert site.job(job_id)["state"] == "cancelled"
+
+
+def test_menus_open_and_close_by_keyboard(finished_job: str, open_page: OpenPage) -> None:
+    page = open_page(f"#/jobs/{finished_job}", reduced_motion="reduce")
+    settle(page)
+    export = page.get_by_role("button", name="Export")
+    export.focus()
+    page.keyboard.press("Enter")
+    expect(export).to_have_attribute("aria-expanded", "true")
+    page.evaluate(AXE)
+    assert serious_findings(page) == []
+
+    tab_to(page, "link", "history as SVG")
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("link", name="history as SVG")).to_have_count(0)
+    expect(export).to_be_focused()
+    page.keyboard.press("Enter")
+    tab_to(page, "button", "Delete")
+    expect(export).to_have_attribute("aria-expanded", "false")
 
 
 def tab_to(page: Page, role: str, name: str) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import shlex
+import subprocess
 from collections.abc import Callable
 from typing import Any
 
@@ -49,6 +50,25 @@ def test_a_job_submitted_through_the_form_runs(site: Site, open_page: OpenPage) 
     assert spec["budget"]["max_trials"] == 3
     resolved = site.http.post("/v1/jobs?dry_run=true", json=body).json()["spec"]
     assert resolved | {"sampler": None} == spec | {"sampler": None}, "the command shown does the same, but for the seed"
+
+
+def test_the_command_shown_submits_the_job_when_pasted(site: Site, open_page: OpenPage) -> None:
+    page = open_page("#/new")
+    page.get_by_label("Trainer").select_option("synthetic")
+    page.get_by_label("Name", exact=True).fill('it\'s $HOME `pasted` \\\\ "twice"')
+    row(page, "learning_rate").get_by_label("only these values").check()
+    row(page, "learning_rate").get_by_role("textbox").fill("1e-3, 0.01")
+    page.get_by_label("Sampler").select_option("grid")
+    row(page, "batch_size").get_by_label("only these values").check()
+    row(page, "batch_size").get_by_role("textbox").fill("16, 32")
+    expect(page.get_by_text("4 cells of a grid")).to_be_visible()
+    command = page.get_by_label("A command that submits this job").inner_text()
+
+    pasted = subprocess.run(["sh", "-c", command], capture_output=True, text=True, timeout=30, check=True)
+    made = json.loads(pasted.stdout)
+    assert made["name"] == 'it\'s $HOME `pasted` \\\\ "twice"'
+    assert made["spec"]["search_space"]["learning_rate"]["choices"] == [1e-3, 0.01]
+    assert site.finish(made["id"])["progress"]["total"] == 4
 
 
 def test_what_is_wrong_stands_beside_its_field(open_page: OpenPage, complaints: list[str]) -> None:
@@ -103,3 +123,41 @@ def test_a_clone_asks_for_the_same(site: Site, open_page: OpenPage) -> None:
     assert resolved["name"] == "original (copy)"
     resolved["name"], resolved["sampler"]["seed"] = spec["name"], spec["sampler"]["seed"]
     assert resolved == spec
+
+
+def test_a_clone_keeps_every_objective(site: Site, open_page: OpenPage) -> None:
+    objectives = [
+        {"metric": "val_accuracy", "direction": "maximize"},
+        {"metric": "train_time_s", "direction": "minimize"},
+    ]
+    job_id = site.submit(trainer={"name": "image_classifier"}, objectives=objectives, search_space=SPACE)
+    site.cancel(job_id)
+    page = open_page(f"#/new?clone={job_id}")
+    expect(page.get_by_text("Ready.")).to_be_visible()
+    assert shown_body(page)["objectives"] == objectives
+
+    page.get_by_role("button", name="Remove objective train_time_s").click()
+    assert shown_body(page)["objectives"] == objectives[:1]
+    page.get_by_role("button", name="Add an objective").click()
+    page.get_by_role("group", name="Objective 2").get_by_label("Metric").select_option("train_time_s")
+    expect(page.get_by_text("Ready.")).to_be_visible()
+    assert shown_body(page)["objectives"] == objectives
+
+
+def test_what_the_form_has_no_fields_for_is_cloned_as_json(site: Site, front_job: str, open_page: OpenPage) -> None:
+    page = open_page(f"#/new?clone={front_job}")
+    expect(page.get_by_text("The form has no fields for all of this job")).to_be_visible()
+    expect(page.get_by_text("Ready.")).to_be_visible()
+    text = page.get_by_label("Specification as JSON")
+    body = json.loads(text.input_value())
+    assert body["engine"] == "external"
+
+    text.fill("{")
+    expect(page.get_by_text("This is not a JSON object.")).to_be_visible()
+    expect(page.get_by_role("button", name="Submit job")).to_be_disabled()
+    text.fill(json.dumps(body | {"name": "from JSON"}))
+    expect(page.get_by_text("Ready.")).to_be_visible()
+    page.get_by_role("button", name="Submit job").click()
+    expect(page.get_by_role("heading", name="from JSON")).to_be_visible()
+    expect(page.get_by_label("A command that asks for a trial")).to_contain_text("/suggestions")
+    site.cancel(page.url.rpartition("/")[2])

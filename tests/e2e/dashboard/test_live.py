@@ -63,6 +63,44 @@ def test_a_finished_job_says_so(site: Site, finished_job: str, open_page: OpenPa
     expect(page.locator(".live")).to_have_text("finished")
 
 
+def test_a_page_nobody_sees_lets_its_stream_go(site: Site, open_page: OpenPage) -> None:
+    hide = """(isHidden) => {
+      Object.defineProperty(document, "hidden", {value: isHidden, configurable: true});
+      document.dispatchEvent(new Event("visibilitychange"));
+    }"""
+    job_id = site.submit(trainer=SLOW)
+    page = open_page(f"#/jobs/{job_id}")
+    expect(page.locator(".live")).to_have_text("live")
+    with page.expect_event("requestfailed", lambda request: request.url.endswith("/events")):
+        page.evaluate(hide, True)
+    with page.expect_request("**/events"):
+        page.evaluate(hide, False)
+    wait_for_progress(page)
+    site.cancel(job_id)
+
+
+def test_a_job_deleted_under_the_page_is_said(site: Site, open_page: OpenPage, complaints: list[str]) -> None:
+    job_id = site.submit(name="short-lived", trainer=SLOW)
+    page = open_page(f"#/jobs/{job_id}")
+    expect(page.locator(".live")).to_have_text("live")
+    site.cancel(job_id)
+    site.http.delete(f"/v1/jobs/{job_id}")
+    expect(page.get_by_role("heading", name="This job has been deleted")).to_be_visible()
+    complaints.clear()  # the browser notes each 404
+
+
+def test_a_job_is_awaited_while_the_service_is_away(
+    site: Site, finished_job: str, open_page: OpenPage, complaints: list[str]
+) -> None:
+    page = open_page("#/workers")
+    page.route("**/v1/jobs/**", lambda route: route.abort())
+    page.goto(f"{site.url}/#/jobs/{finished_job}")
+    expect(page.get_by_role("alert")).to_contain_text("stepsize up")
+    page.unroute("**/v1/jobs/**")
+    expect(page.get_by_role("heading", name="finished")).to_be_visible()
+    complaints.clear()  # the browser notes each refused request
+
+
 def test_polling_goes_on_where_streams_do_not_get_through(
     site: Site, open_page: OpenPage, complaints: list[str]
 ) -> None:

@@ -92,6 +92,7 @@ def test_trials_are_filtered_by_the_server(open_page: OpenPage, large_job: str) 
 
 def test_a_wrong_filter_is_explained(open_page: OpenPage, large_job: str, complaints: list[str]) -> None:
     page = open_page(f"#/jobs/{large_job}/trials")
+    expect(page.locator("tbody tr")).to_have_count(50)
     page.get_by_role("searchbox", name="Filter").fill("learning_rate>1")
     page.get_by_role("button", name="Filter").click()
     expect(page.get_by_role("alert")).to_contain_text("trials have no field 'learning_rate'")

@@ -1,5 +1,7 @@
 """The catalogue, workers and health."""
 
+import re
+
 import pytest
 from sqlalchemy import text
 from starlette.testclient import TestClient
@@ -75,3 +77,13 @@ def test_ready_means_that_the_database_is_at_head(client: TestClient, database: 
 def test_the_home_page_leads_to_the_documentation(client: TestClient) -> None:
     assert "/docs" in client.get("/").text
     assert client.get("/docs").status_code == 200
+
+
+def test_the_documentation_may_load_nothing_from_elsewhere(client: TestClient) -> None:
+    page = client.get("/docs")
+
+    assert page.headers["content-security-policy"].startswith("default-src 'self'; script-src 'self'; style-src 'self'")
+    files = re.findall(r'(?:src|href)="(/docs/[^"]+)"', page.text)
+    assert len(files) == 3
+    assert [client.get(file).status_code for file in files] == [200] * 3
+    assert client.get("/redoc").status_code == 404, "FastAPI's own pages load scripts from the internet"

@@ -219,10 +219,8 @@ def test_a_budget_may_only_grow(client: TestClient) -> None:
     ("state", "reason", "budget", "becomes"),
     [
         (JobState.COMPLETED, JobReason.MAX_TRIALS, {"max_trials": 50}, "queued"),
-        (JobState.COMPLETED, JobReason.MAX_TRIALS, {"max_attempts": 5}, "completed"),
         (JobState.FAILED, JobReason.MAX_FAILED_TRIALS, {"max_failed_trials": 20}, "queued"),
         (JobState.COMPLETED, JobReason.USER, {"max_trials": 50}, "queued"),
-        (JobState.COMPLETED, JobReason.TARGET, {"max_trials": 50}, "completed"),
         (JobState.PAUSED, JobReason.USER, {"max_trials": 50}, "paused"),
     ],
 )
@@ -235,6 +233,25 @@ def test_a_larger_budget_reopens_the_job_it_ended(
     assert changed["state"] == becomes
     if becomes == "queued":
         assert (changed["desired"], changed["finished_at"]) == ("run", None)
+
+
+@pytest.mark.parametrize(
+    ("reason", "budget", "detail"),
+    [
+        (JobReason.TARGET, {"max_trials": 50}, "its target was met, which a larger max_trials does not change"),
+        (JobReason.TIMEOUT, {"max_trials": 50}, "it reached its timeout_s, which a larger max_trials does not change"),
+        (JobReason.MAX_TRIALS, {"max_attempts": 5}, "its max_trials, which a larger max_attempts does not change"),
+    ],
+)
+def test_a_larger_budget_that_would_change_nothing_is_refused_and_says_why(
+    client: TestClient, database: Database, reason: JobReason, budget: dict[str, int], detail: str
+) -> None:
+    with database.write() as connection:
+        job = make_job(connection, state=JobState.COMPLETED, reason=reason, spec=make_spec(budget={"max_trials": 40}))
+    refused = client.patch(f"/v1/jobs/{job.id}", json={"budget": budget})
+    assert refused.status_code == 409
+    assert detail in refused.json()["detail"]
+    assert client.patch(f"/v1/jobs/{job.id}", json={"budget": {"max_trials": 40}, "priority": 3}).status_code == 200
 
 
 def test_only_a_finished_job_is_deleted_with_all_it_has(

@@ -32,6 +32,10 @@ def _submit(client: TestClient, body: object) -> dict[str, str]:
         ({"trainer": TRAINER, "budget": {"max_trails": 1}}, "/budget/max_trails", "did you mean 'max_trials'?"),
         ({"trainer": TRAINER, "sampler": {"name": "tep"}}, "/sampler/name", "did you mean 'tpe'?"),
         ({"trainer": TRAINER, "sampler": {}}, "/sampler/name", "name one of"),
+        ({"trainer": TRAINER, "sampler": "tpe"}, "/sampler", "its 'name' one of cmaes, gp, grid"),
+        ({"trainer": "synthetic"}, "/trainer", "with the fields name, version, params"),
+        ({"trainer": TRAINER, "replicates": 3}, "/replicates", "with the fields top, seeds"),
+        ({"trainer": TRAINER, "search_space": {"x": [0, 1]}}, "/search_space/x", "its 'type' one of"),
         ({"trainer": TRAINER, "sampler": {"name": "tpe", "tpe": 1}}, "/sampler/tpe", "there is no field 'tpe' here"),
         ({"trainer": TRAINER, "sampler": {"name": "grid", "pionts": 3}}, "/sampler/pionts", "did you mean 'points'?"),
         (

@@ -80,6 +80,15 @@ def test_findings_are_shown_as_the_worker_wrote_them(client: TestClient, databas
     }
 
 
+@pytest.mark.parametrize("control", ["cancel", "stop"])
+def test_a_test_that_was_ended_says_that_its_sweeps_were_never_read(client: TestClient, control: str) -> None:
+    test_id = client.post("/v1/range-tests", json=BODY).json()["id"]
+    assert client.post(f"/v1/jobs/{test_id}/{control}").is_success  # no worker lives
+    results = client.get(f"/v1/range-tests/{test_id}").json()["results"]
+    assert [result["batch_size"] for result in results] == [32, 128]
+    assert all("ended before its sweeps were read" in result["inconclusive"] for result in results)
+
+
 @pytest.mark.parametrize(
     ("changes", "pointer", "words"),
     [
@@ -91,6 +100,11 @@ def test_findings_are_shown_as_the_worker_wrote_them(client: TestClient, databas
         ({"trainer": {"name": "synthetik"}}, "/trainer/name", "did you mean 'synthetic'?"),
         ({"trainer": {"name": "synthetic", "params": {"flor": 1}}}, "/trainer/params/flor", "did you mean 'floor'?"),
         ({"steps": 5}, "/steps", "greater than or equal to 10"),
+        (
+            {"trainer": {"name": "image_classifier", "params": {"dataset": "digit"}}},
+            "/trainer/params/dataset",
+            "did you mean 'digits'?",
+        ),
     ],
 )
 def test_what_is_wrong_is_named(client: TestClient, changes: dict[str, object], pointer: str, words: str) -> None:

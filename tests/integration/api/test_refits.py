@@ -80,3 +80,13 @@ def test_a_job_without_a_best_trial_needs_a_configuration(client: TestClient, da
 def test_a_refit_can_not_be_refitted(client: TestClient, job_id: str) -> None:
     again = refit(client, refit(client, job_id).json()["id"], {"params": {}})
     assert again.status_code == 422
+
+
+def test_the_data_must_still_be_there(client: TestClient, database: Database) -> None:
+    fixed = {"name": "image_classifier", "version": "1", "params": {"dataset": "gone"}}
+    with database.write() as connection:
+        job = make_job(connection, spec=make_spec(trainer=fixed))
+    response = refit(client, job.id, {"params": {"learning_rate": 0.1}})
+    assert response.status_code == 422
+    assert "there is no data set 'gone'" in response.text
+    assert len(client.get("/v1/jobs").json()["items"]) == 1

@@ -9,6 +9,7 @@ import os
 import random
 import shutil
 import signal
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -23,15 +24,17 @@ from starlette.testclient import TestClient
 from service.api.analyst import Analyst
 from service.api.app import create_app
 from service.application.questions import ReportQuestion
-from service.domain.job import JobState
+from service.domain.job import JobKind, JobState
 from service.domain.report import Importances, JobsReport, Report
 from service.domain.trial import TrialReason, TrialState
+from service.errors import AnalysisUnavailableError
 from service.settings import Settings
 from service.store.database import Database
 from service.store.jobs import get_job
 from service.store.ledger import open_ledger
-from tests.builders import make_job, make_report, make_spec, make_trial
-from tests.integration.api.conftest import pointers
+from tests.builders import make_card, make_job, make_report, make_spec, make_trial
+from tests.integration.api.conftest import enlist, pointers
+from tests.integration.api.test_range_tests import FINDINGS
 from tests.waiting import wait_for
 
 SPACE = {
@@ -201,6 +204,49 @@ def test_a_job_whose_bounds_a_range_test_found_has_a_report(client: TestClient, 
     assert report.json()["importances"]["items"]
 
 
+def test_answers_about_a_range_test_say_what_it_found(warm: TestClient, warm_database: Database) -> None:
+    with warm_database.write() as connection:
+        test_id = make_job(connection, kind=JobKind.RANGE_TEST).id
+        with open_ledger(connection, test_id) as ledger:
+            ledger.set_job(findings=FINDINGS.model_dump(mode="json"))
+    here = f"/v1/jobs/{test_id}"
+
+    report = warm.get(f"{here}/report").json()
+    best = warm.get(f"{here}/best")
+
+    assert "from 0.001 upwards at batch size 32 (0.01 is suggested)" in report["recommendation"]
+    assert report["best_trial"] is None
+    assert best.status_code == 409
+    assert f"/v1/range-tests/{test_id}" in best.json()["detail"]
+    assert warm.get(f"{here}/curves").json()["step_unit"] == "update"
+    figures = [warm.get(f"{here}/plots/{kind}.svg").content for kind in ("history", "range_test")]
+    assert figures[0] != figures[1]
+
+
+def test_a_job_whose_range_test_was_deleted_keeps_its_answers(warm: TestClient, warm_database: Database) -> None:
+    with warm_database.write() as connection:
+        job_id = make_job(connection, waits_for="job_deleted").id
+
+    assert warm.get(f"/v1/jobs/{job_id}/report").status_code == 200
+    assert warm.get(f"/v1/jobs/{job_id}/plots/range_test.svg").status_code == 200
+
+
+def test_the_units_of_a_workers_own_trainer_are_known(client: TestClient, database: Database) -> None:
+    card = make_card(name="own", step_unit="sample")
+    enlist(database, trainers=(card,))
+    with database.write() as connection:
+        job_id = make_job(connection, spec=make_spec(trainer={"name": "own", "version": card.version})).id
+
+    assert client.get(f"/v1/jobs/{job_id}/curves").json()["step_unit"] == "sample"
+
+
+def test_a_job_names_where_its_answers_are(warm: TestClient, valley_id: str) -> None:
+    links = warm.get(f"/v1/jobs/{valley_id}").json()["links"]
+
+    assert {"curves", "report", "export"} < set(links)
+    assert [warm.get(link).status_code for name, link in links.items() if name != "events"] == [200] * (len(links) - 1)
+
+
 def test_importances_are_read_alone(warm: TestClient, valley_id: str) -> None:
     found = Importances.model_validate_json(warm.get(f"/v1/jobs/{valley_id}/importances").content)
 
@@ -359,6 +405,31 @@ def test_an_idle_analysis_process_is_ended_and_answers_stay(sqlite_url: str) -> 
     assert analyst.pid is None, "an answer that is known needs no process"
     analyst.close()
     database.dispose()
+
+
+def test_who_waits_for_an_answer_is_refused_at_once_when_the_service_ends(sqlite_url: str) -> None:
+    analyst = Analyst(sqlite_url)
+
+    async def ask_and_end() -> list[object]:
+        asked = [asyncio.ensure_future(analyst.ask(ReportQuestion((f"job_{n}",)))) for n in range(2)]
+        await asyncio.sleep(0.1)  # its process is starting, which takes seconds
+        analyst.end()
+        return list(await asyncio.gather(*asked, analyst.ask(ReportQuestion(("job_2",))), return_exceptions=True))
+
+    began = time.monotonic()
+    outcomes = asyncio.run(ask_and_end())
+
+    assert [type(outcome) for outcome in outcomes] == [AnalysisUnavailableError] * 3
+    assert time.monotonic() - began < 2, "the process was not waited for"
+    analyst.close()
+    assert analyst.pid is None
+
+
+def test_a_ctrl_c_in_the_terminal_does_not_reach_the_analysis_process(warm: TestClient, valley_id: str) -> None:
+    assert warm.get(f"/v1/jobs/{valley_id}/plots/slice.svg?theme=dark").status_code == 200
+    pid = warm.app.state.site.analyst.pid  # type: ignore[attr-defined]
+
+    assert os.getpgid(pid) == pid, "a group of its own: the terminal signals the API's"
 
 
 def test_equal_questions_at_once_are_asked_once(sqlite_url: str) -> None:

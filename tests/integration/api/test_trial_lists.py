@@ -129,6 +129,7 @@ def test_trials_are_listed_by_state_and_across_jobs(client: TestClient, database
     ("query", "pointer"),
     [
         ({"filter": "params.x"}, "?filter"),
+        ({"filter": "params.x==1"}, "?filter"),
         ({"filter": "params.x>abc"}, "?filter"),
         ({"filter": "params.x=\0"}, "?filter"),
         ({"sort": "params"}, "?sort"),

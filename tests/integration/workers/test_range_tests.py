@@ -60,6 +60,7 @@ def test_a_range_test_finds_the_valleys_best_rate_and_edge(database: Database) -
         reading = range_tests.read(connection, test_id)
         trials = load_trials(connection, test_id)
     assert [trial.state for trial in trials] == [TrialState.COMPLETED] * 4
+    assert reading.job.best_trial is None  # the lowest last loss of a sweep means nothing
     assert reading.findings is not None
     for result in reading.findings.results:
         assert result.suggestion is not None

@@ -414,15 +414,18 @@ def test_trial_interrupted_after_its_last_report_completes_with_what_it_reported
     assert (trial.state, trial.objective, trial.step) == (TrialState.COMPLETED, 0.5, 5)
 
 
-def test_models_of_the_best_three_trials_are_kept(world: World) -> None:
-    job_id = world.add_job(budget={"max_trials": 6})
+@pytest.mark.parametrize(("top", "kept"), [(None, {0, 2, 4}), (2, {0, 2, 4}), (4, {0, 2, 4, 5})])
+def test_models_of_the_best_three_trials_are_kept_or_of_all_that_are_replicated(
+    world: World, top: int | None, kept: set[int]
+) -> None:
+    job_id = world.add_job(budget={"max_trials": 6}, replicates=top and {"top": top, "seeds": 1})
     for rate in (0.3, 0.6, 0.1, 0.5, 0.2, 0.4):
         world.do(trials.enqueue, job_id, {"learning_rate": rate})
-    turn(world.loop(SavingEngine(two_reports, data_dir=world.data_dir)), 25)
+    turn(world.loop(SavingEngine(two_reports, data_dir=world.data_dir)), 45)
     assert world.job(job_id).state is JobState.COMPLETED
     recorded = {trial.number for trial in world.trials(job_id) if trial.artifacts}
     on_disk = {int(path.parts[-3]) for path in (world.data_dir / "jobs").glob("*/trials/*/artifacts/model")}
-    assert recorded == on_disk == {0, 2, 4}
+    assert recorded == on_disk == kept
 
 
 # -- whose turn it is --------------------------------------------------------------------------------------------------

@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 
-from service.application import jobs, trials
+from service.application import controls, jobs, trials
 from service.application.jobs import JobChanges
 from service.domain.job import JobReason, JobState
 from service.domain.trial import TrialState
+from service.errors import StateConflictError
 from service.spec.space import Scalar
 from service.store.workers import SlotRecord
 from tests.builders import make_spec
@@ -203,8 +204,18 @@ def test_a_larger_budget_does_not_reopen_a_job_that_a_rule_has_ended(
 ) -> None:
     job_id = stage.add(budget={"max_trials": 9}, **changes)
     assert stage.play(job_id, script).reason is reason
-    stage.do(jobs.change_job, job_id, JobChanges(budget={"max_trials": 20}))
+    with pytest.raises(StateConflictError, match="which a larger max_trials does not change"):
+        stage.do(jobs.change_job, job_id, JobChanges(budget={"max_trials": 20}))
     assert stage.outcome(job_id) == (JobState.COMPLETED, reason)
+
+
+def test_a_failed_trial_of_a_job_that_met_its_target_stays_what_it_is(stage: Stage) -> None:
+    job_id = stage.add(objectives=[{**BOTH[0], "target": 0.5}])
+    fates: Iterator[float | Outcome] = iter([Outcome.ERROR, 0.1])
+    stage.play(job_id, lambda params: iter([next(fates)]))
+    with pytest.raises(StateConflictError, match="its target was met; a trial retried would end with it at once"):
+        stage.do(controls.retry_failed, job_id)
+    assert [trial.state for trial in stage.trials(job_id)] == [TrialState.FAILED, TrialState.COMPLETED]
 
 
 def test_a_grid_cut_off_by_its_budget_goes_on_to_its_last_cell(stage: Stage) -> None:

@@ -19,7 +19,7 @@ from tests.contracts.test_resume import essence
 from tests.job_play import Stage
 from workers.engines.base import Outcome
 from workers.search import Search
-from workers.warm_start import EarlierTrial
+from workers.warm_start import EarlierTrial, load_history
 
 BATCH_SIZE = {"type": "int", "low": 16, "high": 256, "powers_of_two": True}
 LEARNING_RATE = {"type": "float", "low": 1e-6, "high": 10.0, "log": True}
@@ -100,6 +100,22 @@ def test_trials_without_the_objective_are_left_out(stage: Stage) -> None:
     stage.play(job_id, valley_at(1e-2))
     assert f"{n_feasible} without accuracy" in told(stage.job(job_id))
     assert told(stage.job(job_id)).startswith("warm start: 0 trials of 1 job entered")
+
+
+def test_pruned_trials_enter_as_what_they_are(stage: Stage) -> None:
+    space = {"learning_rate": LEARNING_RATE}
+    spec: dict[str, Any] = {"search_space": space, "sampler": TPE, "budget": {"max_trials": 20}}
+    earlier = stage.play(stage.add(pruner={"name": "threshold", "upper": 4.0}, **spec), valley_at(1e-2))
+    n_pruned = earlier.counts[TrialState.PRUNED]
+    assert 0 < n_pruned < 20
+    source = WarmStartSource(job_id=earlier.id)
+    job = stage.play(add_warm(stage, source, search_space=space, budget={"max_trials": 1}), valley_at(1e-2))
+    assert told(job) == "warm start: 20 trials of 1 job entered the search"
+    with stage.database.read() as connection:
+        history = load_history(connection, job, job.search_space)
+    pruned = [one for one in history.trials if one.state is TrialState.PRUNED]
+    assert len(pruned) == n_pruned
+    assert all(one.step == 1 and one.values[0] > 4.0 for one in pruned)
 
 
 def test_only_trials_that_had_ended_by_the_submission_count(stage: Stage) -> None:

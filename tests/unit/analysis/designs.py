@@ -45,6 +45,28 @@ def valley_evidence(
     return evidence(trials)
 
 
+def pruned_evidence(n: int = 150, *, seed: int = 0, noise: float = 0.02, **valley: float) -> Evidence:
+    """Return concentrated trials of which a pruner stops three quarters at step 1, and again of the rest at step 3.
+
+    A trial's loss still falls by 0.8 after step 1 and by 0.1 after step 3.
+    """
+    whole = valley_evidence(n, seed=seed, noise=noise, draw=concentrated_rates, **valley)
+    rng = np.random.default_rng([seed, 1])
+    reported: dict[int, list[float]] = {1: [], 3: []}
+    trials, rungs = [], []
+    for number, (params, values) in enumerate(zip(whole.trials.params, whole.trials.values, strict=True)):
+        losses = {step: values["loss"] + gain + noise * rng.normal() for step, gain in ((1, 0.8), (3, 0.1))}
+        for step, loss in losses.items():
+            reported[step].append(loss)
+            if loss > np.quantile(reported[step], 0.25):
+                trials.append(trial(params, state="pruned", reason="pruner", step=step, loss=loss))
+                break
+        else:
+            trials.append(trial(params, **values))
+            rungs += [(number, step, loss) for step, loss in losses.items()]
+    return evidence(trials, rungs=rungs)
+
+
 def trial(params: dict[str, Any], *, state: Any = "completed", **fields: Any) -> dict[str, Any]:
     """Return one trial; further `fields` that are no column are values."""
     columns: dict[str, Any] = {

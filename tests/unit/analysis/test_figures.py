@@ -3,14 +3,18 @@
 import io
 import xml.etree.ElementTree as ET
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
+from itertools import pairwise
 
+import numpy as np
 import pytest
+from matplotlib.collections import QuadMesh
 from matplotlib.figure import Figure
 from PIL import Image
 
 from service.analysis.figures.rates import heatmap_figure, range_test_figure, schedule_figure, sensitivity_figure
-from service.analysis.figures.style import Draw, Palette, plain, render
+from service.analysis.figures.style import LIGHT, Draw, Palette, log_axis, new_figure, no_search_figure, plain, render
 from service.analysis.figures.trials import (
     curves_figure,
     history_figure,
@@ -31,7 +35,7 @@ from tests.unit.analysis.designs import SPACE, evidence, trial, valley_evidence
 FIGURES: dict[str, Callable[[Evidence, Palette], Figure]] = {
     "history": lambda found, palette: history_figure(make_sample(found), found, palette),
     "slice": lambda found, palette: slice_figure(make_sample(found), found, palette),
-    "curves": lambda found, palette: curves_figure(_curves(found), len(found.trials.number), found, "epoch", palette),
+    "curves": lambda found, palette: curves_figure(_curves(found), len(found.trials.number), found, palette),
     "heatmap": lambda found, palette: heatmap_figure(
         make_sample(found), find_focus(make_sample(found), found.space), found, palette
     ),
@@ -100,6 +104,66 @@ def test_a_png_is_wide_enough_for_a_page_and_dark_where_asked() -> None:
     assert corner < 40
 
 
+@pytest.mark.parametrize("kind", ["slice", "heatmap"])
+def test_no_tick_runs_into_the_next(kind: str) -> None:
+    assert _colliding_ticks(FIGURES[kind](_mixed(), LIGHT)) == []
+
+
+def _colliding_ticks(figure: Figure) -> list[tuple[str, str]]:
+    """Return pairs of neighbouring labels of an x axis that overlap as drawn."""
+    figure.draw_without_rendering()
+    collisions = []
+    for axes in figure.axes:
+        low, high = sorted(axes.get_xlim())
+        shown = [label for label in axes.get_xticklabels() if low <= label.get_position()[0] <= high]
+        for left, right in pairwise(shown):
+            if left.get_window_extent().x1 > right.get_window_extent().x0:
+                collisions.append((left.get_text(), right.get_text()))
+    return collisions
+
+
+def test_axes_say_what_they_measure_in_which_unit() -> None:
+    found = replace(valley_evidence(40), units={"loss": "nats"}, step_unit="epoch")
+
+    labels = {kind: FIGURES[kind](found, LIGHT).axes[0] for kind in ("history", "curves", "heatmap")}
+
+    assert labels["history"].get_ylabel() == "loss in nats (lower is better)"
+    assert labels["curves"].get_xlabel() == "epoch"
+    assert (labels["heatmap"].get_xlabel(), labels["heatmap"].get_ylabel()) == ("learning rate", "batch size (samples)")
+
+
+def test_the_trials_of_a_grid_stand_in_the_middle_of_their_tiles() -> None:
+    rates, sizes = (1e-3, 1e-2, 1e-1), (16, 64)
+    grid = [trial({"learning_rate": rate, "batch_size": size}, loss=rate * size) for rate in rates for size in sizes]
+
+    axes = FIGURES["heatmap"](evidence(grid), LIGHT).axes[0]
+
+    filled = []
+    for row in [found for found in axes.collections if isinstance(found, QuadMesh)]:
+        corners = np.log2(row.get_coordinates())  # shape (2, columns + 1, 2), x before y
+        middles = (corners[1, 1:] + corners[0, :-1]) / 2
+        filled += list(middles[~np.ma.getmaskarray(np.ma.asarray(row.get_array())).ravel()])
+    expected = [(np.log2(rate), np.log2(size)) for size in sizes for rate in rates]
+    np.testing.assert_allclose(filled, expected, atol=1e-9)  # rounding alone
+
+
+@pytest.mark.parametrize(("low", "high", "n"), [(0.02, 0.08, 2), (1e-5, 1.0, 3)])
+def test_a_log_axis_has_ticks_however_short_it_is(low: float, high: float, n: int) -> None:
+    _, (axes,) = new_figure("")
+    log_axis(axes, "x")
+    axes.set_xlim(low, high)
+
+    shown = [tick for tick in axes.get_xticks() if low <= tick <= high]
+
+    assert n <= len(shown) <= 9
+
+
+def test_a_search_is_not_looked_for_in_a_range_test() -> None:
+    svg = render(partial(no_search_figure, evidence([])), image_format="svg", theme="light")
+
+    assert ET.fromstring(svg).tag.endswith("svg")
+
+
 def test_many_trials_do_not_make_a_huge_svg() -> None:
     svg = render(_drawing("history", valley_evidence(5000)), image_format="svg", theme="light")
 
@@ -115,9 +179,11 @@ def test_a_range_test_is_drawn_with_its_rates_and_without_findings() -> None:
     refused = result.model_copy(update={"batch_size": 64, "suggestion": None, "inconclusive": "no descent"})
     findings = RangeTestFindings(sweep_low=1e-5, sweep_high=10.0, results=[result, refused])
 
-    for found in (findings, None):
-        svg = render(partial(range_test_figure, found, "digits"), image_format="svg", theme="light")
+    for found in (evidence([], range_test=findings), evidence([])):
+        svg = render(partial(range_test_figure, found), image_format="svg", theme="light")
         assert ET.fromstring(svg).tag.endswith("svg")
+    figure = range_test_figure(evidence([], range_test=findings), LIGHT)
+    assert _colliding_ticks(figure) == []
 
 
 def test_a_schedule_is_drawn() -> None:

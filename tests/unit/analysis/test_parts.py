@@ -103,6 +103,18 @@ def test_a_pruned_trial_counts_with_what_completed_ones_gained_after_its_step() 
     assert sample.weight[4] == pytest.approx(1.0), "the gains are all alike"
 
 
+def test_pruned_trials_count_where_all_that_completed_are_alike() -> None:
+    # A pruner lets the best complete, which lie 0.01 apart; what they gained differs by as much, and the pruned by 1.
+    completed = [trial({"learning_rate": 0.01}, loss=0.1 + 0.01 * n) for n in range(5)]
+    pruned = [trial({"learning_rate": 1.0}, state="pruned", step=1, loss=2.0 + n) for n in range(5)]
+    rungs = [(n, 1, 0.6 + (0.01 if n % 2 else 0.0)) for n in range(5)]
+
+    sample = make_sample(evidence([*completed, *pruned], rungs=rungs))
+
+    assert (sample.weight[5:] > 0.9).all()
+    assert sample.cost[5:] == pytest.approx(sample.cost[5] + np.arange(5.0))
+
+
 def test_a_pruned_trial_that_nothing_compares_with_does_not_count() -> None:
     sample = make_sample(evidence([trial({"learning_rate": 1.0}, state="pruned", step=2, loss=1.75)]))
 

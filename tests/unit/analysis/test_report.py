@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,9 +11,11 @@ import pytest
 from service.analysis.markdown import jobs_markdown, report_markdown, to_html
 from service.analysis.report import compare_jobs, make_report
 from service.domain.evidence import Evidence
-from service.domain.report import Confidence, Report, ScalingRule
+from service.domain.job import JobKind
+from service.domain.range_test import RangeTestCurve, RangeTestFindings, RangeTestResult
+from service.domain.report import Confidence, Estimate, Report, ScalingRule
 from service.spec.objective import Direction, Objective
-from service.spec.space import CategoricalParameter, FloatParameter
+from service.spec.space import CategoricalParameter, FloatParameter, SearchSpace
 from tests.unit.analysis.designs import SPACE, evidence, trial, valley_evidence
 
 OPTIMIZER = CategoricalParameter(type="categorical", choices=["sgd", "adam"])
@@ -90,6 +93,7 @@ def test_a_job_of_which_everything_diverged_has_no_rate_and_says_what_happened()
     assert report.divergence.share.value == 1.0
     assert report.confidence is Confidence.NONE
     assert report.by_learning_rate.bands[0].diverged_share.value == 1.0
+    assert report.recommendation.startswith("Search learning rates below 1: no trial trained, and 20 diverged")
 
 
 def test_without_a_learning_rate_there_is_nothing_to_recommend() -> None:
@@ -97,9 +101,108 @@ def test_without_a_learning_rate_there_is_nothing_to_recommend() -> None:
     report = make_report(evidence([trial({"width": x / 30}, loss=x / 30) for x in range(30)], space=space))
 
     assert report.recommendation.startswith("The learning rate was not searched")
-    assert "trial so far is 0" in report.recommendation
+    assert report.recommendation.endswith("the best trial is number 0: loss 0 at width 0.")
     assert report.by_learning_rate.bands == []
     assert report.importances.items[0].parameter == "width"
+
+
+def test_listed_rates_and_batch_sizes_are_no_choices_to_compare() -> None:
+    space: SearchSpace = {
+        "learning_rate": CategoricalParameter(type="categorical", choices=[1e-4, 1e-3, 1e-2, 1e-1, 1.0]),
+        "batch_size": CategoricalParameter(type="categorical", choices=[16, 64, 256]),
+    }
+    truth = {16: -2.15, 64: -1.85, 256: -1.55}  # log10 rates: a slope of 0.5
+    grid = [
+        trial({"learning_rate": 10.0**x, "batch_size": size}, loss=(x - best) ** 2 + 0.01 * rank)
+        for rank in range(3)
+        for size, best in truth.items()
+        for x in range(-4, 1)
+    ]
+    report = make_report(evidence(grid, space=space))
+
+    assert report.comparisons == []
+    assert report.focus == {}
+    assert report.scaling_law.b.value == pytest.approx(0.3 / math.log10(4), rel=0.01)
+
+
+def test_an_exact_slope_admits_its_rule() -> None:
+    report = make_report(valley_evidence(60, noise=0.0, exponent=0.5, floor=0.0))
+
+    assert report.scaling_law.rule is ScalingRule.SQUARE_ROOT
+    low, high = report.sensitivity.plateau_low, report.sensitivity.plateau_high
+    assert low is not None
+    assert high is not None
+    assert high > 1.05 * low, "1 % of a best value of 0 would be nothing"
+
+
+def test_what_a_training_loop_reports_under_a_parameters_name_is_no_result() -> None:
+    found = valley_evidence(40)
+    for values in found.trials.values:
+        values |= {"learning_rate": 0.1, "accuracy": 0.5}
+    report = make_report(found)
+
+    assert {name for band in report.by_learning_rate.bands for name in band.metrics} == {"accuracy"}
+
+
+def test_no_interval_of_a_duration_begins_below_zero() -> None:
+    durations = [0.1, 9.0] * 20
+    trials = [
+        trial(params, **values, duration_s=seconds, train_time_s=seconds)
+        for (params, values), seconds in zip(_pairs(valley_evidence(40)), durations, strict=True)
+    ]
+    report = make_report(evidence(trials, units={"train_time_s": "s"}))
+
+    lows = [band.train_time_s.low for band in report.by_learning_rate.bands]
+    lows += [row.train_time_s.low for row in report.by_batch_size.rows]
+    lows += [band.metrics["train_time_s"].low for band in report.by_learning_rate.bands]
+    assert min(low for low in lows if low is not None) == 0.0
+
+
+def test_a_batch_size_whose_best_rate_was_not_searched_is_not_recommended() -> None:
+    def up_to_a_twentieth(rng: np.random.Generator, sizes: np.ndarray, **_: float) -> np.ndarray:
+        return rng.uniform(-5, math.log10(0.05), len(sizes))
+
+    # The best rate is 0.01 · B / 32: 0.08 at batch size 256.
+    report = make_report(valley_evidence(draw=up_to_a_twentieth, exponent=1.0))
+
+    assert report.sensitivity.batch_size == 128
+    assert "At batch size 256 the best learning rate lies beyond those searched: widen the space." in report.caveats
+
+
+def test_of_several_objectives_the_first_is_spoken_of_by_name() -> None:
+    objectives = tuple(Objective(metric=name, direction=Direction.MINIMIZE) for name in ("loss", "seconds"))
+    report = make_report(replace(valley_evidence(), objectives=objectives))
+
+    assert report.recommendation.startswith("For loss alone, use a learning rate of")
+
+
+def test_a_report_of_a_running_job_says_that_it_is_one() -> None:
+    report = make_report(replace(valley_evidence(5), is_finished=False))
+
+    assert "the best trial so far is number" in report.recommendation
+    assert any("has not finished" in caveat for caveat in report.caveats)
+
+
+def test_a_range_test_is_quoted_and_has_no_best_trial() -> None:
+    low, suggestion = Estimate(value=1e-3, low=None, high=None), Estimate(value=1e-2, low=None, high=None)
+    curve = RangeTestCurve(learning_rate=[], losses=[], smoothed=[])
+    results = [
+        RangeTestResult(batch_size=32, low=low, suggestion=suggestion, high=suggestion, curve=curve),
+        RangeTestResult(batch_size=64, low=None, suggestion=None, high=None, curve=curve, inconclusive="no descent"),
+    ]
+    findings = RangeTestFindings(sweep_low=1e-7, sweep_high=10.0, results=results)
+    sweeps = [trial({"batch_size": size}, loss=5.0) for size in (32, 64)]
+
+    report = make_report(evidence(sweeps, kind=JobKind.RANGE_TEST, range_test=findings))
+    unfinished = make_report(evidence([], kind=JobKind.RANGE_TEST, is_finished=False))
+
+    assert report.recommendation == (
+        "This learning-rate range test says where to search: "
+        "from 0.001 up to 0.01 at batch size 32 (0.01 is suggested)."
+    )
+    assert report.best_trial is None
+    assert "## " not in report_markdown(report), "it searches nothing: no part of a search's report"
+    assert unfinished.recommendation == "This learning-rate range test has not finished."
 
 
 def test_without_a_batch_size_the_rate_alone_is_recommended() -> None:

@@ -11,7 +11,14 @@ import pytest
 from service.analysis.sample import make_sample
 from service.analysis.valley import Unclear, Valley, fit_valley
 from service.domain.evidence import Evidence
-from tests.unit.analysis.designs import concentrated_rates, evidence, trial, uniform_rates, valley_evidence
+from tests.unit.analysis.designs import (
+    concentrated_rates,
+    evidence,
+    pruned_evidence,
+    trial,
+    uniform_rates,
+    valley_evidence,
+)
 
 DESIGNS = {"uniform": uniform_rates, "concentrated": concentrated_rates}
 
@@ -49,6 +56,19 @@ def test_the_interval_of_the_slope_covers_the_truth(design: str, exponent: float
 
     # 95 % intervals: 16 of 20 or more in 997 of 1,000 such tests; and the seeds are fixed.
     assert covered >= 16
+    assert median(map(_width, valleys)) <= 0.3
+
+
+@pytest.mark.parametrize("exponent", [0.0, 0.5, 1.0])
+def test_trials_that_a_pruner_stopped_show_the_valley_too(exponent: float) -> None:
+    found = [pruned_evidence(seed=seed, exponent=exponent) for seed in range(20)]
+
+    valleys = [_fit(one) for one in found]
+
+    completed = [one.trials.state.count("completed") for one in found]
+    assert median(completed) < 150 / 4, "most of what is known is what was pruned"
+    # 16 of 20, as above; the predicted values are a little noisier, and no further off.
+    assert sum(_covers(valley, exponent) for valley in valleys) >= 16
     assert median(map(_width, valleys)) <= 0.3
 
 
@@ -135,7 +155,8 @@ def test_pure_noise_is_refused() -> None:
     refusal = fit_valley(make_sample(evidence(trials)))
 
     assert isinstance(refusal, Unclear)
-    assert "not enough trials to say" in refusal.reason
+    assert "do not show" in refusal.reason
+    assert refusal.advice is None, "more trials may do"
 
 
 def test_a_valley_beyond_the_searched_rates_is_said_to_be_there() -> None:
@@ -143,3 +164,21 @@ def test_a_valley_beyond_the_searched_rates_is_said_to_be_there() -> None:
 
     assert isinstance(refusal, Unclear)
     assert "upper end" in refusal.reason
+    assert refusal.advice is not None
+    assert refusal.advice.startswith("Search learning rates above 0.9")
+
+
+def test_a_valley_beyond_the_divergence_edge_is_not_looked_for_there() -> None:
+    rng = np.random.default_rng(4)
+    trials = [
+        trial({"learning_rate": 10**x}, state="infeasible", reason="diverged")
+        if x > -1
+        else trial({"learning_rate": 10**x}, loss=(x + 0.8) ** 2)
+        for x in rng.uniform(-5, 0, 80)
+    ]
+
+    refusal = fit_valley(make_sample(evidence(trials)))
+
+    assert isinstance(refusal, Unclear)
+    assert "training diverges" in refusal.reason
+    assert "above" not in (refusal.advice or "above")

@@ -302,6 +302,14 @@ def test_a_grid_that_would_never_end_is_refused_without_being_listed(step: float
     assert "would never finish" in errors["/search_space/learning_rate"]
 
 
+@pytest.mark.parametrize("range_", [{"type": "int", "low": 1, "high": 10**9}, _float(step=1e-7), _float(step=1e-300)])
+def test_gp_is_not_asked_to_list_a_billion_values(range_: dict[str, Any]) -> None:
+    objectives = [{"metric": "loss", "direction": "minimize"}]
+    external: dict[str, Any] = {"engine": "external", "search_space": {"x": range_}, "objectives": objectives}
+    assert "gp lists every value" in _errors(**external, sampler={"name": "gp"})["/search_space/x"]
+    assert _resolve(**external, sampler={"name": "tpe"}).spec.search_space
+
+
 def test_a_grid_too_large_in_all_is_refused() -> None:
     space = {"learning_rate": _float(), "momentum": _float(), "batch_size": {"type": "int", "low": 1, "high": 1024}}
     assert "more than" in _errors(search_space=space, sampler={"name": "grid", "points": 100})["/search_space"]

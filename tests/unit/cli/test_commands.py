@@ -79,6 +79,21 @@ def test_jobs_lists_one_line_each(fake: FakeService) -> None:
     assert dict(fake.requests[0].url.params) == {"state": "running", "label": "team:vision", "limit": "50"}
 
 
+def test_replicates_do_not_count_towards_the_budget(fake: FakeService) -> None:
+    progress = {"counts": {"completed": 16}, "total": 16, "max_trials": 10, "fraction": 1.0}
+    fake.on("GET /v1/jobs", {"items": [job_json(progress=progress)], "next_page_token": None})
+    assert "10/10" in run("jobs").stdout
+
+
+def test_a_range_test_has_no_best_trial(fake: FakeService) -> None:
+    fake.on("GET /v1/jobs", {"items": [job_json(kind="range_test")], "next_page_token": None})
+    fake.on("GET /v1/jobs/job_1", job_json(kind="range_test", state="completed"))
+    assert "0.125" not in run("jobs").stdout
+    watched = run("watch", "job_1").stdout
+    assert "0.125" not in watched
+    assert "stepsize report job_1" in watched
+
+
 def test_a_name_can_carry_neither_markup_nor_terminal_escapes(fake: FakeService) -> None:
     fake.on("GET /v1/jobs", {"items": [job_json(name="[red]a\x1b[2J")], "next_page_token": None})
     assert "[red]a?[2J" in run("jobs").stdout

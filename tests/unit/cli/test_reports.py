@@ -54,6 +54,44 @@ def test_an_export_goes_to_standard_output_by_default(service: FakeService) -> N
     assert CliRunner().invoke(app, ["export", "job_1", "--format", "jsonl"]).stdout_bytes == b"{}\n"
 
 
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        (["-o", "trials.parquet"], "parquet"),
+        (["-o", "trials.jsonl"], "jsonl"),
+        (["-o", "trials.txt"], "csv"),
+        (["-o", "trials.parquet", "--format", "optuna"], "optuna"),
+    ],
+)
+def test_a_file_is_written_in_the_format_its_name_says(
+    service: FakeService, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: list[str], expected: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    service.on("GET /v1/jobs/job_1/export", httpx.Response(200, content=b""))
+
+    CliRunner().invoke(app, ["export", "job_1", *options])
+
+    assert service.requests[0].url.params["format"] == expected
+
+
+def test_an_export_that_fails_leaves_no_file(service: FakeService, tmp_path: Path) -> None:
+    service.on("GET /v1/jobs/job_1/export", problem(404, "No such job"))
+
+    result = CliRunner().invoke(app, ["export", "job_1", "-o", str(tmp_path / "trials.csv")])
+
+    assert result.exit_code == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_that_can_not_be_written_is_said_so(service: FakeService, tmp_path: Path) -> None:
+    service.on("GET /v1/jobs/job_1/export", httpx.Response(200, content=b"number"))
+
+    result = CliRunner().invoke(app, ["export", "job_1", "-o", str(tmp_path / "nowhere" / "trials.csv")])
+
+    assert (result.exit_code, result.exception.__class__) == (1, SystemExit)
+    assert "can't be written: No such file or directory" in result.stderr
+
+
 @pytest.mark.parametrize("command", ["report", "export"])
 def test_a_job_that_is_not_there_is_said_to_be_missing(service: FakeService, command: str) -> None:
     service.on(f"GET /v1/jobs/job_1/{command}", problem(404, "No such job"))

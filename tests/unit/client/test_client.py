@@ -91,7 +91,7 @@ def test_a_refusal_names_each_wrong_field(fake: FakeService) -> None:
 
 def test_a_proxys_error_page_is_still_an_api_error(fake: FakeService) -> None:
     fake.on("GET /v1/jobs/job_1", httpx.Response(502, text="<html>bad gateway</html>"))
-    with pytest.raises(ApiError, match=r"Bad Gateway \(502\)"):
+    with pytest.raises(ApiError, match=r"Bad Gateway \(502\): what answers at http://\S+ is no Stepsize service"):
         fake.client().job("job_1")
 
 

@@ -75,6 +75,14 @@ def test_constraints_that_allow_nothing_exhaust_a_continuous_space() -> None:
     assert search.is_exhausted
 
 
+@pytest.mark.parametrize("sampler", [*SAMPLERS, "grid"])
+def test_a_range_of_one_value_is_a_discrete_space(sampler: str) -> None:
+    rate = {"type": "float", "low": 0.1, "high": 0.1, "log": True}
+    search = make_search(sampler, search_space={"learning_rate": rate, "batch_size": SMALL_SPACE["batch_size"]})
+    assert {params["learning_rate"] for params in run_all(search, n_at_most=100)} == {0.1}
+    assert search.is_exhausted
+
+
 def test_a_discarded_proposal_may_be_tried_again() -> None:
     search = make_search("random")
     for number in range(14):

@@ -8,6 +8,7 @@ import pytest
 from pydantic import TypeAdapter
 
 from service.spec.space import Parameter, contains, grid_values
+from workers.sampling.distributions import distribution_of, from_optuna
 from workers.sampling.scales import index_of, n_values, position_of, value_at
 
 DISCRETE: dict[str, dict[str, object]] = {
@@ -57,3 +58,21 @@ def test_uniform_positions_give_choices_in_equal_shares() -> None:
     counts = Counter(value_at(one, draw.random()) for _ in range(5000))
     # 5 values, 1000 each; a binomial's standard deviation is 28, five of them are 140.
     assert all(abs(count - 1000) < 140 for count in counts.values())
+
+
+@pytest.mark.parametrize(("low", "high", "step"), [(0.0, 1.0, 0.3), (1e-5, 1.0, 1e-3), (0.0, 1e-11, 1e-12), (0, 1, 3)])
+def test_a_step_that_does_not_divide_the_range_ends_at_the_last_it_reaches(
+    low: float, high: float, step: float
+) -> None:
+    one = parameter({"type": "float", "low": low, "high": high, "step": step})
+    assert distribution_of(one).high == grid_values(one, points=None)[-1]  # type: ignore[attr-defined]
+
+
+def test_a_step_is_seen_as_people_write_it() -> None:
+    one = parameter({"type": "float", "low": 0.0, "high": 1.0, "step": 0.3})
+    assert from_optuna(one, 3 * 0.3) == 0.9 != 3 * 0.3
+
+
+def test_a_single_value_is_kept_to_its_last_digit() -> None:
+    one = parameter({"type": "float", "low": 1e-14, "high": 1e-14, "log": True})
+    assert grid_values(one, points=None) == [1e-14] == [value_at(one, 0.0)]

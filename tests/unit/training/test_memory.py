@@ -1,6 +1,7 @@
 """Out of memory, foreseen."""
 
 import json
+import sys
 from pathlib import Path
 
 import psutil
@@ -36,6 +37,26 @@ def test_a_setting_limits_what_may_be_used(monkeypatch: pytest.MonkeyPatch) -> N
     assert available_bytes(CPU) == 1_000_000
 
 
+@pytest.mark.parametrize(
+    ("limit", "left"),
+    # 1000 used, 300 of it by files that would be given up
+    [("1500", 800), ("1000", 300), ("max", sys.maxsize)],
+)
+def test_files_in_a_containers_memory_are_no_hindrance(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, limit: str, left: int
+) -> None:
+    monkeypatch.setattr(memory, "control_group", lambda: tmp_path)
+    (tmp_path / "memory.max").write_text(f"{limit}\n")
+    (tmp_path / "memory.current").write_text("1000\n")
+    (tmp_path / "memory.stat").write_text("anon 600\nfile 400\ninactive_anon 5\ninactive_file 300\nactive_file 100\n")
+    assert memory._left_in_group() == left
+
+
+def test_a_probe_that_takes_too_long_fails(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(memory, "_PROBE_TIMEOUT_S", 0.05)
+    assert memory.measure(memory.Probe.of(ImageClassifier, make_params(), CPU, tmp_path, batch_size=256)) is None
+
+
 class TestCheck:
     """With the measurement scripted: 100 bytes, and 1000 more for each sample."""
 
@@ -68,11 +89,23 @@ class TestCheck:
         self.check(batch_size=15)
         assert self.probes == []
 
-    def test_a_network_is_measured_once_whatever_its_rate(self) -> None:
-        for rate in (0.1, 0.2):
-            self.check(batch_size=256, learning_rate=rate)
+    def test_a_network_is_measured_once_whatever_its_amounts(self) -> None:
+        changes: list[dict[str, object]] = [
+            {"learning_rate": 0.2},
+            {"momentum": 0.5, "dropout": 0.2},
+            {"momentum": 0.6, "dropout": 0.1},
+            {"schedule": "step", "gamma": 0.3, "clip_norm": 1.0, "label_smoothing": 0.1},
+        ]
+        for change in changes:
+            self.check(EXTENT, **{"batch_size": 256, "dropout": 0.3, **change})
         assert len(self.probes) == 1
-        self.check(batch_size=256, width=64)
+
+    @pytest.mark.parametrize(
+        "change", [{"width": 64}, {"dropout": 0.0}, {"momentum": 0.0}, {"optimizer": "adam"}, {"train_fraction": 0.5}]
+    )
+    def test_another_network_is_measured_anew(self, change: dict[str, object]) -> None:
+        self.check(batch_size=256, dropout=0.1)
+        self.check(EXTENT, **{"batch_size": 256, "dropout": 0.1, **change})
         assert len(self.probes) == 2
 
     def test_a_probe_that_fails_leaves_the_answer_to_the_trial(self, monkeypatch: pytest.MonkeyPatch) -> None:

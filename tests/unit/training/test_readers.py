@@ -89,6 +89,12 @@ def test_a_file_that_changes_is_read_again(tmp_path: Path) -> None:
         assert len(data.train) + len(data.validation) + len(data.test) == n
 
 
+def test_a_label_that_is_missing_is_no_class(tmp_path: Path) -> None:
+    place_npz(tmp_path, x=np.ones((N, 2)), y=np.where(np.arange(N) == 3, np.nan, 1.0))
+    with pytest.raises(UnreadableDatasetError, match="y has missing"):
+        load("mine", data_dir=tmp_path)
+
+
 def test_objects_are_never_unpickled(tmp_path: Path) -> None:
     place_npz(tmp_path, x=np.ones((N, 2)), y=np.array([{}] * N, dtype=object))
     with pytest.raises(UnreadableDatasetError, match="allow_pickle=False"):
@@ -112,6 +118,8 @@ def test_jpegs_are_images_too(tmp_path: Path) -> None:
     ("name", "content", "words"),
     [
         ("mine.csv", "a,target\n1,x\n,y\n", "line 3 has no a"),
+        ("mine.csv", "a,target\n1,x\n1,\n", "line 3 has no target"),
+        ("mine.csv", "a,target\n\n-inf,x\n", "line 3 has a -inf"),
         ("mine.csv", "a,b\n1\n", "line 2 has 1 values"),
         ("mine.csv", "target\n" + "x\ny\n" * 10, "no column beside the target"),
         ("mine.csv", "a,target\n" + "".join(f"t{index},{index % 2}\n" for index in range(70)), "70 different texts"),

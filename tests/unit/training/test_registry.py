@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from service.spec.space import FloatParameter, SearchSpace
 from tests.fakes import RecordingContext
 from tests.unit.training import tiny
 from workers.trainers import registry
-from workers.trainers.base import Params
+from workers.trainers.base import Params, TrialContext
 from workers.trainers.function import trainer
 from workers.trainers.registry import (
     TrainerConflictError,
@@ -141,3 +142,42 @@ def test_a_function_is_a_trainer() -> None:
 def test_a_function_without_anything_to_tune_by_is_refused() -> None:
     with pytest.raises(ValueError, match="no metric with a direction"):
         trainer(name="x", params=Params, metrics={"seconds": None}, search_space={})
+
+
+def test_a_direction_that_is_none_is_named() -> None:
+    with pytest.raises(ValueError, match="loss gets better by 'minimize' or 'maximize', not 'min'"):
+        trainer(name="x", params=Params, metrics={"loss": "min"}, search_space={})
+
+
+class Lists(Params):
+    layers: tuple[int, ...] = (1, 2)
+
+
+class Bare(Params):
+    rate: float
+
+
+class Rate(Params):
+    rate: float = 0.1
+
+
+SPACE: SearchSpace = {"rate": FloatParameter(type="float", low=0.1, high=1.0)}
+
+
+@pytest.mark.parametrize(
+    ("params", "space", "last_step", "words"),
+    [
+        (Lists, {}, None, "parameter 'layers' must be"),
+        (Bare, SPACE, None, "parameter 'rate' must be .* with a default"),
+        (Params, SPACE, None, "no parameter 'rate'"),
+        (Rate, SPACE, "epochs", "no parameter 'epochs'"),
+    ],
+)
+def test_a_trainer_that_contradicts_itself_has_no_card(
+    params: type[Params], space: SearchSpace, last_step: str | None, words: str
+) -> None:
+    @trainer(name="x", params=params, metrics={"loss": "minimize"}, search_space=space, max_step_param=last_step)
+    def train(context: TrialContext[Params]) -> None: ...
+
+    with pytest.raises(ValueError, match=words):
+        train.card()

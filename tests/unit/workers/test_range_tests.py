@@ -104,6 +104,7 @@ def test_the_interval_is_students_over_seeds(make_trial: Callable[..., Trial]) -
     assert result.suggestion is not None
     found = [decades(number) for number in (result.suggestion.value, result.suggestion.low, result.suggestion.high)]
     half = T_2 * 0.5 / math.sqrt(3)
+    assert "ask for more seeds" in (result.suggestion.caveat or "")  # half is 1.2 decades
     # Each steepest point is known to half a point of the sweep; so is their spread, four times over in the interval.
     assert found[0] == pytest.approx(-2.5, abs=SPACING / 2)
     assert found[1:] == pytest.approx([-2.5 - half, -2.5 + half], abs=2.5 * SPACING)

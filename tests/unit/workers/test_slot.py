@@ -1,32 +1,67 @@
-"""How a slot reads the end of an attempt."""
+"""What a slot takes of a trainer: reports, and the end of an attempt (test_out_of_memory.py has more of that)."""
 
+from multiprocessing import Pipe
+from pathlib import Path
+from typing import Any
+
+import numpy as np
 import pytest
 import torch
 
-from workers.engines.base import Outcome
-from workers.engines.slot import _outcome_of
-from workers.trainers.base import Diverged
-
-
-def allocate_too_much() -> Exception:
-    """Return what torch raises when a CPU tensor does not fit."""
-    with pytest.raises(RuntimeError) as caught:
-        torch.empty(1 << 60, dtype=torch.uint8)
-    return caught.value
+from workers.engines.base import Assignment, Outcome, Reported, TrialKey
+from workers.engines.slot import SlotContext, _outcome_of
+from workers.trainers.base import Diverged, Params
 
 
 @pytest.mark.parametrize(
     ("exception", "outcome"),
     [
         (MemoryError(), Outcome.OOM),
-        (torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB"), Outcome.OOM),
-        (RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"), Outcome.OOM),
-        (allocate_too_much(), Outcome.OOM),
         (Diverged("exploded", step=1), Outcome.DIVERGED),
         (RuntimeError("shapes differ"), Outcome.ERROR),
         (ValueError("can't allocate memory"), Outcome.ERROR),
     ],
     ids=lambda value: type(value).__name__,
 )
-def test_running_out_of_memory_is_told_from_failing(exception: Exception, outcome: Outcome) -> None:
+def test_an_exception_that_ends_a_trial_says_how(exception: Exception, outcome: Outcome) -> None:
     assert _outcome_of(exception) is outcome
+
+
+class TestReports:
+    @pytest.fixture(autouse=True)
+    def _setup(self, tmp_path: Path) -> None:
+        ours, theirs = Pipe()
+        assignment = Assignment(TrialKey("job", 0, 1), "x", {}, 0, tmp_path, tmp_path, waits_for_verdict=False)
+        self.worker, self.context = ours, SlotContext(theirs, assignment, Params(), "cpu")
+
+    def heard(self) -> list[tuple[int, dict[str, float]]]:
+        events = []
+        while self.worker.poll(0):
+            events.append(self.worker.recv())
+        return [(event.step, event.values) for event in events if isinstance(event, Reported)]
+
+    def test_scalars_of_any_library_are_numbers(self) -> None:
+        step: Any = np.int64(1)
+        values: dict[str, Any] = {"a": np.float32(0.5), "b": torch.tensor(2.0), "c": 3}
+        self.context.report(step, values)
+        assert self.heard() == [(1, {"a": 0.5, "b": 2.0, "c": 3.0})]
+
+    def test_the_same_report_again_changes_nothing(self) -> None:
+        for _ in range(2):
+            self.context.report(3, {"loss": 1.0})
+        assert self.heard() == [(3, {"loss": 1.0})]
+
+    @pytest.mark.parametrize(
+        ("step", "values", "words"),
+        [
+            (3, {"loss": 2.0}, "step 3 was reported after step 3; steps must rise"),
+            (2, {"loss": 1.0}, "step 2 was reported after step 3"),
+            (3.5, {"loss": 1.0}, "'float' object cannot be interpreted as an integer"),
+            (4, {"loss": None}, "loss is None, not a number"),
+            (4, {"loss": "low"}, "loss is 'low', not a number"),
+        ],
+    )
+    def test_a_report_that_makes_no_sense_fails_the_trial(self, step: Any, values: Any, words: str) -> None:
+        self.context.report(3, {"loss": 1.0})
+        with pytest.raises((TypeError, ValueError), match=words):
+            self.context.report(step, values)

@@ -7,15 +7,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from service.domain.dataset import DatasetKind, UnreadableDatasetError
+from service.domain.dataset import DatasetKind, UnreadableDatasetError, check_amounts
 
 Inputs = NDArray[Any]
 """(N, channels, H, W) or (N, features); uint8 or float32."""
 Labels = NDArray[np.int64]
 """(N,), from 0 to n_classes − 1."""
-
-_FEWEST = 10
-_MOST_CLASSES = 1000
 
 
 @dataclass(frozen=True)
@@ -35,15 +32,10 @@ class Arrays:
     """Names of the features of tabular data."""
 
     def __post_init__(self) -> None:
-        n, n_classes = len(self.labels), len(self.class_names)
+        n = len(self.labels)
         if len(self.inputs) != n:
             raise UnreadableDatasetError(f"{len(self.inputs)} samples but {n} labels")
-        if n < _FEWEST:
-            raise UnreadableDatasetError(f"{n} samples can't be split into train, validation and test; have {_FEWEST}")
-        if n_classes < 2:
-            raise UnreadableDatasetError("all samples are of one class; there is nothing to tell apart")
-        if n_classes > _MOST_CLASSES:
-            raise UnreadableDatasetError(f"{n_classes} classes: is the target a number to predict? Only classes can be")
+        check_amounts(n, len(self.class_names))
         if not np.isfinite(self.inputs).all():
             raise UnreadableDatasetError("there are missing or infinite values; fill them in or drop those samples")
 
@@ -67,6 +59,12 @@ def hash_content(inputs: Inputs, labels: Labels) -> str:
 
 
 def number_classes(targets: Inputs) -> tuple[Labels, tuple[str, ...]]:
-    """Return targets (N,) of any type as labels, and the classes' names in sorted order."""
+    """Return targets (N,) of any type as labels, and the classes' names in sorted order.
+
+    Raises:
+        UnreadableDatasetError: some are missing.
+    """
+    if targets.dtype.kind == "f" and not np.isfinite(targets).all():
+        raise UnreadableDatasetError("y has missing or infinite values; fill them in or drop those samples")
     values, labels = np.unique(targets, return_inverse=True)
     return labels.reshape(-1).astype(np.int64), tuple(str(value) for value in values)

@@ -4,19 +4,29 @@ Shapes: N samples, F features.
 """
 
 import csv
-import math
 import zipfile
+import zlib
 from collections.abc import Callable, Sequence
 from importlib import import_module
 from pathlib import Path
 
 import numpy as np
 
-from service.domain.dataset import DatasetFormat, StoredDataset, UnreadableDatasetError, choose_target
+from service.domain.dataset import (
+    MOST_CATEGORIES,
+    DatasetFormat,
+    StoredDataset,
+    UnreadableDatasetError,
+    choose_target,
+    read_csv,
+    read_value,
+)
 from workers.training.datasets.arrays import Arrays, Inputs, number_classes
 
-_MOST_CATEGORIES = 64
 _CHANNELS = (1, 3)
+
+_Column = list[tuple[int, str]]
+"""A table's column: each value as text, with the number of its line."""
 
 
 def read_stored(stored: StoredDataset) -> Arrays:
@@ -29,7 +39,7 @@ def read_stored(stored: StoredDataset) -> Arrays:
         return _READERS[stored.format](stored)
     except UnreadableDatasetError as error:
         raise UnreadableDatasetError(f"data set {stored.name!r}: {error}") from error
-    except (OSError, ValueError, zipfile.BadZipFile) as error:
+    except (OSError, EOFError, ValueError, csv.Error, zipfile.BadZipFile, zlib.error) as error:
         raise UnreadableDatasetError(f"data set {stored.name!r} can't be read: {error}") from error
 
 
@@ -74,16 +84,11 @@ def _channels_first(images: Inputs) -> Inputs:
 
 
 def _read_csv(stored: StoredDataset) -> Arrays:
-    with stored.path.open(newline="", encoding="utf-8-sig") as file:
-        rows = csv.reader(file)
-        header = next(rows, [])
-        columns: list[list[str]] = [[] for _ in header]
-        for line, row in enumerate(rows, start=2):
-            if len(row) != len(header):
-                raise UnreadableDatasetError(f"line {line} has {len(row)} values, the first line names {len(header)}")
-            for column, value in zip(columns, row, strict=True):
-                column.append(value)
-    return _from_columns(dict(zip(header, columns, strict=True)), stored.target)
+    lines = read_csv(stored.path)
+    _, header = next(lines)
+    rows = list(lines)
+    columns = {name: [(line, row[index]) for line, row in rows] for index, name in enumerate(header)}
+    return _from_columns(columns, stored.options.target)
 
 
 def _read_parquet(stored: StoredDataset) -> Arrays:
@@ -93,48 +98,40 @@ def _read_parquet(stored: StoredDataset) -> Arrays:
         raise UnreadableDatasetError("reading Parquet needs pyarrow where the worker runs; or use CSV") from error
     table = parquet.read_table(stored.path)
     columns = {
-        name: ["" if value is None else str(value) for value in table[name].to_pylist()] for name in table.column_names
+        name: [(row, "" if value is None else str(value)) for row, value in enumerate(table[name].to_pylist(), start=1)]
+        for name in table.column_names
     }
-    return _from_columns(columns, stored.target)
+    return _from_columns(columns, stored.options.target)
 
 
-def _from_columns(columns: dict[str, list[str]], wanted: str | None) -> Arrays:
+def _from_columns(columns: dict[str, _Column], wanted: str | None) -> Arrays:
     target = choose_target(list(columns), wanted)
-    labels, class_names = number_classes(np.array(columns.pop(target), dtype=str))
+    classes = columns.pop(target)
+    _read_numbers(target, classes)  # none may be missing
+    labels, class_names = number_classes(np.array([text for _, text in classes], dtype=str))
     if not columns:
         raise UnreadableDatasetError("there is no column beside the target")
-    names: list[str] = []
-    features: list[Inputs] = []
-    for name, values in columns.items():
-        for feature, numbers in _encode(name, values):
-            names.append(feature)
-            features.append(numbers)
-    return Arrays(np.stack(features, axis=1), labels, class_names, features=tuple(names))
+    features = [feature for name, column in columns.items() for feature in _encode(name, column)]
+    names = tuple(name for name, _ in features)
+    return Arrays(np.stack([numbers for _, numbers in features], axis=1), labels, class_names, features=names)
 
 
-def _encode(name: str, values: list[str]) -> list[tuple[str, Inputs]]:
+def _encode(name: str, column: _Column) -> list[tuple[str, Inputs]]:
     """Return a column as numbers: itself, or one column of 0 and 1 for each of its categories."""
-    if any(value.strip() == "" for value in values):
-        line = next(index for index, value in enumerate(values, start=2) if value.strip() == "")
-        raise UnreadableDatasetError(f"line {line} has no {name}; fill it in or drop the line")
-    numbers = [_as_number(value) for value in values]
+    numbers = _read_numbers(name, column)
     if all(number is not None for number in numbers):
         return [(name, np.array(numbers, dtype=np.float32))]
-    categories = sorted(set(values))
-    if len(categories) > _MOST_CATEGORIES:
+    texts = np.array([text for _, text in column], dtype=str)
+    categories = sorted(set(texts.tolist()))
+    if len(categories) > MOST_CATEGORIES:
         raise UnreadableDatasetError(
-            f"{name} has {len(categories)} different texts; at most {_MOST_CATEGORIES} make sense as categories"
+            f"{name} has {len(categories)} different texts; at most {MOST_CATEGORIES} make sense as categories"
         )
-    column = np.array(values, dtype=str)
-    return [(f"{name}={category}", (column == category).astype(np.float32)) for category in categories]
+    return [(f"{name}={category}", (texts == category).astype(np.float32)) for category in categories]
 
 
-def _as_number(text: str) -> float | None:
-    try:
-        number = float(text)
-    except ValueError:
-        return None
-    return number if math.isfinite(number) else None
+def _read_numbers(name: str, column: _Column) -> list[float | None]:
+    return [read_value(text, name=name, line=line) for line, text in column]
 
 
 def _read_images(stored: StoredDataset) -> Arrays:

@@ -1,0 +1,168 @@
+"""What is accepted of data sets is what trials can use, and nothing gets out of its folder."""
+
+import io
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from service.application.datasets import NewDataset, incoming, receive
+from service.domain.dataset import DatasetCard, DatasetFormat, Split
+from service.errors import InvalidRequestError
+from tests.dataset_files import WINE, N, birds, csv_bytes, images_npz, npz_bytes, png_bytes, zip_bytes
+from workers.training.datasets import load
+
+
+def receive_bytes(data_dir: Path, kind: str, body: bytes, *, target: str | None = None) -> DatasetCard:
+    with incoming(data_dir) as upload:
+        upload.write_bytes(body)
+        return receive(data_dir, NewDataset("mine", DatasetFormat(kind), target), upload, max_bytes=1 << 30)
+
+
+def refusal(data_dir: Path, kind: str, body: bytes) -> str:
+    """Return why a data set is refused."""
+    with pytest.raises(InvalidRequestError) as caught:
+        receive_bytes(data_dir, kind, body)
+    (error,) = caught.value.errors
+    return error.message
+
+
+@pytest.mark.parametrize(
+    ("kind", "body", "target", "expected"),
+    [
+        ("npz", images_npz(), None, {"kind": "image", "shape": [1, 6, 5], "n_classes": 2}),
+        ("npz", npz_bytes(x=np.ones((N, 7)), y=np.array(list("ab") * 10)), None, {"kind": "tabular", "shape": [7]}),
+        ("npz", npz_bytes(images=np.zeros((N, 2, 4, 3), np.uint8), labels=np.arange(N)), None, {"shape": [3, 2, 4]}),
+        ("csv", csv_bytes(WINE), "quality", {"shape": [3], "n_classes": 2}),
+        ("csv", csv_bytes(WINE), None, {"shape": [3], "n_classes": 2}),
+        ("images", zip_bytes(birds()), None, {"kind": "image", "shape": [1, 3, 4], "n_classes": 2}),
+        ("images", zip_bytes({f"all/{k}": v for k, v in birds().items()}), None, {"shape": [1, 3, 4]}),
+    ],
+)
+def test_what_the_service_says_of_an_upload_is_what_a_worker_reads(
+    tmp_path: Path, kind: str, body: bytes, target: str | None, expected: dict[str, Any]
+) -> None:
+    card = receive_bytes(tmp_path, kind, body, target=target)
+    assert card.model_dump(include=set(expected)) == expected
+    assert (card.n, card.problem, card.target) == (N, None, target)
+    data = load("mine", data_dir=tmp_path)
+    assert (data.kind, list(data.shape), data.n_classes) == (card.kind, card.shape, card.n_classes)
+    assert data.content_hash == card.content_hash
+    assert Split(train=len(data.train), validation=len(data.validation), test=len(data.test)) == card.split
+
+
+def npy_bytes(header: str, values: bytes = b"") -> bytes:
+    """Return an array's file as numpy would not write it."""
+    return b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header.encode() + values
+
+
+def npz_of(header: str, values: bytes = b"") -> bytes:
+    labels = npy_bytes("{'descr': '|u1', 'fortran_order': False, 'shape': (20,)}", bytes(range(N)))
+    return zip_bytes({"x.npy": npy_bytes(header, values), "y.npy": labels})
+
+
+def header(shape: str, dtype: str = "'<f4'") -> str:
+    return f"{{'descr': {dtype}, 'fortran_order': False, 'shape': {shape}}}"
+
+
+def spoiled(body: bytes, *, after: bytes) -> bytes:
+    """Return an archive whose compressed member is broken."""
+    start = body.index(after) + len(after) + 24
+    return body[:start] + b"\xff" * 8 + body[start + 8 :]
+
+
+def table(line: str) -> bytes:
+    """Return a table with a line among good ones."""
+    return b"a,b,target\n" + b"1,2,x\n2,3,y\n" * 10 + line.encode() + b"\n"
+
+
+def with_hole(dtype: str) -> NDArray[Any]:
+    values = np.ones((N, 3000), dtype)
+    values[7, 5] = np.nan
+    return values
+
+
+class Evil:
+    """Unpickled, it would run a command."""
+
+    def __reduce__(self) -> tuple[Any, tuple[str]]:
+        return __import__("os").system, ("touch /tmp/stepsize-was-here",)
+
+
+@pytest.mark.parametrize(
+    ("kind", "body", "words"),
+    [
+        ("npz", b"", "can't be read"),
+        ("npz", npz_bytes(x=np.ones((N, 2))), "no array 'y'"),
+        ("npz", npz_bytes(x=np.ones((N, 2)), y=np.arange(N - 1)), "one label a sample"),
+        ("npz", npz_bytes(x=np.ones((N, 2)), y=np.array([Evil()] * N, dtype=object)), "Python objects"),
+        ("npz", npz_bytes(x=np.ones((N, 2)), y=np.zeros(N)), "one class"),
+        ("npz", npz_bytes(x=np.ones((5, 2)), y=np.arange(5)), "5 samples"),
+        ("npz", npz_bytes(x=np.ones((N, 4, 4, 7)), y=np.arange(N)), "1 or 3 channels"),
+        ("npz", npz_bytes(x=np.ones((N, 0)), y=np.arange(N)), "nothing in it"),
+        ("npz", npz_bytes(x=np.full((N, 2), "a"), y=np.arange(N)), "x holds text"),
+        ("npz", npz_bytes(x=with_hole("<f4"), y=np.arange(N)), "x has missing or infinite values"),
+        ("npz", npz_bytes(x=with_hole(">f8"), y=np.arange(N)), "x has missing or infinite values"),
+        ("npz", npz_bytes(x=np.ones((N, 2)), y=np.where(np.arange(N) == 3, np.inf, 1.0)), "y has missing or infinite"),
+        ("npz", npz_bytes(x=np.ones((1500, 1)), y=np.arange(1500)), "more than 1000 classes"),
+        ("npz", npz_of(header("(20, 'a')")), "not as numpy writes it"),
+        ("npz", npz_of(header("(20, -4)")), "not as numpy writes it"),
+        ("npz", npz_of("[1, 2]"), "not as numpy writes it"),
+        ("npz", npz_of("{'shape': (20, 4)}"), "not as numpy writes it"),
+        ("npz", npz_of(header("(20, 2)", "[('a', '<f4')]")), "holds records"),
+        ("npz", npz_of("-" * 9000 + "1"), "can't be read"),
+        ("npz", npz_of("-" * 20_000 + "1"), "absurdly long"),
+        ("npz", npz_of(header("(20, 2000000)"), bytes(1000)), "fewer values than its header says"),
+        ("npz", spoiled(npz_bytes(x=np.ones((N, 900)), y=np.arange(N)), after=b"x.npy"), "can't be read"),
+        ("csv", b"", "name the columns"),
+        ("csv", b"a,b\n" + b"1,2\n" * 30 + b"1\n", "line 32 has 1 values"),
+        ("csv", b"a,target\n" + b"1,x\n2,y\n" * 9 + b",x\n", "line 20 has no a"),
+        ("csv", b"\xff\xfe\x00", "can't be read"),
+        ("csv", table("1,2,"), "line 22 has no target"),
+        ("csv", table("nan,2,x"), "line 22 has a nan"),
+        ("csv", b"a,a,target\n" + b"1,2,x\n2,3,y\n" * 10, "2 columns are called 'a'"),
+        ("csv", b"a;target\n" + b"1;x\n2;y\n" * 10, "by commas"),
+        ("csv", b"a,b\n" + b"".join(b"%d,%d\n" % (i, i % 2) for i in range(70)) + b"NA,1\n", "'NA' is no number"),
+        ("csv", b"a,b\n" + b"".join(b"%d,%d\n" % (i, i) for i in range(1500)), "more than 1000 classes"),
+        ("parquet", b"", "not a Parquet file"),
+        ("parquet", b"PAR0....PAR1", "not a Parquet file"),
+        ("images", b"PK", "can't be unpacked"),
+        ("images", zip_bytes({}), "no images"),
+        ("images", zip_bytes({**birds(), "robin/x.png": b"<svg/>"}), "neither a PNG nor a JPEG"),
+        ("images", zip_bytes({"../robin/x.png": png_bytes()}), "not a plain path"),
+        ("images", zip_bytes({"/etc/x.png": png_bytes()}), "not a plain path"),
+        ("images", zip_bytes({"robin\\..\\x.png": png_bytes()}), "not a plain path"),
+        ("images", zip_bytes({"robin/x.py": b"import os"}), "not <class>/<image>"),
+        ("images", zip_bytes({"x.png": png_bytes()}), "not <class>/<image>"),
+        ("images", zip_bytes({**birds(), "robin/x.png": png_bytes(size=(5, 5))}), "robin/x.png has 5×5 pixels"),
+        ("images", spoiled(zip_bytes(birds()), after=b"robin/0.png"), "can't be unpacked"),
+    ],
+)
+def test_what_trials_could_not_use_is_refused_with_the_reason(
+    tmp_path: Path, kind: str, body: bytes, words: str
+) -> None:
+    assert words in refusal(tmp_path, kind, body)
+    assert list((tmp_path / "datasets").iterdir()) == []
+
+
+def test_an_image_that_is_in_an_archive_twice_is_named(tmp_path: Path) -> None:
+    twice = zip_bytes({"robin/1.png": png_bytes(), "robin/2.png": png_bytes(1)}).replace(b"2.png", b"1.png")
+    assert refusal(tmp_path, "images", twice) == "robin/1.png is in it twice"
+
+
+def test_empty_lines_of_a_table_are_left_out(tmp_path: Path) -> None:
+    assert receive_bytes(tmp_path, "csv", table("\n1,2,x\n\n")).n == N + 1
+    data = load("mine", data_dir=tmp_path)
+    assert len(data.train) + len(data.validation) + len(data.test) == N + 1
+
+
+def test_a_link_in_an_archive_is_refused(tmp_path: Path) -> None:
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        link = zipfile.ZipInfo("robin/x.png")
+        link.external_attr = 0o120777 << 16
+        archive.writestr(link, "/etc/passwd")
+    assert "not a plain path" in refusal(tmp_path, "images", file.getvalue())

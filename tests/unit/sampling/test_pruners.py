@@ -1,0 +1,37 @@
+"""When a pruner begins to judge."""
+
+import pytest
+
+from service.domain.trial import TrialReason, TrialState
+from tests.builders import make_spec
+from workers.search import Search
+from workers.warm_start import EarlierTrial
+
+
+@pytest.mark.parametrize("pruner", ["median", "percentile"])
+@pytest.mark.parametrize("silent", ["diverged", "of an earlier job"])
+def test_trials_that_reported_nothing_are_none_to_compare_with(pruner: str, silent: str) -> None:
+    search = Search("job", make_spec(pruner={"name": pruner, "n_startup_trials": 2}))
+    if silent == "diverged":
+        for number in range(3):
+            open_trial(search, number)
+            search.close(number, TrialState.INFEASIBLE, [9.0], reason=TrialReason.DIVERGED)
+    else:
+        search.warm([EarlierTrial({"learning_rate": 0.1}, (1.0,), TrialState.COMPLETED, None)] * 3)
+    assert not complete(search, 3, loss=1.0)
+    assert not complete(search, 4, loss=2.0), "one trial is too few to judge by"
+    assert complete(search, 5, loss=3.0), "two are enough"
+
+
+def open_trial(search: Search, number: int) -> None:
+    proposal = search.propose(number)
+    assert proposal is not None
+    search.open(number, proposal)
+
+
+def complete(search: Search, number: int, *, loss: float) -> bool:
+    """Run a trial of one report and return whether the pruner would have stopped it."""
+    open_trial(search, number)
+    would_stop = search.report(number, 1, {"loss": loss})
+    search.close(number, TrialState.COMPLETED, [loss])
+    return would_stop
