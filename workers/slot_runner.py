@@ -58,7 +58,11 @@ class SlotRunner(JobRunner):
         if self.is_over or self._shutting_down or self._job.desired is not Desired.RUN:
             return 0
         parallel = self._spec.budget.max_parallel_trials or len(self._site.engine.slots)
-        left = len(self._startable()) + (0 if self._search.is_thinking else self._n_to_propose())
+        n_to_propose = self._n_to_propose()
+        if self._search.is_thinking:
+            # The slot it thinks for stays free: a trial of another job could hold it for hours.
+            n_to_propose = min(n_to_propose, 1)
+        left = len(self._startable()) + n_to_propose
         return max(0, min(parallel - len(self._running), left))
 
     # -- taking over -------------------------------------------------------------------------------------------------

@@ -459,6 +459,20 @@ def test_job_without_running_trials_is_released_when_others_have_the_slots(world
     assert not world.job(job_id).lease_live
 
 
+def test_a_slot_stays_free_for_the_job_whose_turn_it_is_while_its_sampler_thinks(world: World) -> None:
+    thoughtful = world.add_job(priority=1, sampler={"name": "nsgaii", "seed": 0})
+    other = world.add_job(priority=0)
+    loop = world.loop(FakeEngine(endless))
+
+    def is_running() -> bool:
+        turn(loop)
+        return world.job(thoughtful).counts[TrialState.RUNNING] == 1
+
+    wait_for(is_running, timeout_s=60.0)
+    assert world.trials(other) == []
+    loop._runners[thoughtful].abandon()
+
+
 # -- when things go wrong ----------------------------------------------------------------------------------------------
 
 
