@@ -16,6 +16,7 @@ export function useLocation() {
   useEffect(() => {
     const update = () => setHere(currentLocation());
     addEventListener("hashchange", update);
+    update(); // it may have changed since the first drawing
     return () => removeEventListener("hashchange", update);
   }, []);
   return here;

@@ -13,8 +13,11 @@ HOSTILE = '<img src=x onerror="window.taken=true"><b>bold</b>'
 def test_names_and_labels_are_text(site: Site, open_page: OpenPage) -> None:
     job_id = site.submit(name=HOSTILE, labels={HOSTILE: HOSTILE}, budget={"max_trials": 1})
     site.finish(job_id)
-    for address in ("#/jobs", f"#/jobs/{job_id}", f"#/jobs/{job_id}/spec", f"#/compare?jobs={job_id}"):
-        page = open_page(address)
+    page = open_page("#/workers")
+    headings = {"#/jobs": "Jobs", f"#/jobs/{job_id}": HOSTILE, f"#/compare?jobs={job_id}": "Compare"}
+    for address, heading in headings.items():
+        page.goto(f"{site.url}/{address}")
+        expect(page.get_by_role("heading", name=heading, exact=True)).to_be_visible()
         expect(page.get_by_text(HOSTILE).first).to_be_visible()
         assert page.evaluate("window.taken") is None
         assert page.locator("main b").count() == 0
