@@ -4,7 +4,9 @@ On the CPU an allocation seldom fails: Linux promises more memory than there is,
 """
 
 import errno
+import re
 import signal
+from functools import cache
 from pathlib import Path
 
 _WORDS = (
@@ -20,6 +22,7 @@ _WORDS = (
 )
 _KILLED = (-signal.SIGKILL, 128 + signal.SIGKILL)
 """How a process that the kernel killed ends, itself or as the last command of a shell."""
+_COUNT = re.compile(rb"^oom_kill (\d+)$", re.MULTILINE)
 
 
 def says_so(text: str) -> bool:
@@ -55,16 +58,15 @@ def _count_kills() -> int:
     """Return how many processes the kernel has killed for want of memory, in this control group or on this machine."""
     for path in (control_group() / "memory.events", Path("/proc/vmstat")):
         try:
-            lines = path.read_text(encoding="ascii").splitlines()
+            count = _COUNT.search(path.read_bytes())
         except OSError:
             continue
-        for line in lines:
-            name, _, count = line.partition(" ")
-            if name == "oom_kill":
-                return int(count)
+        if count:
+            return int(count[1])
     return 0
 
 
+@cache
 def control_group() -> Path:
     """Return the directory of this process's control group (version 2; see cgroups(7)); there may be none."""
     root = Path("/sys/fs/cgroup")
