@@ -114,6 +114,7 @@ def test_polling_goes_on_where_streams_do_not_get_through(
 
     expect(page.locator(".live")).to_have_text("polling")
     wait_for_progress(page)
+    page.close()  # or it would try, and complain, again
     assert all("ERR_FAILED" in complaint for complaint in complaints), complaints
     complaints.clear()
     site.cancel(job_id)

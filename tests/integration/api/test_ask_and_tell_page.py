@@ -46,11 +46,9 @@ def test_the_python_loop_runs_the_job_to_its_end(server: str, database: Database
 
 @pytest.mark.skipif(not (shutil.which("curl") and shutil.which("jq")), reason="needs curl and jq")
 def test_the_shell_commands_take_one_trial_to_its_end(server: str, database: Database, tmp_path: Path) -> None:
-    script = "set -euo pipefail\n" + "\n".join(blocks("sh"))
+    script = "set -euo pipefail\n" + "\n".join(blocks("sh")).replace("http://127.0.0.1:8000", server)
     with searching(database, tmp_path):
-        said = subprocess.run(
-            ["bash", "-c", script], env={"SERVER": server, "PATH": "/usr/bin:/bin"}, capture_output=True, text=True
-        )
+        said = subprocess.run(["bash", "-c", script], env={"PATH": "/usr/bin:/bin"}, capture_output=True, text=True)
     assert said.returncode == 0, said.stderr
     assert said.stdout.split() == ["false", "completed"]
 

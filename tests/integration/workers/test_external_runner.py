@@ -194,5 +194,5 @@ def test_a_wake_up_costs_no_more_on_top_of_thousands_of_trials(sqlite_url: str, 
         searcher.runner.abandon()
         database.dispose()
     assert counts[0] == counts[1]
-    # One short read. Reading 3,000 trials would take some 60 ms; 5 ms are the noise of shared cores.
-    assert times[1] < 3 * times[0] + 0.005
+    # One short read. Reading 3,000 trials would take some 60 ms; 20 ms are the noise of shared cores.
+    assert times[1] < 3 * times[0] + 0.02
