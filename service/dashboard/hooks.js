@@ -147,7 +147,7 @@ const UNKNOWN = { job: null, status: "connecting", version: 0, trials: new Map()
 /** What is shown of a job read afresh; what was heard of its trials before may be out of date. */
 function begin(before, jobId, job) {
   const isSame = before.jobId === jobId;
-  if (isSame && before.job?.change === job.change) return before;
+  if (isSame && before.job?.change >= job.change) return before; // an answer that was overtaken
   return { jobId, job, status: isSame ? before.status : "connecting", version: isSame ? before.version + 1 : 0, trials: new Map() };
 }
 
@@ -180,7 +180,8 @@ function gather(show) {
 function merge(before, { job, trials }) {
   const merged = new Map([...before.trials, ...trials]);
   const recent = merged.size > MOST_RECENT_TRIALS ? new Map([...merged].slice(-MOST_RECENT_TRIALS)) : merged;
-  return { ...before, job: job ?? before.job, trials: recent, version: before.version + 1 };
+  const isNews = job && !(before.job?.change > job.change); // what a control answered may have overtaken it
+  return { ...before, job: isNews ? job : before.job, trials: recent, version: before.version + 1 };
 }
 
 /**

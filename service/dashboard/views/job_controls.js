@@ -8,6 +8,8 @@ import { go, href } from "../router.js";
 import { html, useEffect, useRef, useState } from "../vendor/preact-htm.js";
 import { JobFiles } from "./job_files.js";
 
+/** Until then a job may still move on from what was asked of it, and its controls with it. */
+const SETTLED_MS = 2000;
 const UNFINISHED = ["queued", "running", "paused", "stopping"];
 const ACTIONS = [
   { path: "pause", name: "Pause", done: "No new trial starts; running ones finish.", when: (job) => isActive(job) && job.desired === "run" },
@@ -23,17 +25,15 @@ export function JobControls({ job, onChange }) {
   const [isBusy, setIsBusy] = useState(false);
   const actions = useRef(null);
 
-  const hasActed = useRef(false);
+  const actedAt = useRef(-Infinity);
 
   // A control that has done its work goes, and another takes its place: for the keyboard too.
   useEffect(() => {
-    if (isBusy || !hasActed.current) return;
-    hasActed.current = false;
+    if (isBusy || performance.now() - actedAt.current > SETTLED_MS) return;
     if (document.activeElement === document.body) actions.current.querySelector("button")?.focus();
-  }, [isBusy]);
+  });
 
   const act = async ({ path, done }) => {
-    hasActed.current = true;
     setIsBusy(true);
     setProblem(null);
     try {
@@ -43,6 +43,7 @@ export function JobControls({ job, onChange }) {
       if (!(error instanceof Problem)) throw error;
       setProblem(error);
     }
+    actedAt.current = performance.now();
     setIsBusy(false);
     setAsked(null);
   };
