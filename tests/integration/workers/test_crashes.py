@@ -100,21 +100,26 @@ def test_grid_survives_kills_with_every_cell_finished_exactly_once(
 def test_worker_whose_lease_expired_writes_nothing_afterwards(
     database: Database, database_url: str, tmp_path: Path
 ) -> None:
-    with database.write() as connection:
-        # Trials longer than the freeze: what they say afterwards must not count.
-        job_id = make_job(connection, spec=make_spec(**sixty_cells(step_s=1.5) | {"budget": {"max_trials": 2}})).id
-    with WorkerProcess(database_url, tmp_path, lease_s=0.6) as frozen:
+    # Both are up before the job is there: the freeze is then shorter than the trials, whose later words must not count.
+    with (
+        WorkerProcess(database_url, tmp_path, lease_s=1.0) as one,
+        WorkerProcess(database_url, tmp_path, lease_s=1.0) as other,
+    ):
+        wait_for(lambda: all("worker ready" in worker.log for worker in (one, other)))
+        with database.write() as connection:
+            job_id = make_job(connection, spec=make_spec(**sixty_cells(step_s=1.5) | {"budget": {"max_trials": 2}})).id
         wait_for(lambda: reports_per_trial(database, job_id).total() == 2)
+        old_owner = job_of(database, job_id).lease_owner
+        assert old_owner is not None
+        frozen = one if old_owner in one.log else other
         frozen.freeze()
         old_slots = frozen.children()
-        old_owner = job_of(database, job_id).lease_owner
-        with WorkerProcess(database_url, tmp_path, lease_s=0.6):
-            wait_for(lambda: job_of(database, job_id).lease_owner not in (old_owner, None))
-            token = job_of(database, job_id).lease_token
-            frozen.thaw()  # in the middle of the other's work
-            assert not wait_until_gone(old_slots, timeout_s=3.0), "processes of a lost lease must end"
-            wait_for(lambda: finished(database, job_id))
-            wait_for(lambda: "lease lost" in frozen.log)
+        wait_for(lambda: job_of(database, job_id).lease_owner not in (old_owner, None))
+        token = job_of(database, job_id).lease_token
+        frozen.thaw()  # in the middle of the other's work
+        assert not wait_until_gone(old_slots, timeout_s=3.0), "processes of a lost lease must end"
+        wait_for(lambda: finished(database, job_id))
+        wait_for(lambda: "lease lost" in frozen.log)
         job, trials = job_of(database, job_id), trials_of(database, job_id)
         assert job.lease_token == token, "the frozen worker must not have claimed the job again"
         assert job.counts[TrialState.COMPLETED] == 2
