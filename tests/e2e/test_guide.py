@@ -10,6 +10,7 @@ from benchmarks.guide.rendering import TEMPLATES
 from benchmarks.guide.results import Results
 
 
+@pytest.mark.slow
 def test_a_part_of_the_run_keeps_what_it_measured(tmp_path: Path) -> None:
     names = ["rates", "label_noise"]
     main(["--tiny", "--only", *names, "--output", str(tmp_path / "pages"), "--folder", str(tmp_path / "service")])
