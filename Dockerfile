@@ -16,13 +16,13 @@ VOLUME /data
 
 # Builders are thrown away: pip, its cache and the sources stay out of the images.
 # Dependencies come first, from the metadata alone: a change of code does not download them again.
-# What pip leaves in build/ is removed before the code is installed: of the stand-in for service/ and the real one it
+# What pip leaves in build/ is removed before the code is installed: of the stand-in for the package and the real one it
 # would take the newer file, and that is the stand-in.
 FROM base AS dependencies
 WORKDIR /src
 COPY pyproject.toml constraints.txt README.md LICENSE ./
-RUN mkdir service \
-    && printf '__version__ = "0"\n' > service/__init__.py \
+RUN mkdir -p service/stepsize workers migrations \
+    && printf '__version__ = "0"\n' > service/stepsize/__init__.py \
     && python -m venv /opt/stepsize \
     && pip install --no-cache-dir --disable-pip-version-check -c constraints.txt '.[analysis]'
 
@@ -59,6 +59,6 @@ FROM base AS worker
 COPY --from=build-worker /opt/stepsize /opt/stepsize
 USER 10001:10001
 # A worker listens nowhere: it is healthy while the record says that it was seen within its lease.
-HEALTHCHECK --interval=30s --timeout=10s --start-period=60s --retries=3 CMD ["python", "-m", "workers.health"]
+HEALTHCHECK --interval=30s --timeout=10s --start-period=60s --retries=3 CMD ["python", "-m", "stepsize_workers.health"]
 ENTRYPOINT ["stepsize"]
 CMD ["worker"]

@@ -35,10 +35,10 @@ check: install ## Lint, types, layers, and that generated files are up to date
 	$(BIN)/ruff format --check $(SOURCES)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/python -m migrations check
-	$(BIN)/python -m service.api.openapi --check
-	$(BIN)/python -m workers.trainers.registry --check
-	$(BIN)/python -m workers.training.datasets.snapshot --check
+	$(BIN)/python -m stepsize_migrations check
+	$(BIN)/python -m stepsize.api.openapi --check
+	$(BIN)/python -m stepsize_workers.trainers.registry --check
+	$(BIN)/python -m stepsize_workers.training.datasets.snapshot --check
 	$(BIN)/hadolint Dockerfile
 	$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec docker-compose.yml
 
@@ -74,19 +74,19 @@ bench-isolation: install ## Measure what a gp search costs the jobs beside it
 	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.sampler_isolation
 
 openapi: install ## Write docs/openapi.json from the app
-	$(BIN)/python -m service.api.openapi
+	$(BIN)/python -m stepsize.api.openapi
 
 cards: install ## Write the built-in trainers' and data sets' cards into service/
-	$(BIN)/python -m workers.trainers.registry --write
-	$(BIN)/python -m workers.training.datasets.snapshot --write
+	$(BIN)/python -m stepsize_workers.trainers.registry --write
+	$(BIN)/python -m stepsize_workers.training.datasets.snapshot --write
 
 migration: install ## Write the next revision from models.py: make migration m="What changes"
-	$(BIN)/python -m migrations revise "$(m)"
+	$(BIN)/python -m stepsize_migrations revise "$(m)"
 	$(BIN)/ruff format --quiet migrations
 	$(BIN)/ruff check --fix --quiet migrations
 
 first-migration: install ## Rewrite revision 0001 from models.py (before the first release only)
-	$(BIN)/python -m migrations rewrite-first
+	$(BIN)/python -m stepsize_migrations rewrite-first
 	$(BIN)/ruff format --quiet migrations
 	$(BIN)/ruff check --fix --quiet migrations
 

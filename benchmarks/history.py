@@ -3,9 +3,9 @@
 import math
 import random
 
-from service.domain.trial import Report, TrialState
-from service.store.database import Database
-from service.store.ledger import NewTrial, open_ledger
+from stepsize.domain.trial import Report, TrialState
+from stepsize.store.database import Database
+from stepsize.store.ledger import NewTrial, open_ledger
 
 
 def add_history(database: Database, job_id: str, *, n_trials: int, n_reports: int, seed: int = 0) -> None:

@@ -13,11 +13,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import optuna
+from stepsize.domain.trial import TrialReason, TrialState
+from stepsize.spec.job import JobSpec
+from stepsize_workers.search import Search
 
 from benchmarks.orchestration import print_table
-from service.domain.trial import TrialReason, TrialState
-from service.spec.job import JobSpec
-from workers.search import Search
 
 N_SEEDS = 20
 N_TRIALS = 60

@@ -13,10 +13,9 @@ from statistics import median
 
 import numpy as np
 import torch
-
-from workers.trainers.image_classifier import ImageClassifier, ImageClassifierParams
-from workers.training import memory
-from workers.training.devices import use_device
+from stepsize_workers.trainers.image_classifier import ImageClassifier, ImageClassifierParams
+from stepsize_workers.training import memory
+from stepsize_workers.training.devices import use_device
 
 CPU = torch.device("cpu")
 NETWORKS: list[dict[str, object]] = [

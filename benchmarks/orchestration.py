@@ -20,21 +20,21 @@ from pathlib import Path
 from typing import Any
 
 import optuna
+from stepsize.clock import new_id
+from stepsize.settings import Settings
+from stepsize.spec.job import JobSpec
+from stepsize.store import migrate
+from stepsize.store.database import Database
+from stepsize.store.jobs import NewJob, get_job, insert_job
+from stepsize.store.trials import load_trials
+from stepsize_workers.engines.local import LocalEngine, detect_slots
+from stepsize_workers.loop import WorkerLoop
+from stepsize_workers.search import Search
+from stepsize_workers.trainers.synthetic import Synthetic
 
 from benchmarks.history import add_history
-from service.clock import new_id
-from service.settings import Settings
-from service.spec.job import JobSpec
-from service.store import migrate
-from service.store.database import Database
-from service.store.jobs import NewJob, get_job, insert_job
-from service.store.trials import load_trials
 from tests.postgres import PostgresServer
 from tests.worker_process import WorkerProcess
-from workers.engines.local import LocalEngine, detect_slots
-from workers.loop import WorkerLoop
-from workers.search import Search
-from workers.trainers.synthetic import Synthetic
 
 N_TRIALS = 400
 N_REPORTS = 5
@@ -120,7 +120,7 @@ def valley(trial: optuna.Trial) -> float:
     """Optuna's side of the same work: the same space, the same reports."""
     params = {"learning_rate": trial.suggest_float("learning_rate", 1e-5, 1.0, log=True)}
     params["batch_size"] = 1 << trial.suggest_int("batch_size", 4, 8)
-    from workers.trainers.synthetic import SyntheticParams, loss_at  # noqa: PLC0415 - in the child process
+    from stepsize_workers.trainers.synthetic import SyntheticParams, loss_at  # noqa: PLC0415 - in the child process
 
     model = SyntheticParams(**params, n_reports=N_REPORTS)
     for step in range(1, N_REPORTS + 1):

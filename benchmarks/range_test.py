@@ -21,17 +21,17 @@ from statistics import median
 
 import numpy as np
 import torch
+from stepsize.domain.trial import TrialReason, TrialState
+from stepsize.spec.job import JobSpec
+from stepsize.spec.range_test import RangeTestRule
+from stepsize.spec.space import Scalar
+from stepsize_workers.search import Search
+from stepsize_workers.trainers.base import Diverged, Params, Sweep, Trainer
+from stepsize_workers.trainers.registry import load_trainer
+from stepsize_workers.training.range_test import RULES, Array, find_edge, find_low, smooth
 
 from benchmarks.orchestration import print_table
-from service.domain.trial import TrialReason, TrialState
-from service.spec.job import JobSpec
-from service.spec.range_test import RangeTestRule
-from service.spec.space import Scalar
 from tests.fakes import RecordingContext
-from workers.search import Search
-from workers.trainers.base import Diverged, Params, Sweep, Trainer
-from workers.trainers.registry import load_trainer
-from workers.training.range_test import RULES, Array, find_edge, find_low, smooth
 
 SWEEP = Sweep(low=1e-7, high=10.0, steps=100)
 RATES: Array = np.array([SWEEP.rate(step) for step in range(1, SWEEP.steps + 1)])

@@ -11,10 +11,11 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from statistics import median
 
-from service.analysis.report import make_report
-from service.analysis.sample import make_sample
-from service.analysis.valley import Unclear, Valley, fit_valley
-from service.domain.evidence import Evidence
+from stepsize.analysis.report import make_report
+from stepsize.analysis.sample import make_sample
+from stepsize.analysis.valley import Unclear, Valley, fit_valley
+from stepsize.domain.evidence import Evidence
+
 from tests.unit.analysis.designs import concentrated_rates, pruned_evidence, uniform_rates, valley_evidence
 
 N_SEEDS = 100

@@ -13,13 +13,13 @@ import time
 from collections.abc import Callable
 
 import numpy as np
+from stepsize.domain.trial import TrialState
+from stepsize.spec.job import JobSpec
+from stepsize.spec.space import Scalar
+from stepsize_workers.search import Search
 
 from benchmarks.orchestration import print_table
 from benchmarks.samplers import SPACE, loss_of
-from service.domain.trial import TrialState
-from service.spec.job import JobSpec
-from service.spec.space import Scalar
-from workers.search import Search
 
 N_HISTORY = 300
 N_ASKS = 5

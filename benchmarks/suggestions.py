@@ -30,11 +30,11 @@ from optuna.distributions import FloatDistribution, IntDistribution, distributio
 from optuna.storages import RDBStorage
 from optuna.storages._rdb import models
 from sqlalchemy import Engine
+from stepsize.store import migrate
+from stepsize.store.database import Database
 
 from benchmarks.history import add_history
 from benchmarks.orchestration import print_table
-from service.store import migrate
-from service.store.database import Database
 from tests.postgres import PostgresServer
 from tests.worker_process import WorkerProcess
 
@@ -70,7 +70,7 @@ def serving(url: str, data_dir: Path) -> Iterator[httpx.Client]:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     environment = {**os.environ, "STEPSIZE_DATABASE_URL": url, "STEPSIZE_DATA_DIR": str(data_dir)}
-    command = [sys.executable, "-m", "uvicorn", "--factory", "service.api.app:create_app", "--port", str(port)]
+    command = [sys.executable, "-m", "uvicorn", "--factory", "stepsize.api.app:create_app", "--port", str(port)]
     process = subprocess.Popen([*command, "--log-level", "warning"], env=environment)
     try:
         with httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False, timeout=90) as client:

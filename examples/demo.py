@@ -18,11 +18,10 @@ from types import FrameType
 
 import httpx
 from rich.text import Text
-
-from service.cli.job_file import read_job
-from service.cli.printing import console, print_markdown, print_trials
-from service.cli.watching import watch_job
-from service.client import Client, Job
+from stepsize.cli.job_file import read_job
+from stepsize.cli.printing import console, print_markdown, print_trials
+from stepsize.cli.watching import watch_job
+from stepsize.client import Client, Job
 
 ROOT = Path(__file__).parents[1]
 FOLDER = ROOT / ".demo"
@@ -46,7 +45,7 @@ def running_service() -> Iterator[str]:
     shutil.rmtree(FOLDER, ignore_errors=True)
     FOLDER.mkdir()
     url = f"http://127.0.0.1:{free_port()}"
-    command = [sys.executable, "-m", "service.cli", "up", "--port", url.rpartition(":")[2], "--data-dir", str(FOLDER)]
+    command = [sys.executable, "-m", "stepsize.cli", "up", "--port", url.rpartition(":")[2], "--data-dir", str(FOLDER)]
     with LOG.open("wb") as log, subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=log) as process:
         try:
             wait_until_ready(url, process)

@@ -13,11 +13,10 @@ from sklearn.linear_model import SGDClassifier
 from sklearn.metrics import log_loss
 from sklearn.model_selection import train_test_split
 from sklearn.preprocessing import StandardScaler
-
-from service.domain.trainer import Metric
-from service.spec.objective import Direction, Objective
-from service.spec.space import FloatParameter, SearchSpace
-from workers.trainers.base import Params, Trainer, TrialContext
+from stepsize.domain.trainer import Metric
+from stepsize.spec.objective import Direction, Objective
+from stepsize.spec.space import FloatParameter, SearchSpace
+from stepsize_workers.trainers.base import Params, Trainer, TrialContext
 
 CLASSES = np.array([0, 1])
 

@@ -7,12 +7,11 @@ stepsize submit plain-trainer.yaml --wait
 import torch
 from pydantic import Field
 from sklearn.datasets import load_digits
+from stepsize.spec.space import FloatParameter, IntParameter
+from stepsize_workers.trainers.base import Params, TrialContext
+from stepsize_workers.trainers.function import trainer
 from torch import nn
 from torch.nn.functional import cross_entropy
-
-from service.spec.space import FloatParameter, IntParameter
-from workers.trainers.base import Params, TrialContext
-from workers.trainers.function import trainer
 
 
 class DigitsParams(Params):

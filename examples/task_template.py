@@ -12,14 +12,13 @@ from typing import ClassVar
 
 import torch
 from pydantic import Field
+from stepsize.domain.trainer import Metric
+from stepsize.spec.objective import Direction, Objective
+from stepsize.spec.space import FloatParameter, IntParameter, SearchSpace
+from stepsize_workers.training.loop import LOOP_METRICS, Task
+from stepsize_workers.training.params import TrainingParams
 from torch import Tensor, nn
 from torch.nn.functional import mse_loss
-
-from service.domain.trainer import Metric
-from service.spec.objective import Direction, Objective
-from service.spec.space import FloatParameter, IntParameter, SearchSpace
-from workers.training.loop import LOOP_METRICS, Task
-from workers.training.params import TrainingParams
 
 N_TRAIN, N_VALIDATION = 512, 128
 

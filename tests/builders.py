@@ -6,20 +6,19 @@ What they record goes through the store's own functions, so counters, changes an
 from typing import Any
 
 from sqlalchemy import Connection, func, select, update
-
-from service.clock import new_id
-from service.domain.job import Job, JobReason, JobState
-from service.domain.lease import Lease
-from service.domain.trainer import TrainerCard
-from service.domain.trial import Report, Trial, TrialReason, TrialState
-from service.spec.job import JobSpec
-from service.spec.space import Scalar
-from service.store.jobs import NewJob, get_job, insert_job
-from service.store.leases import claim_job
-from service.store.ledger import NewTrial, open_ledger
-from service.store.models import jobs, trials
-from service.store.trials import get_trial
-from service.store.workers import SlotRecord, Worker
+from stepsize.clock import new_id
+from stepsize.domain.job import Job, JobReason, JobState
+from stepsize.domain.lease import Lease
+from stepsize.domain.trainer import TrainerCard
+from stepsize.domain.trial import Report, Trial, TrialReason, TrialState
+from stepsize.spec.job import JobSpec
+from stepsize.spec.space import Scalar
+from stepsize.store.jobs import NewJob, get_job, insert_job
+from stepsize.store.leases import claim_job
+from stepsize.store.ledger import NewTrial, open_ledger
+from stepsize.store.models import jobs, trials
+from stepsize.store.trials import get_trial
+from stepsize.store.workers import SlotRecord, Worker
 
 _WAY_TO: dict[JobState, tuple[JobState, ...]] = {
     JobState.QUEUED: (),

@@ -3,9 +3,9 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from service.spec.space import Scalar
-from service.store.workers import SlotRecord
-from workers.engines.base import Assignment, Ended, Event, Outcome, Reported, TrialKey
+from stepsize.spec.space import Scalar
+from stepsize.store.workers import SlotRecord
+from stepsize_workers.engines.base import Assignment, Ended, Event, Outcome, Reported, TrialKey
 
 Script = Callable[[Mapping[str, Scalar]], Iterator[float | Outcome]]
 """From a trial's parameters to the losses it reports, one a step; an `Outcome` ends it early in that way."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Generic, TypeVar
 
-from workers.trainers.base import Checkpoint, Diverged, Params
+from stepsize_workers.trainers.base import Checkpoint, Diverged, Params
 
 P_co = TypeVar("P_co", bound=Params, covariant=True)
 

@@ -5,14 +5,14 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from service.settings import Settings
-from service.store.database import Database
-from service.store.leases import claim_job
-from service.store.workers import SlotRecord
-from workers.engines.base import Assignment, Event, TrialKey
-from workers.external_runner import ExternalRunner
-from workers.loop import WorkerLoop
-from workers.site import Site
+from stepsize.settings import Settings
+from stepsize.store.database import Database
+from stepsize.store.leases import claim_job
+from stepsize.store.workers import SlotRecord
+from stepsize_workers.engines.base import Assignment, Event, TrialKey
+from stepsize_workers.external_runner import ExternalRunner
+from stepsize_workers.loop import WorkerLoop
+from stepsize_workers.site import Site
 
 
 class IdleEngine:

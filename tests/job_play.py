@@ -6,16 +6,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from service.domain.job import Job, JobReason, JobState
-from service.domain.trial import Trial
-from service.store.database import Database
-from service.store.jobs import get_job
-from service.store.leases import claim_job
-from service.store.trials import load_trials
+from stepsize.domain.job import Job, JobReason, JobState
+from stepsize.domain.trial import Trial
+from stepsize.store.database import Database
+from stepsize.store.jobs import get_job
+from stepsize.store.leases import claim_job
+from stepsize.store.trials import load_trials
+from stepsize_workers.site import Site
+from stepsize_workers.slot_runner import SlotRunner
+
 from tests.builders import expire_lease, make_job, make_spec
 from tests.fake_engine import FakeEngine, Script
-from workers.site import Site
-from workers.slot_runner import SlotRunner
 
 _MOST_TURNS = 20_000
 

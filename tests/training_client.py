@@ -5,7 +5,7 @@ import os
 import time
 from pathlib import Path
 
-from service.client import Client
+from stepsize.client import Client
 
 LEASE_S = 1.0
 

@@ -11,7 +11,7 @@ import psutil
 
 
 class WorkerProcess:
-    """`python -m workers` in a process of its own; use as a context manager."""
+    """`python -m stepsize_workers` in a process of its own; use as a context manager."""
 
     def __init__(self, url: str, data_dir: Path, *, slots: int = 2, lease_s: float = 1.0) -> None:
         environment = {
@@ -23,7 +23,10 @@ class WorkerProcess:
         self._log_path = data_dir / f"worker-{time.monotonic_ns()}.txt"
         with self._log_path.open("wb") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "workers", "--slots", str(slots)], env=environment, stdout=log, stderr=log
+                [sys.executable, "-m", "stepsize_workers", "--slots", str(slots)],
+                env=environment,
+                stdout=log,
+                stderr=log,
             )
 
     def __enter__(self) -> "WorkerProcess":

@@ -8,8 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from pydantic import JsonValue
-
-from service.spec.space import Scalar
+from stepsize.spec.space import Scalar
 
 Space = dict[str, JsonValue]
 

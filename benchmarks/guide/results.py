@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import Self
 
 from pydantic import JsonValue, TypeAdapter
-
-from service.spec.space import Scalar
+from stepsize.spec.space import Scalar
 
 _DIGITS = 5
 

@@ -20,7 +20,7 @@ def running_service(folder: Path) -> Iterator[str]:
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     port = _free_port()
-    command = [sys.executable, "-m", "service.cli", "up", "--port", str(port), "--data-dir", str(folder / "data")]
+    command = [sys.executable, "-m", "stepsize.cli", "up", "--port", str(port), "--data-dir", str(folder / "data")]
     log = folder / "service.log"
     with log.open("wb") as output, subprocess.Popen(command, cwd=ROOT, stdout=output, stderr=output) as process:
         try:

@@ -7,10 +7,10 @@ import sys
 import time
 from typing import ClassVar
 
-from service.domain.trainer import Metric
-from service.spec.objective import Direction, Objective
-from service.spec.space import SearchSpace
-from workers.trainers.base import Params, Trainer, TrialContext
+from stepsize.domain.trainer import Metric
+from stepsize.spec.objective import Direction, Objective
+from stepsize.spec.space import SearchSpace
+from stepsize_workers.trainers.base import Params, Trainer, TrialContext
 
 
 class NoParams(Params):

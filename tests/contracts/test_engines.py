@@ -1,4 +1,4 @@
-"""What every engine promises (see workers/engines/base.py). A new one joins by its line in `ENGINES`."""
+"""What every engine promises (see stepsize_workers/engines/base.py). A new one joins by its line in `ENGINES`."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -6,12 +6,12 @@ from pathlib import Path
 
 import psutil
 import pytest
+from stepsize.spec.space import Scalar
+from stepsize.store.workers import SlotRecord
+from stepsize_workers.engines.base import Assignment, Ended, Engine, Event, Outcome, Reported, TrialKey
+from stepsize_workers.engines.local import LocalEngine, Preload
 
-from service.spec.space import Scalar
-from service.store.workers import SlotRecord
 from tests.worker_process import wait_until_gone
-from workers.engines.base import Assignment, Ended, Engine, Event, Outcome, Reported, TrialKey
-from workers.engines.local import LocalEngine, Preload
 
 ROGUES = "tests.contracts.engine_trainers"
 

@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pytest
 import torch
+from stepsize.spec.optimizers import optimizer_types
+from stepsize.spec.space import Scalar
+from stepsize_workers.trainers.base import Params, Sweep, Trainer
+from stepsize_workers.trainers.registry import BUILT_IN, load_trainer
 
-from service.spec.optimizers import optimizer_types
-from service.spec.space import Scalar
 from tests.fakes import RecordingContext
 from tests.unit.training.data import DATA_DIR
-from workers.trainers.base import Params, Sweep, Trainer
-from workers.trainers.registry import BUILT_IN, load_trainer
 
 SWEEP = Sweep(low=1e-6, high=1.0, steps=25)
 CLASSIFIER: dict[str, Scalar] = {"dataset": "digits", "model": "mlp", "dropout": 0.2}

@@ -10,19 +10,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from stepsize.domain.trial import Report, Trial, TrialReason, TrialState
+from stepsize.spec.job import JobSpec
+from stepsize.spec.space import Scalar, applies, contains
+from stepsize.store.database import Database
+from stepsize.store.leases import claim_job
+from stepsize.store.trials import load_trials
+from stepsize_workers.engines.base import Outcome
+from stepsize_workers.search import Proposal, Search
+from stepsize_workers.site import Site
+from stepsize_workers.slot_runner import SlotRunner
 
-from service.domain.trial import Report, Trial, TrialReason, TrialState
-from service.spec.job import JobSpec
-from service.spec.space import Scalar, applies, contains
-from service.store.database import Database
-from service.store.leases import claim_job
-from service.store.trials import load_trials
 from tests.builders import expire_lease, make_job, make_spec
 from tests.fake_engine import FakeEngine
-from workers.engines.base import Outcome
-from workers.search import Proposal, Search
-from workers.site import Site
-from workers.slot_runner import SlotRunner
 
 SPACE = {
     "learning_rate": {"type": "float", "low": 1e-5, "high": 10.0, "log": True},

@@ -8,10 +8,7 @@ from itertools import pairwise
 import pytest
 import torch
 from pydantic import TypeAdapter, ValidationError
-from torch.optim import SGD
-from torch.optim import lr_scheduler as torch_schedules
-
-from service.spec.schedules import (
+from stepsize.spec.schedules import (
     ConstantSchedule,
     CosineRestartsSchedule,
     CosineSchedule,
@@ -30,6 +27,8 @@ from service.spec.schedules import (
     preview,
     schedule_types,
 )
+from torch.optim import SGD
+from torch.optim import lr_scheduler as torch_schedules
 
 LENGTHS = (5, 7, 100, 1000)
 

@@ -6,14 +6,13 @@ from typing import Any, get_args
 
 import pytest
 from pydantic import ValidationError
-
-from service.application.catalogue import make_catalogue
-from service.application.submission import resolve
-from service.spec.base import Spec
-from service.spec.job import JobSpec
-from service.spec.pruners import Pruner
-from service.spec.samplers import Sampler
-from service.spec.space import Parameter
+from stepsize.application.catalogue import make_catalogue
+from stepsize.application.submission import resolve
+from stepsize.spec.base import Spec
+from stepsize.spec.job import JobSpec
+from stepsize.spec.pruners import Pruner
+from stepsize.spec.samplers import Sampler
+from stepsize.spec.space import Parameter
 
 SAMPLERS: list[type[Spec]] = list(get_args(get_args(Sampler)[0]))
 PRUNERS: list[type[Spec]] = list(get_args(get_args(Pruner)[0]))

@@ -6,13 +6,13 @@ from typing import Any
 
 import pytest
 import torch
+from stepsize.domain.trainer import TrainerCard
+from stepsize.spec.space import FloatParameter, IntParameter, Scalar, contains
+from stepsize_workers.trainers.base import Params, Trainer
+from stepsize_workers.trainers.registry import BUILT_IN, load_trainer
 
-from service.domain.trainer import TrainerCard
-from service.spec.space import FloatParameter, IntParameter, Scalar, contains
 from tests.fakes import RecordingContext
 from tests.unit.training.data import DATA_DIR
-from workers.trainers.base import Params, Trainer
-from workers.trainers.registry import BUILT_IN, load_trainer
 
 EXTRAS = [
     "tests.unit.training.tiny",

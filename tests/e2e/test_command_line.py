@@ -13,12 +13,12 @@ from pathlib import Path
 import httpx
 import psutil
 import pytest
+from stepsize.client import Client
 
-from service.client import Client
 from tests.waiting import wait_for
 from tests.worker_process import wait_until_gone
 
-STEPSIZE = [sys.executable, "-m", "service.cli"]
+STEPSIZE = [sys.executable, "-m", "stepsize.cli"]
 READY = re.compile(r"Stepsize answers at (http://\S+)")
 PATIENCE_S = 60.0
 """Far beyond what anything here takes (a worker is up in two seconds), for machines that do other things too."""

@@ -12,10 +12,10 @@ import pytest
 from alembic.migration import MigrationContext
 from alembic.operations import Operations
 from sqlalchemy import Column, Connection, Engine, Integer, create_engine, inspect, text
+from stepsize.store import migrate
+from stepsize.store.database import Database
+from stepsize.store.models import metadata
 
-from service.store import migrate
-from service.store.database import Database
-from service.store.models import metadata
 from tests.builders import make_job, make_trial
 
 ROOT = Path(__file__).parents[2]
@@ -128,7 +128,7 @@ def test_threads_that_upgrade_at_once_all_succeed(empty_url: str) -> None:
 
 
 def test_processes_that_upgrade_at_once_all_succeed(empty_url: str) -> None:
-    code = "import sys; from service.store.migrate import upgrade; upgrade(sys.argv[1])"
+    code = "import sys; from stepsize.store.migrate import upgrade; upgrade(sys.argv[1])"
     processes = [
         subprocess.Popen([sys.executable, "-c", code, empty_url], stderr=subprocess.PIPE, text=True) for _ in range(4)
     ]
@@ -141,7 +141,7 @@ def test_processes_that_upgrade_at_once_all_succeed(empty_url: str) -> None:
 
 
 def test_migrations_run_from_any_directory(empty_url: str, tmp_path_factory: pytest.TempPathFactory) -> None:
-    code = "import sys; from service.store.migrate import upgrade; upgrade(sys.argv[1])"
+    code = "import sys; from stepsize.store.migrate import upgrade; upgrade(sys.argv[1])"
     elsewhere = tmp_path_factory.mktemp("elsewhere")
 
     done = subprocess.run(
@@ -159,6 +159,6 @@ def test_migrations_run_from_any_directory(empty_url: str, tmp_path_factory: pyt
 
 def test_models_and_migrations_agree() -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "migrations", "check"], cwd=ROOT, capture_output=True, text=True, check=False
+        [sys.executable, "-m", "stepsize_migrations", "check"], cwd=ROOT, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr

@@ -6,8 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import httpx
-
-from service.client import Client
+from stepsize.client import Client
 
 Answers = list[httpx.Response | BaseException]
 

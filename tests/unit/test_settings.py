@@ -2,8 +2,7 @@
 
 import pytest
 from pydantic import ValidationError
-
-from service.settings import Settings
+from stepsize.settings import Settings
 
 
 @pytest.mark.parametrize(

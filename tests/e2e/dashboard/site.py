@@ -70,7 +70,7 @@ class Site:
 def running_site(folder: Path) -> Iterator[Site]:
     """Run `stepsize up` with two slots in a directory of its own."""
     clean = {name: value for name, value in os.environ.items() if not name.startswith("STEPSIZE_")}
-    command = [sys.executable, "-m", "service.cli", "up", "--port", "0", "--data-dir", str(folder), "--slots", "2"]
+    command = [sys.executable, "-m", "stepsize.cli", "up", "--port", "0", "--data-dir", str(folder), "--slots", "2"]
     with (folder / "up.log").open("wb") as log:
         process = subprocess.Popen(command, stdout=log, stderr=log, env=clean)
     try:

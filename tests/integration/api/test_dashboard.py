@@ -3,11 +3,11 @@
 import re
 
 from starlette.testclient import TestClient
+from stepsize.domain.job import JobState
+from stepsize.domain.trial import TrialState
+from stepsize.store.database import Database
 
 from benchmarks.history import add_history
-from service.domain.job import JobState
-from service.domain.trial import TrialState
-from service.store.database import Database
 from tests.builders import make_job, make_spec, make_trial
 
 

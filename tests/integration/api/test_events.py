@@ -10,13 +10,13 @@ import httpx
 import pytest
 from fastapi import FastAPI
 from starlette.testclient import TestClient
+from stepsize.client.events import Event, parse_events
+from stepsize.domain.job import JobState
+from stepsize.domain.trial import TrialState
+from stepsize.store.database import Database
+from stepsize.store.jobs import delete_job
+from stepsize.store.ledger import NewTrial, open_ledger
 
-from service.client.events import Event, parse_events
-from service.domain.job import JobState
-from service.domain.trial import TrialState
-from service.store.database import Database
-from service.store.jobs import delete_job
-from service.store.ledger import NewTrial, open_ledger
 from tests.builders import make_job, make_report, make_trial
 from tests.integration.api.conftest import pointers
 from tests.waiting import wait_for
@@ -99,7 +99,7 @@ def test_a_row_is_told_once_as_it_is_now(client: TestClient, database: Database)
 def test_batches_hold_whole_changes(client: TestClient, database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     job_id = _finished_job(database)
     whole = _follow(client, job_id)
-    monkeypatch.setattr("service.application.events.BATCH_ROWS", 2)  # a change has three rows of a kind
+    monkeypatch.setattr("stepsize.application.events.BATCH_ROWS", 2)  # a change has three rows of a kind
     assert _follow(client, job_id) == whole
 
 
@@ -199,7 +199,7 @@ def test_a_client_that_goes_away_leaves_no_watch(server: str, app: FastAPI, data
 
 
 def test_a_silent_stream_says_so_now_and_then(server: str, database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("service.api.feed.HEARTBEAT_S", 0.05)
+    monkeypatch.setattr("stepsize.api.feed.HEARTBEAT_S", 0.05)
     with database.write() as connection:
         job_id = make_job(connection, state=JobState.RUNNING).id
     with httpx.stream("GET", f"{server}/v1/jobs/{job_id}/events", trust_env=False) as response:

@@ -9,11 +9,11 @@ import pytest
 from fastapi import FastAPI
 from sqlalchemy import func, select, update
 from starlette.testclient import TestClient
+from stepsize.clock import now
+from stepsize.store.database import Database
+from stepsize.store.idempotency import KEEP_S
+from stepsize.store.models import idempotency_keys, jobs
 
-from service.clock import now
-from service.store.database import Database
-from service.store.idempotency import KEEP_S
-from service.store.models import idempotency_keys, jobs
 from tests.integration.api.conftest import submit
 
 BODY = {"trainer": {"name": "synthetic"}}
@@ -106,7 +106,7 @@ def test_concurrent_duplicates_have_one_effect(app: FastAPI, database: Database)
 def test_a_duplicate_waits_for_the_first(app: FastAPI, client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
     """Hold the first request inside its transaction; the second must answer only after it, and with its job."""
     entered, go_on = threading.Event(), threading.Event()
-    submit_once = _held("service.application.jobs.submit", entered, go_on, monkeypatch)
+    submit_once = _held("stepsize.application.jobs.submit", entered, go_on, monkeypatch)
     with ThreadPoolExecutor(2) as pool:
         first = pool.submit(client.post, "/v1/jobs", json=BODY, headers=KEY)
         assert entered.wait(10)
@@ -121,7 +121,7 @@ def test_a_duplicate_waits_for_the_first(app: FastAPI, client: TestClient, monke
 def _held(
     name: str, entered: threading.Event, go_on: threading.Event, monkeypatch: pytest.MonkeyPatch
 ) -> Callable[[], int]:
-    from service.application import jobs as application  # noqa: PLC0415
+    from stepsize.application import jobs as application  # noqa: PLC0415
 
     real, calls = application.submit, list[str]()
 

@@ -20,18 +20,18 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from pyarrow import parquet
 from starlette.testclient import TestClient
+from stepsize.api.analyst import Analyst
+from stepsize.api.app import create_app
+from stepsize.application.questions import ReportQuestion
+from stepsize.domain.job import JobKind, JobState
+from stepsize.domain.report import Importances, JobsReport, Report
+from stepsize.domain.trial import TrialReason, TrialState
+from stepsize.errors import AnalysisUnavailableError
+from stepsize.settings import Settings
+from stepsize.store.database import Database
+from stepsize.store.jobs import get_job
+from stepsize.store.ledger import open_ledger
 
-from service.api.analyst import Analyst
-from service.api.app import create_app
-from service.application.questions import ReportQuestion
-from service.domain.job import JobKind, JobState
-from service.domain.report import Importances, JobsReport, Report
-from service.domain.trial import TrialReason, TrialState
-from service.errors import AnalysisUnavailableError
-from service.settings import Settings
-from service.store.database import Database
-from service.store.jobs import get_job
-from service.store.ledger import open_ledger
 from tests.builders import make_card, make_job, make_report, make_spec, make_trial
 from tests.integration.api.conftest import enlist, pointers
 from tests.integration.api.test_range_tests import FINDINGS

@@ -10,9 +10,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy import event
-
-from benchmarks.history import add_history
-from service.application.suggestions import (
+from stepsize.application.suggestions import (
     Asking,
     Ending,
     Measurement,
@@ -22,11 +20,13 @@ from service.application.suggestions import (
     read_verdict,
     take_trials,
 )
-from service.domain.job import JobState
-from service.domain.trial import Trial, TrialReason, TrialState
-from service.store.database import Database
-from service.store.jobs import get_job
-from service.store.trials import load_trials
+from stepsize.domain.job import JobState
+from stepsize.domain.trial import Trial, TrialReason, TrialState
+from stepsize.store.database import Database
+from stepsize.store.jobs import get_job
+from stepsize.store.trials import load_trials
+
+from benchmarks.history import add_history
 from tests.builders import expire_lease, make_job, make_spec
 from tests.idle_engine import Searcher
 

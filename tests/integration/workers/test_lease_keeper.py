@@ -3,12 +3,13 @@
 import threading
 import time
 
-from service.domain.lease import Lease
-from service.store.database import Database
-from service.store.jobs import get_job
+from stepsize.domain.lease import Lease
+from stepsize.store.database import Database
+from stepsize.store.jobs import get_job
+from stepsize_workers.lease import LeaseKeeper
+
 from tests.builders import expire_lease, make_job, make_worker, take_lease
 from tests.waiting import wait_for
-from workers.lease import LeaseKeeper
 
 LEASE_S = 0.6
 

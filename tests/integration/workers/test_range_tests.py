@@ -6,15 +6,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from stepsize.application import jobs, range_tests
+from stepsize.domain.job import Job, JobState
+from stepsize.domain.trial import TrialState
+from stepsize.spec.job import JobSpec
+from stepsize.spec.range_test import RangeTestSpec
+from stepsize.store.database import Database
+from stepsize.store.jobs import get_job
+from stepsize.store.trials import load_trials
 
-from service.application import jobs, range_tests
-from service.domain.job import Job, JobState
-from service.domain.trial import TrialState
-from service.spec.job import JobSpec
-from service.spec.range_test import RangeTestSpec
-from service.store.database import Database
-from service.store.jobs import get_job
-from service.store.trials import load_trials
 from tests.waiting import wait_for
 from tests.worker_process import WorkerProcess
 

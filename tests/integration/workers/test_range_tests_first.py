@@ -6,24 +6,24 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
+from stepsize.application import controls, jobs, range_tests, trials
+from stepsize.application.trials import cancel_trial
+from stepsize.domain.job import JobKind, JobReason, JobState
+from stepsize.domain.range_test import RangeTestFindings
+from stepsize.domain.trial import TrialState
+from stepsize.errors import InvalidRequestError
+from stepsize.spec.job import JobSpec
+from stepsize.spec.range_test import RangeTestSpec
+from stepsize.spec.space import FloatParameter, Scalar
+from stepsize.store.jobs import delete_job
+from stepsize.store.leases import Offer, find_claimable
+from stepsize.store.workers import SlotRecord
+from stepsize_workers.engines.base import Assignment, Event, Mode, Outcome, Reported
+from stepsize_workers.trainers.base import Sweep
+from stepsize_workers.trainers.synthetic import SyntheticParams, sweep_loss_at
 
-from service.application import controls, jobs, range_tests, trials
-from service.application.trials import cancel_trial
-from service.domain.job import JobKind, JobReason, JobState
-from service.domain.range_test import RangeTestFindings
-from service.domain.trial import TrialState
-from service.errors import InvalidRequestError
-from service.spec.job import JobSpec
-from service.spec.range_test import RangeTestSpec
-from service.spec.space import FloatParameter, Scalar
-from service.store.jobs import delete_job
-from service.store.leases import Offer, find_claimable
-from service.store.workers import SlotRecord
 from tests.fake_engine import FakeEngine
 from tests.job_play import Stage, turn
-from workers.engines.base import Assignment, Event, Mode, Outcome, Reported
-from workers.trainers.base import Sweep
-from workers.trainers.synthetic import SyntheticParams, sweep_loss_at
 
 OFFER = Offer(trainers=(("synthetic", "1"),), gpus=0.0, cpus=4)
 EDGE = 3.0

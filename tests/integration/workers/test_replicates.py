@@ -5,15 +5,15 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pytest
+from stepsize.application import jobs, results, trials
+from stepsize.application.jobs import JobChanges
+from stepsize.domain.job import JobReason, JobState
+from stepsize.domain.trial import Trial, TrialReason, TrialState
+from stepsize.spec.space import Scalar
+from stepsize_workers.engines.base import Outcome
 
-from service.application import jobs, results, trials
-from service.application.jobs import JobChanges
-from service.domain.job import JobReason, JobState
-from service.domain.trial import Trial, TrialReason, TrialState
-from service.spec.space import Scalar
 from tests.fake_engine import FakeEngine
 from tests.job_play import Stage, turn
-from workers.engines.base import Outcome
 
 THREE_BY_TWO: dict[str, Any] = {"replicates": {"top": 3, "seeds": 2}, "budget": {"max_trials": 6}}
 

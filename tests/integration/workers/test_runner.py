@@ -10,28 +10,28 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection
 from sqlalchemy.exc import OperationalError
+from stepsize.application import controls, jobs, trials
+from stepsize.domain.job import Job, JobReason, JobState
+from stepsize.domain.trial import Trial, TrialReason, TrialState, trial_dir
+from stepsize.errors import InvalidRequestError
+from stepsize.settings import Settings
+from stepsize.spec.space import Scalar
+from stepsize.store.database import Database
+from stepsize.store.jobs import get_job
+from stepsize.store.leases import claim_job
+from stepsize.store.ledger import open_ledger
+from stepsize.store.trials import load_trials
+from stepsize.store.workers import SlotRecord
+from stepsize_workers.engines.base import CheckpointSaved, Ended, Engine, Event, Outcome, Reported, TrialKey
+from stepsize_workers.engines.local import LocalEngine
+from stepsize_workers.loop import WorkerLoop
+from stepsize_workers.search import Search
+from stepsize_workers.site import Site
+from stepsize_workers.slot_runner import SlotRunner
 
-from service.application import controls, jobs, trials
-from service.domain.job import Job, JobReason, JobState
-from service.domain.trial import Trial, TrialReason, TrialState, trial_dir
-from service.errors import InvalidRequestError
-from service.settings import Settings
-from service.spec.space import Scalar
-from service.store.database import Database
-from service.store.jobs import get_job
-from service.store.leases import claim_job
-from service.store.ledger import open_ledger
-from service.store.trials import load_trials
-from service.store.workers import SlotRecord
 from tests.builders import expire_lease, make_card, make_job, make_report, make_spec, make_trial
 from tests.fake_engine import FakeEngine
 from tests.waiting import wait_for
-from workers.engines.base import CheckpointSaved, Ended, Engine, Event, Outcome, Reported, TrialKey
-from workers.engines.local import LocalEngine
-from workers.loop import WorkerLoop
-from workers.search import Search
-from workers.site import Site
-from workers.slot_runner import SlotRunner
 
 RATES_0_1_2 = {"learning_rate": {"type": "categorical", "choices": [0.1, 0.2, 0.3]}}
 

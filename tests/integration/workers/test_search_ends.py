@@ -6,20 +6,20 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pytest
+from stepsize.application import controls, jobs, trials
+from stepsize.application.jobs import JobChanges
+from stepsize.domain.job import JobReason, JobState
+from stepsize.domain.trial import TrialState
+from stepsize.errors import StateConflictError
+from stepsize.spec.space import Scalar
+from stepsize.store.workers import SlotRecord
+from stepsize_workers.engines.base import Ended, Event, Outcome, Reported
+from stepsize_workers.stopping import Progress
 
-from service.application import controls, jobs, trials
-from service.application.jobs import JobChanges
-from service.domain.job import JobReason, JobState
-from service.domain.trial import TrialState
-from service.errors import StateConflictError
-from service.spec.space import Scalar
-from service.store.workers import SlotRecord
 from tests.builders import make_spec
 from tests.fake_engine import FakeEngine
 from tests.job_play import Stage, turn
 from tests.waiting import wait_for
-from workers.engines.base import Ended, Event, Outcome, Reported
-from workers.stopping import Progress
 
 SPACE = {"learning_rate": {"type": "float", "low": 1e-5, "high": 1.0, "log": True}}
 LINE = {"learning_rate": {"type": "categorical", "choices": [0.1, 0.2, 0.3, 0.4]}}

@@ -7,19 +7,19 @@ from statistics import median
 from typing import Any
 
 import pytest
+from stepsize.application import jobs, trials
+from stepsize.domain.job import Job
+from stepsize.domain.trial import TrialState
+from stepsize.domain.tuning import TuningDetails, WarmStartSource
+from stepsize.spec.space import Scalar
+from stepsize.store.jobs import delete_job
+from stepsize_workers.engines.base import Outcome
+from stepsize_workers.search import Search
+from stepsize_workers.warm_start import EarlierTrial, load_history
 
-from service.application import jobs, trials
-from service.domain.job import Job
-from service.domain.trial import TrialState
-from service.domain.tuning import TuningDetails, WarmStartSource
-from service.spec.space import Scalar
-from service.store.jobs import delete_job
 from tests.builders import make_spec
 from tests.contracts.test_resume import essence
 from tests.job_play import Stage
-from workers.engines.base import Outcome
-from workers.search import Search
-from workers.warm_start import EarlierTrial, load_history
 
 BATCH_SIZE = {"type": "int", "low": 16, "high": 256, "powers_of_two": True}
 LEARNING_RATE = {"type": "float", "low": 1e-6, "high": 10.0, "log": True}

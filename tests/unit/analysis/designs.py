@@ -4,11 +4,10 @@ import math
 from typing import Any
 
 import numpy as np
-
-from service.domain.evidence import Evidence, TrialColumns
-from service.spec.objective import Direction, Objective
-from service.spec.space import FloatParameter, IntParameter, SearchSpace
-from workers.trainers.synthetic import SyntheticParams, best_lr
+from stepsize.domain.evidence import Evidence, TrialColumns
+from stepsize.spec.objective import Direction, Objective
+from stepsize.spec.space import FloatParameter, IntParameter, SearchSpace
+from stepsize_workers.trainers.synthetic import SyntheticParams, best_lr
 
 BATCH_SIZES = (16, 32, 64, 128, 256)
 SPACE: SearchSpace = {

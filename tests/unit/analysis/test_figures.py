@@ -12,24 +12,24 @@ import pytest
 from matplotlib.collections import QuadMesh
 from matplotlib.figure import Figure
 from PIL import Image
-
-from service.analysis.figures.rates import heatmap_figure, range_test_figure, schedule_figure, sensitivity_figure
-from service.analysis.figures.style import LIGHT, Draw, Palette, log_axis, new_figure, no_search_figure, plain, render
-from service.analysis.figures.trials import (
+from stepsize.analysis.figures.rates import heatmap_figure, range_test_figure, schedule_figure, sensitivity_figure
+from stepsize.analysis.figures.style import LIGHT, Draw, Palette, log_axis, new_figure, no_search_figure, plain, render
+from stepsize.analysis.figures.trials import (
     curves_figure,
     history_figure,
     importances_figure,
     pareto_figure,
     slice_figure,
 )
-from service.analysis.importances import importances
-from service.analysis.law import find_focus
-from service.analysis.sample import make_sample
-from service.domain.evidence import Curve, Evidence
-from service.domain.range_test import RangeTestCurve, RangeTestFindings, RangeTestResult
-from service.domain.report import Estimate
-from service.spec.objective import Direction, Objective
-from service.spec.space import CategoricalParameter
+from stepsize.analysis.importances import importances
+from stepsize.analysis.law import find_focus
+from stepsize.analysis.sample import make_sample
+from stepsize.domain.evidence import Curve, Evidence
+from stepsize.domain.range_test import RangeTestCurve, RangeTestFindings, RangeTestResult
+from stepsize.domain.report import Estimate
+from stepsize.spec.objective import Direction, Objective
+from stepsize.spec.space import CategoricalParameter
+
 from tests.unit.analysis.designs import SPACE, evidence, trial, valley_evidence
 
 FIGURES: dict[str, Callable[[Evidence, Palette], Figure]] = {

@@ -7,15 +7,15 @@ from typing import Any
 
 import numpy as np
 import pytest
+from stepsize.analysis.markdown import jobs_markdown, report_markdown, to_html
+from stepsize.analysis.report import compare_jobs, make_report
+from stepsize.domain.evidence import Evidence
+from stepsize.domain.job import JobKind
+from stepsize.domain.range_test import RangeTestCurve, RangeTestFindings, RangeTestResult
+from stepsize.domain.report import Confidence, Estimate, Report, ScalingRule
+from stepsize.spec.objective import Direction, Objective
+from stepsize.spec.space import CategoricalParameter, FloatParameter, SearchSpace
 
-from service.analysis.markdown import jobs_markdown, report_markdown, to_html
-from service.analysis.report import compare_jobs, make_report
-from service.domain.evidence import Evidence
-from service.domain.job import JobKind
-from service.domain.range_test import RangeTestCurve, RangeTestFindings, RangeTestResult
-from service.domain.report import Confidence, Estimate, Report, ScalingRule
-from service.spec.objective import Direction, Objective
-from service.spec.space import CategoricalParameter, FloatParameter, SearchSpace
 from tests.unit.analysis.designs import SPACE, evidence, trial, valley_evidence
 
 OPTIMIZER = CategoricalParameter(type="categorical", choices=["sgd", "adam"])

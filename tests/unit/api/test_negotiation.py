@@ -2,9 +2,8 @@
 
 import pytest
 from starlette.exceptions import HTTPException
-
-from service.api.negotiation import preferred_type
-from service.api.recent import Recent
+from stepsize.api.negotiation import preferred_type
+from stepsize.api.recent import Recent
 
 OFFERED = ["application/json", "text/markdown", "text/html"]
 

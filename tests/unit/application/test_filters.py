@@ -1,10 +1,9 @@
 """Filters and sorts as clients write them."""
 
 import pytest
-
-from service.application.filters import parse_filter, parse_job_sort, parse_labels, parse_sort
-from service.errors import InvalidRequestError
-from service.store.listing import Comparison, Condition, Field, Sort
+from stepsize.application.filters import parse_filter, parse_job_sort, parse_labels, parse_sort
+from stepsize.errors import InvalidRequestError
+from stepsize.store.listing import Comparison, Condition, Field, Sort
 
 
 @pytest.mark.parametrize(

@@ -3,15 +3,15 @@
 from typing import Any
 
 import pytest
+from stepsize.application.catalogue import Catalogue, built_in_cards, make_catalogue
+from stepsize.application.range_tests import plan_for, plan_warnings, resolve, spread_batch_sizes
+from stepsize.application.submission import resolve as resolve_job
+from stepsize.domain.trainer import TrainerCard
+from stepsize.errors import InvalidRequestError
+from stepsize.spec.job import JobSpec
+from stepsize.spec.range_test import RangeTestSpec
+from stepsize.spec.space import CategoricalParameter, IntParameter
 
-from service.application.catalogue import Catalogue, built_in_cards, make_catalogue
-from service.application.range_tests import plan_for, plan_warnings, resolve, spread_batch_sizes
-from service.application.submission import resolve as resolve_job
-from service.domain.trainer import TrainerCard
-from service.errors import InvalidRequestError
-from service.spec.job import JobSpec
-from service.spec.range_test import RangeTestSpec
-from service.spec.space import CategoricalParameter, IntParameter
 from tests.builders import make_card
 
 

@@ -5,11 +5,11 @@ from typing import Any
 
 import httpx
 import pytest
+from stepsize.cli import app
+from stepsize.cli import connection as cli_connection
+from stepsize.client import Client, ServerUnreachableError
 from typer.testing import CliRunner
 
-from service.cli import app
-from service.cli import connection as cli_connection
-from service.client import Client, ServerUnreachableError
 from tests.unit.fake_service import FakeService
 
 FLOWERS: dict[str, Any] = {

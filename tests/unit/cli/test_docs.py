@@ -4,10 +4,9 @@ import re
 from pathlib import Path
 
 import pytest
-
-from service.cli import app
-from service.cli.job_file import read_job
-from service.spec.budget import Budget
+from stepsize.cli import app
+from stepsize.cli.job_file import read_job
+from stepsize.spec.budget import Budget
 
 ROOT = Path(__file__).parents[3]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), *sorted((ROOT / "docs" / "how-to").glob("*.md"))]

@@ -3,9 +3,8 @@
 from pathlib import Path
 
 import pytest
-
-from service.cli.job_file import read_job
-from service.spec.job import JobSpec
+from stepsize.cli.job_file import read_job
+from stepsize.spec.job import JobSpec
 
 EXAMPLES = Path(__file__).parents[3] / "examples"
 JOBS = sorted(path for suffix in ("*.json", "*.yaml") for path in EXAMPLES.glob(suffix))

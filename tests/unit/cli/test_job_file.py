@@ -6,8 +6,7 @@ from pathlib import Path
 
 import pytest
 import typer
-
-from service.cli.job_file import read_job
+from stepsize.cli.job_file import read_job
 
 
 def write(folder: Path, text: str, name: str = "job.yaml") -> str:

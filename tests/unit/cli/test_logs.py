@@ -6,7 +6,7 @@ import sys
 
 CODE = """
 import logging, structlog
-from service.logs import configure_logs
+from stepsize.logs import configure_logs
 configure_logs("info")
 structlog.get_logger("ours").info("job claimed", job="job_1")
 logging.getLogger("theirs").warning("watch out")

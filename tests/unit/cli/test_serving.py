@@ -2,7 +2,7 @@
 
 import socket
 
-from service.cli.serving import _listening
+from stepsize.cli.serving import _listening
 
 
 def test_answers_do_not_wait_for_the_clients_acknowledgement() -> None:

@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from service.settings import Settings
+from stepsize.settings import Settings
 
 PAGE = Path(__file__).parents[3] / "docs" / "settings.md"
 ROW = re.compile(r"^\| `STEPSIZE_(\w+)` \| (?:`([^`]*)`|(empty)[^|]*) \| \S", re.MULTILINE)

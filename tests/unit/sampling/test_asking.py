@@ -10,10 +10,10 @@ from collections.abc import Callable, Iterator
 
 import psutil
 import pytest
+from stepsize.domain.trial import TrialState
+from stepsize_workers.search import Proposal, Search
 
-from service.domain.trial import TrialState
 from tests.builders import make_spec
-from workers.search import Proposal, Search
 
 
 class Asked:
@@ -40,7 +40,7 @@ def asked() -> Iterator[Asked]:
 
 def askers(parent: int | None = None) -> list[psutil.Process]:
     children = psutil.Process(parent).children(recursive=True)
-    return [child for child in children if "workers.sampling.asker" in child.cmdline()]
+    return [child for child in children if "stepsize_workers.sampling.asker" in child.cmdline()]
 
 
 def is_gone(process: psutil.Process) -> bool:
@@ -94,7 +94,7 @@ def test_the_process_ends_within_a_second_of_its_worker() -> None:
     script = """
         import time
         from tests.builders import make_spec
-        from workers.search import Search
+        from stepsize_workers.search import Search
         search = Search("job", make_spec(sampler={"name": "nsgaii", "seed": 0}))
         while search.propose(0) is None:
             time.sleep(0.01)

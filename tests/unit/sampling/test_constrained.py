@@ -1,12 +1,12 @@
 """Optuna's constraints: for the heavy samplers that model them, and for nobody else."""
 
 import pytest
+from stepsize.domain.trial import TrialReason, TrialState
+from stepsize.spec.space import Params
+from stepsize_workers.search import Search
+from stepsize_workers.warm_start import EarlierTrial
 
-from service.domain.trial import TrialReason, TrialState
-from service.spec.space import Params
 from tests.builders import make_spec
-from workers.search import Search
-from workers.warm_start import EarlierTrial
 
 
 def run(sampler: str, *, is_replica: bool) -> tuple[Search, list[Params]]:

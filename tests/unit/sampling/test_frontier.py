@@ -5,8 +5,7 @@ import random
 from collections.abc import Iterator
 
 import numpy as np
-
-from workers.sampling.frontier import Fate, Frontier, Outcome, fit_edge
+from stepsize_workers.sampling.frontier import Fate, Frontier, Outcome, fit_edge
 
 
 def edge_at(batch_size: int) -> float:

@@ -4,11 +4,11 @@ import math
 from typing import Any
 
 import pytest
+from stepsize.domain.trial import TrialReason, TrialState
+from stepsize.spec.space import Scalar
+from stepsize_workers.search import Search
 
-from service.domain.trial import TrialReason, TrialState
-from service.spec.space import Scalar
 from tests.builders import make_spec
-from workers.search import Search
 
 SAMPLERS = ["tpe", "random", "qmc", "nsgaii", "cmaes"]
 SMALL_SPACE = {

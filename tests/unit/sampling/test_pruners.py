@@ -1,11 +1,11 @@
 """When a pruner begins to judge."""
 
 import pytest
+from stepsize.domain.trial import TrialReason, TrialState
+from stepsize_workers.search import Search
+from stepsize_workers.warm_start import EarlierTrial
 
-from service.domain.trial import TrialReason, TrialState
 from tests.builders import make_spec
-from workers.search import Search
-from workers.warm_start import EarlierTrial
 
 
 @pytest.mark.parametrize("pruner", ["median", "percentile"])

@@ -6,10 +6,9 @@ from collections import Counter
 
 import pytest
 from pydantic import TypeAdapter
-
-from service.spec.space import Parameter, contains, grid_values
-from workers.sampling.distributions import distribution_of, from_optuna
-from workers.sampling.scales import index_of, n_values, position_of, value_at
+from stepsize.spec.space import Parameter, contains, grid_values
+from stepsize_workers.sampling.distributions import distribution_of, from_optuna
+from stepsize_workers.sampling.scales import index_of, n_values, position_of, value_at
 
 DISCRETE: dict[str, dict[str, object]] = {
     "choices": {"type": "categorical", "choices": [True, 1, "one"]},

@@ -7,8 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
-
-from service.spec.expressions import Constraint, Expression, ExpressionError
+from stepsize.spec.expressions import Constraint, Expression, ExpressionError
 
 FINITE = st.floats(min_value=-1e6, max_value=1e6)
 OPERATORS = {"+": operator.add, "-": operator.sub, "*": operator.mul}

@@ -1,14 +1,14 @@
 """Jobs as recorded and read back."""
 
 import pytest
+from stepsize.domain.job import Desired, JobState
+from stepsize.domain.trial import TrialState
+from stepsize.errors import JobNotFoundError
+from stepsize.store.database import Database
+from stepsize.store.jobs import delete_job, get_job
+from stepsize.store.ledger import open_ledger
+from stepsize.store.trials import load_reports, load_trials
 
-from service.domain.job import Desired, JobState
-from service.domain.trial import TrialState
-from service.errors import JobNotFoundError
-from service.store.database import Database
-from service.store.jobs import delete_job, get_job
-from service.store.ledger import open_ledger
-from service.store.trials import load_reports, load_trials
 from tests.builders import make_job, make_report, make_spec, make_trial
 
 

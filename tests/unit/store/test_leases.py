@@ -6,18 +6,18 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from sqlalchemy import Connection, select
+from stepsize.domain.job import JobReason, JobState
+from stepsize.domain.lease import Lease
+from stepsize.domain.trial import TrialState
+from stepsize.errors import LeaseLostError
+from stepsize.store import leases as leases_module
+from stepsize.store.database import Database
+from stepsize.store.jobs import get_job
+from stepsize.store.leases import Offer, claim_job, find_claimable, renew_leases
+from stepsize.store.ledger import NewTrial, open_leased_ledger, open_ledger
+from stepsize.store.models import jobs
+from stepsize.store.trials import load_trials
 
-from service.domain.job import JobReason, JobState
-from service.domain.lease import Lease
-from service.domain.trial import TrialState
-from service.errors import LeaseLostError
-from service.store import leases as leases_module
-from service.store.database import Database
-from service.store.jobs import get_job
-from service.store.leases import Offer, claim_job, find_claimable, renew_leases
-from service.store.ledger import NewTrial, open_leased_ledger, open_ledger
-from service.store.models import jobs
-from service.store.trials import load_trials
 from tests.builders import expire_lease, make_job, make_spec, make_trial, take_lease
 
 OFFER = Offer(trainers=(("synthetic", "1"),), gpus=0.0, cpus=4)

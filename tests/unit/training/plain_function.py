@@ -1,10 +1,9 @@
 """A trainer that is a plain function."""
 
 from pydantic import Field
-
-from service.spec.space import FloatParameter
-from workers.trainers.base import Params, TrialContext
-from workers.trainers.function import trainer
+from stepsize.spec.space import FloatParameter
+from stepsize_workers.trainers.base import Params, TrialContext
+from stepsize_workers.trainers.function import trainer
 
 
 class ParabolaParams(Params):

@@ -10,17 +10,17 @@ from textwrap import dedent
 
 import psutil
 import pytest
+from stepsize.spec.space import Scalar
+from stepsize.store.workers import SlotRecord
+from stepsize_workers.engines.base import Assignment, Ended, Event, Outcome, Reported, TrialKey
+from stepsize_workers.engines.local import LocalEngine, Preload
+from stepsize_workers.trainers.base import Diverged, Params, Trainer
+from stepsize_workers.trainers.command import CommandFailedError, CommandFileError, read_commands
+from stepsize_workers.trainers.registry import extra_cards
 
-from service.spec.space import Scalar
-from service.store.workers import SlotRecord
 from tests.fakes import RecordingContext
 from tests.waiting import wait_for
 from tests.worker_process import wait_until_gone
-from workers.engines.base import Assignment, Ended, Event, Outcome, Reported, TrialKey
-from workers.engines.local import LocalEngine, Preload
-from workers.trainers.base import Diverged, Params, Trainer
-from workers.trainers.command import CommandFailedError, CommandFileError, read_commands
-from workers.trainers.registry import extra_cards
 
 TOML = """
 [trainers.program]

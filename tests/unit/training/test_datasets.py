@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 import torch
 from pydantic import TypeAdapter
+from stepsize.domain.dataset import SNAPSHOT, DatasetCard, DatasetKind
+from stepsize_workers.training.datasets import DATASETS, LabelledData, load, with_label_noise
+from stepsize_workers.training.datasets.arrays import Arrays, hash_content
+from stepsize_workers.training.datasets.cache import cached
+from stepsize_workers.training.datasets.labelled import split_indices
+from stepsize_workers.training.datasets.snapshot import built_in_cards
 
-from service.domain.dataset import SNAPSHOT, DatasetCard, DatasetKind
 from tests.unit.training.data import DATA_DIR
-from workers.training.datasets import DATASETS, LabelledData, load, with_label_noise
-from workers.training.datasets.arrays import Arrays, hash_content
-from workers.training.datasets.cache import cached
-from workers.training.datasets.labelled import split_indices
-from workers.training.datasets.snapshot import built_in_cards
 
 
 def arrays(seed: int = 0) -> Arrays:

@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 import torch
+from stepsize_workers.trainers.base import Params
+from stepsize_workers.trainers.registry import extra_cards, load_trainer
+from stepsize_workers.training.datasets import load as load_data
 
 from tests.fakes import RecordingContext
 from tests.unit.training.data import DATA_DIR
-from workers.trainers.base import Params
-from workers.trainers.registry import extra_cards, load_trainer
-from workers.training.datasets import load as load_data
 
 ROOT = Path(__file__).parents[3]
 EXAMPLES = ROOT / "examples"
@@ -153,6 +153,6 @@ def test_the_documented_snippet_loads_a_model_in_plain_pytorch(
         "test = torch.load('test.pt')\n"
         "right = (model((test['x'] - mean) / std).argmax(1) == test['y']).float().mean().item()\n"
         "assert abs(right - config['metrics']['test_accuracy']) < 1e-6, right\n"
-        "assert not [name for name in sys.modules if name.startswith(('service', 'workers'))]\n"
+        "assert not [name for name in sys.modules if name.startswith(('stepsize', 'stepsize_workers'))]\n"
     )
     subprocess.run([sys.executable, "-P", "-c", snippet + use], cwd=directory, check=True, timeout=120)

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 import torch
+from stepsize_workers.trainers.base import Params
 from torch import Tensor, nn
 from torch.nn.functional import mse_loss
 
 from tests.fakes import RecordingContext
-from workers.trainers.base import Params
 
 EXAMPLES = Path(__file__).parents[3] / "examples"
 N, BATCH = 32, 8

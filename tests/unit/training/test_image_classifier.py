@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pytest
 import torch
+from stepsize_workers.trainers.image_classifier import ImageClassifier, ImageClassifierParams
+from stepsize_workers.training.datasets import load as load_data
+from stepsize_workers.training.models import load as load_model
 from torch import Tensor
 
 from tests.fakes import RecordingContext
 from tests.unit.training.data import DATA_DIR
-from workers.trainers.image_classifier import ImageClassifier, ImageClassifierParams
-from workers.training.datasets import load as load_data
-from workers.training.models import load as load_model
 
 
 def make_context(directory: Path, **params: object) -> RecordingContext[ImageClassifierParams]:

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
+from stepsize_workers.trainers.base import Diverged
 from torch import Tensor, nn
 
 from tests.fakes import RecordingContext
 from tests.unit.training.tiny import TinyParams, TinyTask
-from workers.trainers.base import Diverged
 
 
 class SlopeTask(TinyTask):

@@ -7,12 +7,12 @@ from pathlib import Path
 import psutil
 import pytest
 import torch
+from stepsize_workers.trainers.image_classifier import ImageClassifier, ImageClassifierParams
+from stepsize_workers.training import memory
+from stepsize_workers.training.memory import Extent, MemoryLine, OutOfMemoryForeseenError, available_bytes, check_memory
 
 from tests.fakes import RecordingContext
 from tests.unit.training.data import DATA_DIR
-from workers.trainers.image_classifier import ImageClassifier, ImageClassifierParams
-from workers.training import memory
-from workers.training.memory import Extent, MemoryLine, OutOfMemoryForeseenError, available_bytes, check_memory
 
 CPU = torch.device("cpu")
 EXTENT = Extent(n_samples=1000, sample_bytes=1000)

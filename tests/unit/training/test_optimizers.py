@@ -2,10 +2,7 @@
 
 import pytest
 import torch
-from torch import optim
-from torch.nn import Parameter
-
-from service.spec.optimizers import (
+from stepsize.spec.optimizers import (
     Adagrad,
     Adam,
     AdamW,
@@ -16,7 +13,9 @@ from service.spec.optimizers import (
     Sgd,
     optimizer_types,
 )
-from workers.training.optimizers import build_optimizer
+from stepsize_workers.training.optimizers import build_optimizer
+from torch import optim
+from torch.nn import Parameter
 
 ROWS: list[tuple[OptimizerBase, type[optim.Optimizer], dict[str, object]]] = [
     (Sgd(momentum=0.5, nesterov=True), optim.SGD, {"momentum": 0.5, "nesterov": True}),

@@ -4,11 +4,10 @@ from typing import Literal
 
 import pytest
 from pydantic import Field, ValidationError
-
-from service.spec.base import Spec
-from service.spec.optimizers import RAdam, Sgd, optimizer_types
-from service.spec.schedules import ExponentialSchedule, schedule_types
-from workers.training.params import TrainingParams, choice_fields
+from stepsize.spec.base import Spec
+from stepsize.spec.optimizers import RAdam, Sgd, optimizer_types
+from stepsize.spec.schedules import ExponentialSchedule, schedule_types
+from stepsize_workers.training.params import TrainingParams, choice_fields
 
 PROPERTIES = TrainingParams.model_json_schema()["properties"]
 

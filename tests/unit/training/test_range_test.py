@@ -2,9 +2,8 @@
 
 import numpy as np
 import pytest
-
-from service.spec.range_test import RangeTestRule
-from workers.training.range_test import (
+from stepsize.spec.range_test import RangeTestRule
+from stepsize_workers.training.range_test import (
     RULES,
     Array,
     RangeTestInconclusive,

@@ -6,9 +6,8 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-
-from service.domain.dataset import DatasetKind, UnknownDatasetError, UnreadableDatasetError
-from workers.training.datasets import LabelledData, load
+from stepsize.domain.dataset import DatasetKind, UnknownDatasetError, UnreadableDatasetError
+from stepsize_workers.training.datasets import LabelledData, load
 
 N = 20
 

@@ -5,14 +5,11 @@ from importlib.metadata import EntryPoint, EntryPoints
 from pathlib import Path
 
 import pytest
-
-from service.spec.space import FloatParameter, SearchSpace
-from tests.fakes import RecordingContext
-from tests.unit.training import tiny
-from workers.trainers import registry
-from workers.trainers.base import Params, TrialContext
-from workers.trainers.function import trainer
-from workers.trainers.registry import (
+from stepsize.spec.space import FloatParameter, SearchSpace
+from stepsize_workers.trainers import registry
+from stepsize_workers.trainers.base import Params, TrialContext
+from stepsize_workers.trainers.function import trainer
+from stepsize_workers.trainers.registry import (
     TrainerConflictError,
     TrainerNotFoundError,
     built_in_cards,
@@ -20,7 +17,10 @@ from workers.trainers.registry import (
     load_trainer,
     trainer_names,
 )
-from workers.trainers.synthetic import Synthetic
+from stepsize_workers.trainers.synthetic import Synthetic
+
+from tests.fakes import RecordingContext
+from tests.unit.training import tiny
 
 TINY_MODULE = "tests.unit.training.tiny"
 
@@ -85,7 +85,7 @@ def test_the_snapshot_is_written_and_checked(
 ) -> None:
     monkeypatch.setattr(registry, "SNAPSHOT", tmp_path / "cards.json")
     assert registry.main(["--check"]) == 1
-    assert "--write" in capsys.readouterr().err
+    assert "make cards" in capsys.readouterr().err
     assert registry.main(["--write"]) == 0
     assert registry.main(["--check"]) == 0
     (tmp_path / "cards.json").write_text("[]")
@@ -93,7 +93,7 @@ def test_the_snapshot_is_written_and_checked(
 
 
 def test_the_services_snapshot_is_up_to_date() -> None:
-    assert registry.main(["--check"]) == 0, "run: python -m workers.trainers.registry --write"
+    assert registry.main(["--check"]) == 0, "run: python -m stepsize_workers.trainers.registry --write"
 
 
 def test_cards_are_sorted_by_name() -> None:

@@ -4,8 +4,7 @@ import random
 
 import numpy as np
 import torch
-
-from workers.training.seeding import generator, seed_global_generators
+from stepsize_workers.training.seeding import generator, seed_global_generators
 
 
 def draw() -> tuple[float, float, float]:

@@ -8,10 +8,10 @@ import time
 from pathlib import Path
 
 import pytest
+from stepsize_workers.trainers.base import Diverged, Sweep
+from stepsize_workers.trainers.synthetic import Synthetic, SyntheticParams, best_lr, draw_crash_step, sweep_loss_at
 
 from tests.fakes import RecordingContext
-from workers.trainers.base import Diverged, Sweep
-from workers.trainers.synthetic import Synthetic, SyntheticParams, best_lr, draw_crash_step, sweep_loss_at
 
 
 def make_context(**params: object) -> RecordingContext[SyntheticParams]:
@@ -105,7 +105,7 @@ def test_a_crash_is_the_death_of_the_process() -> None:
 def test_it_needs_no_torch() -> None:
     script = (
         "import sys\n"
-        "from workers.trainers.registry import load_trainer\n"
+        "from stepsize_workers.trainers.registry import load_trainer\n"
         "load_trainer('synthetic').card()\n"
         "assert not {'torch', 'numpy', 'sklearn'} & set(sys.modules)\n"
     )

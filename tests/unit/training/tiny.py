@@ -4,14 +4,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
+from stepsize.domain.trainer import Metric
+from stepsize.spec.objective import Direction, Objective
+from stepsize.spec.space import FloatParameter
+from stepsize_workers.training.loop import LOOP_METRICS, Task
+from stepsize_workers.training.params import TrainingParams
 from torch import Tensor, nn
 from torch.nn.functional import mse_loss
-
-from service.domain.trainer import Metric
-from service.spec.objective import Direction, Objective
-from service.spec.space import FloatParameter
-from workers.training.loop import LOOP_METRICS, Task
-from workers.training.params import TrainingParams
 
 N_SAMPLES = 24
 

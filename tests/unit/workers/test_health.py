@@ -2,12 +2,12 @@
 
 import pytest
 from sqlalchemy import update
+from stepsize.store.database import Database
+from stepsize.store.models import workers
+from stepsize.store.workers import register_worker
+from stepsize_workers import health
 
-from service.store.database import Database
-from service.store.models import workers
-from service.store.workers import register_worker
 from tests.builders import make_worker
-from workers import health
 
 
 def test_a_host_is_healthy_while_its_worker_is_seen(database: Database) -> None:

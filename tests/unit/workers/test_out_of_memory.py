@@ -6,12 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-
-from service.store.workers import SlotRecord
-from workers import out_of_memory
-from workers.engines.base import Assignment, Ended, Outcome, TrialKey
-from workers.engines.local import LocalEngine, Preload
-from workers.out_of_memory import KernelWatch, is_out_of_memory
+from stepsize.store.workers import SlotRecord
+from stepsize_workers import out_of_memory
+from stepsize_workers.engines.base import Assignment, Ended, Outcome, TrialKey
+from stepsize_workers.engines.local import LocalEngine, Preload
+from stepsize_workers.out_of_memory import KernelWatch, is_out_of_memory
 
 
 def raised_by_torch() -> Exception:

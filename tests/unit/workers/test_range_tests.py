@@ -7,15 +7,15 @@ from itertools import count
 from typing import Any
 
 import pytest
+from stepsize.domain.range_test import RangeTestFindings
+from stepsize.domain.trial import Report, Trial, TrialReason, TrialState
+from stepsize.spec.range_test import RangeTestSpec
+from stepsize.spec.space import FloatParameter, Scalar
+from stepsize_workers.range_tests import Bounds, bounds_from, conclude_range_test
+from stepsize_workers.trainers.base import Sweep
+from stepsize_workers.trainers.synthetic import Synthetic, SyntheticParams, best_lr
 
-from service.domain.range_test import RangeTestFindings
-from service.domain.trial import Report, Trial, TrialReason, TrialState
-from service.spec.range_test import RangeTestSpec
-from service.spec.space import FloatParameter, Scalar
 from tests.fakes import RecordingContext
-from workers.range_tests import Bounds, bounds_from, conclude_range_test
-from workers.trainers.base import Sweep
-from workers.trainers.synthetic import Synthetic, SyntheticParams, best_lr
 
 DEFAULT = FloatParameter(type="float", low=1e-4, high=0.5, log=True)
 

@@ -4,11 +4,10 @@ import os
 from pathlib import Path
 
 import pytest
-
-from service.store.workers import SlotRecord
-from workers.engines import local
-from workers.engines.base import Assignment, Ended, Outcome, TrialKey
-from workers.engines.local import LocalEngine, _slot_environment, detect_slots
+from stepsize.store.workers import SlotRecord
+from stepsize_workers.engines import local
+from stepsize_workers.engines.base import Assignment, Ended, Outcome, TrialKey
+from stepsize_workers.engines.local import LocalEngine, _slot_environment, detect_slots
 
 
 @pytest.fixture(autouse=True)

@@ -7,12 +7,12 @@ import time
 from collections.abc import Callable
 
 import pytest
+from stepsize.spec.objective import Direction
+from stepsize.spec.space import CategoricalParameter, FloatParameter, IntParameter, Params, SearchSpace
+from stepsize_workers import terminator as module
+from stepsize_workers.terminator import Terminator
 
-from service.spec.objective import Direction
-from service.spec.space import CategoricalParameter, FloatParameter, IntParameter, Params, SearchSpace
 from tests.waiting import wait_for
-from workers import terminator as module
-from workers.terminator import Terminator
 
 SPACE: SearchSpace = {
     "learning_rate": FloatParameter(type="float", low=1e-4, high=1.0, log=True),

@@ -1,1 +1,0 @@
-"""Alembic migrations of the `stepsize_*` tables; run by service/store/migrate.py. See NOTES.md."""

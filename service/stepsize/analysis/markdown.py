@@ -1,0 +1,261 @@
+"""A report as Markdown, written once from its JSON, and HTML from that Markdown.
+
+Names come from users: everything that isn't ours is escaped for Markdown, and raw HTML is off when it becomes HTML.
+"""
+
+import re
+from collections.abc import Iterable, Sequence
+
+from markdown_it import MarkdownIt
+
+from stepsize.domain.job import JobKind
+from stepsize.domain.report import (
+    ByBatchSize,
+    ByLearningRate,
+    Comparison,
+    Divergence,
+    Estimate,
+    Importances,
+    JobsReport,
+    Report,
+    Sensitivity,
+)
+from stepsize.spec.space import Scalar
+
+_SPECIAL = re.compile(r"[\\`*_\[\]<>|&~#]|(?<=\w):(?=//)|(?<=\w)@(?=\w)")
+"""What can begin markup inside a line, links without brackets included; a block begins only at a line's start."""
+_DASH = "–"
+
+
+def report_markdown(report: Report) -> str:
+    """Return one job's report."""
+    blocks = [
+        f"# Learning-rate report: {_text(report.job_name or report.job_id)}",
+        f"**{_text(report.recommendation)}**",
+        _facts(report),
+    ]
+    if report.kind is not JobKind.RANGE_TEST:  # which searches nothing: all the rest would say so
+        blocks += _findings(report)
+    return "\n\n".join(block for block in blocks if block) + "\n"
+
+
+def _findings(report: Report) -> list[str]:
+    blocks = [
+        "## Sensitivity",
+        _text(report.sensitivity.sentence),
+        _sensitivity(report.sensitivity),
+        "## By learning rate",
+        _by_learning_rate(report.by_learning_rate, report.objective.metric),
+        "## By batch size",
+        _by_batch_size(report.by_batch_size, report.objective.metric),
+        "## Scaling law",
+        _text(report.scaling_law.sentence),
+        f"log10 lr\\* = a + b log10 B: a = {_interval(report.scaling_law.a)}, b = {_interval(report.scaling_law.b)}",
+        *_comparisons(report.comparisons),
+        "## Importances",
+        _importances(report.importances),
+        "## Divergence",
+        _divergence(report.divergence),
+    ]
+    notes = [*report.caveats, *_notes(report)]
+    if notes:
+        blocks += ["## To bear in mind", "\n".join(f"- {_text(note)}" for note in notes)]
+    return blocks
+
+
+def jobs_markdown(report: JobsReport) -> str:
+    """Return several jobs beside each other."""
+    names = list(dict.fromkeys(name for row in report.jobs for name in row.differs))
+    head = ["job", *map(_text, names), "learning rate", "batch size", "value", "width", "b", "confidence"]
+    rows = [
+        [
+            _text(row.job_name or row.job_id),
+            *(_text(_scalar(row.differs.get(name))) for name in names),
+            _interval(row.recommended_rate),
+            _text(_scalar(row.batch_size)),
+            f"{_text(row.objective.metric)} {_interval(row.value)}",
+            _interval(row.width_decades),
+            _interval(row.b),
+            row.confidence,
+        ]
+        for row in report.jobs
+    ]
+    by_setting = [
+        [
+            _text(one.parameter),
+            _text(_scalar(one.choice)),
+            _g(one.typical_rate),
+            _g(one.lowest_rate),
+            _g(one.highest_rate),
+        ]
+        for one in report.by_setting
+    ]
+    blocks = ["# Learning rates of several jobs", f"**{_text(report.sentence)}**", _table(head, rows)]
+    if by_setting:
+        blocks += ["## By setting", _table(["setting", "choice", "typical rate", "lowest", "highest"], by_setting)]
+    if report.caveats:
+        blocks.append("\n".join(f"- {_text(caveat)}" for caveat in report.caveats))
+    return "\n\n".join(blocks) + "\n"
+
+
+def to_html(markdown: str) -> str:
+    """Return Markdown as an HTML fragment; HTML inside it is shown, not obeyed."""
+    return str(MarkdownIt("commonmark", {"html": False}).enable("table").render(markdown))
+
+
+def _facts(report: Report) -> str:
+    counts = ", ".join(f"{n} {state}" for state, n in report.counts.items() if n) or "none yet"
+    rows = [
+        ["objective", f"{report.objective.direction} {_text(report.objective.metric)}"],
+        ["trainer", _text(report.trainer)],
+        ["trials", counts],
+    ]
+    if report.noise.value is not None:
+        rows.append(["noise (standard deviation)", _interval(report.noise)])
+    if report.best_trial is not None:
+        params = ", ".join(f"{_text(name)} {_text(_scalar(value))}" for name, value in report.best_trial.params.items())
+        rows.append(["best trial", f"{report.best_trial.number}: {_g(report.best_trial.value)} ({params})"])
+    return _table(["", ""], rows)
+
+
+def _sensitivity(found: Sensitivity) -> str:
+    if found.recommended_rate.value is None:
+        return ""
+    return _table(
+        ["recommended rate", "rate of the best trial", "good from", "to", "width in decades"],
+        [
+            [
+                _interval(found.recommended_rate),
+                _g(found.best_trial_rate),
+                _g(found.plateau_low),
+                _g(found.plateau_high),
+                _interval(found.width_decades),
+            ]
+        ],
+    )
+
+
+def _by_learning_rate(found: ByLearningRate, metric: str) -> str:
+    if not found.bands:
+        return _text(found.caveat or "")
+    names = list(dict.fromkeys(name for band in found.bands for name in band.metrics))[:4]
+    best = f"best {_text(metric)}"
+    head = ["learning rate", "trials", "completed", best, "mean", *map(_text, names), "seconds", "diverged"]
+    rows = [
+        [
+            f"{_g(band.low)} to {_g(band.high)}",
+            str(band.n_trials),
+            str(band.n_completed),
+            _g(band.best),
+            _interval(band.value),
+            *(_interval(band.metrics[name]) if name in band.metrics else _DASH for name in names),
+            _interval(band.train_time_s),
+            _percent(band.diverged_share),
+        ]
+        for band in found.bands
+    ]
+    return _table(head, rows)
+
+
+def _by_batch_size(found: ByBatchSize, metric: str) -> str:
+    if not found.rows:
+        return _text(found.caveat or "")
+    head = ["batch size", "trials", "best learning rate", f"{_text(metric)} there", "seconds", "diverged"]
+    rows = [
+        [
+            str(row.batch_size),
+            str(row.n_trials),
+            _interval(row.learning_rate),
+            _interval(row.value),
+            _interval(row.train_time_s),
+            _percent(row.diverged_share),
+        ]
+        for row in found.rows
+    ]
+    return _table(head, rows)
+
+
+def _comparisons(found: Sequence[Comparison]) -> Iterable[str]:
+    for comparison in found:
+        name = _text(comparison.parameter)
+        yield f"## Compared: {name}"
+        yield _text(comparison.sentence)
+        yield _table(
+            [name, "trials", "at its best rate", "best learning rate", "mean", "improvement"],
+            [
+                [
+                    _text(_scalar(row.choice)),
+                    str(row.n_trials),
+                    _interval(row.best),
+                    _interval(row.learning_rate),
+                    _interval(row.mean),
+                    _interval(row.improvement),
+                ]
+                for row in comparison.choices
+            ],
+        )
+
+
+def _importances(found: Importances) -> str:
+    if not found.n_trials or all(item.importance.value is None for item in found.items):
+        return _text(found.caveat or "")
+    rows = [[_text(item.parameter), _percent(item.importance)] for item in found.items]
+    table = _table(["parameter", f"importance ({found.method})"], rows)
+    return f"{table}\n\n{_text(found.caveat)}" if found.caveat else table
+
+
+def _divergence(found: Divergence) -> str:
+    blocks = [_text(found.sentence)]
+    if len(found.frontier) > 1:
+        rows = [[_scalar(row.batch_size), _interval(row.learning_rate)] for row in found.frontier]
+        blocks.append(_table(["batch size", "diverges from"], rows))
+    if found.n_out_of_memory:
+        smallest = "" if found.smallest_oom_batch_size is None else f", from batch size {found.smallest_oom_batch_size}"
+        blocks.append(f"{found.n_out_of_memory} trials ran out of memory{smallest}.")
+    return "\n\n".join(blocks)
+
+
+def _notes(report: Report) -> Iterable[str]:
+    if report.noise.caveat:
+        yield f"Noise: {report.noise.caveat}."
+    if report.scaling_law.caveat and report.scaling_law.b.value is not None:
+        yield f"Scaling law: {report.scaling_law.caveat}."
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def _interval(estimate: Estimate) -> str:
+    if estimate.value is None:
+        return _DASH
+    if estimate.low is None or estimate.high is None:
+        return _g(estimate.value)
+    if estimate.low == estimate.high:
+        return _g(estimate.value)
+    return f"{_g(estimate.value)} ({_g(estimate.low)} to {_g(estimate.high)})"
+
+
+def _percent(estimate: Estimate) -> str:
+    if estimate.value is None:
+        return _DASH
+    if estimate.low is None or estimate.high is None:
+        return f"{estimate.value:.0%}"
+    return f"{estimate.value:.0%} ({estimate.low:.0%} to {estimate.high:.0%})"
+
+
+def _g(value: float | None) -> str:
+    return _DASH if value is None else f"{value:.3g}"
+
+
+def _scalar(value: Scalar | None) -> str:
+    if value is None:
+        return _DASH
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _text(text: str) -> str:
+    """Return text in which nothing is markup and nothing breaks a line or a table."""
+    printable = "".join(character if character.isprintable() else " " for character in text)
+    return _SPECIAL.sub(r"\\\g<0>", printable)

@@ -1,0 +1,129 @@
+"""What happens at which learning rate, and at which batch size."""
+
+import math
+
+import numpy as np
+
+from stepsize.analysis.intervals import at_least, mean, power_of_ten, scaled, share, unknown, with_caveat
+from stepsize.analysis.sample import RATE_NAMES, Floats, Mask, Sample
+from stepsize.analysis.valley import Unclear, Valley, fit_valley
+from stepsize.domain.evidence import Evidence
+from stepsize.domain.report import BatchSizeRow, ByBatchSize, ByLearningRate, Estimate, RateBand
+
+_BANDS_PER_DECADE = 2
+_MOST_BANDS = 24
+_MOST_BATCH_SIZES = 32
+
+
+def by_learning_rate(sample: Sample, evidence: Evidence) -> ByLearningRate:
+    """Return half-decade bands of the learning rate, lowest first; empty ones are left out."""
+    x = sample.log_rate
+    if not np.isfinite(x).any():
+        return ByLearningRate(bands=[], caveat="no trial has a learning rate")
+    edges = _edges(float(np.nanmin(x)), float(np.nanmax(x)))
+    metrics = _metrics(sample, evidence)
+    durations = {name for name, unit in evidence.units.items() if unit == "s"}
+    band_of = np.digitize(x, edges[1:-1])
+    bands = [
+        _band(sample, metrics, durations, np.isfinite(x) & (band_of == index), 10 ** edges[index : index + 2])
+        for index in range(len(edges) - 1)
+    ]
+    found = [band for band in bands if band.n_trials]
+    return ByLearningRate(bands=found, caveat="one learning rate only" if np.ptp(x[np.isfinite(x)]) == 0 else None)
+
+
+def by_batch_size(sample: Sample, valley: Valley | Unclear) -> ByBatchSize:
+    """Return one row a batch size, smallest first.
+
+    Args:
+        valley: of all batch sizes together; it serves where one has too few trials for a valley of its own.
+    """
+    sizes = np.unique(sample.log_batch[np.isfinite(sample.log_batch)])
+    if not len(sizes):
+        return ByBatchSize(rows=[], caveat="no trial has a batch size")
+    caveat = None
+    if len(sizes) > _MOST_BATCH_SIZES:
+        caveat = f"{len(sizes)} batch sizes were tried; only the {_MOST_BATCH_SIZES} with the most trials are shown"
+        often = sorted(sizes, key=lambda size: -int((sample.log_batch == size).sum()))[:_MOST_BATCH_SIZES]
+        sizes = np.array(sorted(often))
+    return ByBatchSize(rows=[_batch_row(sample, float(size), valley) for size in sizes], caveat=caveat)
+
+
+def best_value(sample: Sample, mask: Mask) -> float | None:
+    """Return the best value of a completed trial."""
+    costs = sample.cost[mask & sample.completed]
+    costs = costs[np.isfinite(costs)]
+    return float(sample.sign * costs.min()) if len(costs) else None
+
+
+def mean_value(sample: Sample, mask: Mask) -> Estimate:
+    """Return the mean of the objective over completed trials."""
+    return mean(sample.sign * sample.cost[mask & sample.completed])
+
+
+def _edges(low: float, high: float) -> Floats:
+    """Return log10 of the bands' edges."""
+    per_decade = float(_BANDS_PER_DECADE)
+    while per_decade > 0.1 and (high - low) * per_decade > _MOST_BANDS:
+        per_decade /= 2
+    # Rounded outward, but a rate that lies on an edge (a grid's 0.001) opens no empty band.
+    first, last = math.floor(low * per_decade + 1e-9), math.ceil(high * per_decade - 1e-9)
+    return np.clip(np.arange(first, max(last, first + 1) + 1) / per_decade, -300, 300)
+
+
+def _metrics(sample: Sample, evidence: Evidence) -> dict[str, Floats]:
+    row_of = {number: row for row, number in enumerate(evidence.trials.number)}
+    values = [evidence.trials.values[row_of[int(number)]] for number in sample.number]
+    names = dict.fromkeys(name for one in values for name in one)
+    # A training loop reports the rate it is at under the name of the rate that was asked for: no result.
+    left_out = {evidence.objectives[0].metric, *RATE_NAMES, *evidence.space, *evidence.fixed}
+    return {
+        name: np.array([one.get(name, math.nan) for one in values], dtype=np.float64)
+        for name in names
+        if name not in left_out
+    }
+
+
+def _band(sample: Sample, metrics: dict[str, Floats], durations: set[str], inside: Mask, edges: Floats) -> RateBand:
+    completed = inside & sample.completed
+    means = {name: mean(np.clip(values[completed], -1e100, 1e100)) for name, values in metrics.items()}
+    return RateBand(
+        low=float(edges[0]),
+        high=float(edges[1]),
+        n_trials=int(inside.sum()),
+        n_completed=int(completed.sum()),
+        best=best_value(sample, inside),
+        value=mean_value(sample, inside),
+        metrics={name: at_least(found, 0.0) if name in durations else found for name, found in means.items()},
+        train_time_s=_mean_time(sample, completed),
+        diverged_share=share(int((inside & sample.diverged).sum()), int(inside.sum())),
+    )
+
+
+def _mean_time(sample: Sample, mask: Mask) -> Estimate:
+    return at_least(mean(sample.duration_s[mask]), 0.0)  # Student's interval knows nothing of time
+
+
+def _batch_row(sample: Sample, log_batch: float, valley: Valley | Unclear) -> BatchSizeRow:
+    here = sample.log_batch == log_batch
+    rate, cost = _bottom(sample.where(here), log_batch, valley)
+    return BatchSizeRow(
+        batch_size=round(10**log_batch),
+        n_trials=int(here.sum()),
+        n_completed=int((here & sample.completed).sum()),
+        learning_rate=power_of_ten(rate),
+        value=scaled(cost, sample.sign),
+        best=best_value(sample, here),
+        train_time_s=_mean_time(sample, here & sample.completed),
+        diverged_share=share(int((here & sample.diverged).sum()), int(here.sum())),
+    )
+
+
+def _bottom(sample: Sample, log_batch: float, valley: Valley | Unclear) -> tuple[Estimate, Estimate]:
+    own = fit_valley(sample, by_batch=False)
+    if isinstance(own, Valley):
+        return own.rate(log_batch), own.cost(log_batch)
+    if isinstance(valley, Valley):
+        caveat = "too few trials at this batch size; from the fit over all batch sizes"
+        return with_caveat(valley.rate(log_batch), caveat), with_caveat(valley.cost(log_batch), caveat)
+    return unknown(own.reason), unknown(own.reason)

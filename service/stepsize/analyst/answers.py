@@ -1,0 +1,191 @@
+"""From a question to its answer: evidence from the database, numbers from `stepsize.analysis`."""
+
+from collections import OrderedDict
+from dataclasses import replace
+from pathlib import Path
+from typing import TypeVar, assert_never
+
+from matplotlib.figure import Figure
+
+from stepsize.analysis.exports import write_optuna, write_parquet
+from stepsize.analysis.figures.rates import heatmap_figure, range_test_figure, schedule_figure, sensitivity_figure
+from stepsize.analysis.figures.style import Draw, Palette, no_search_figure, render
+from stepsize.analysis.figures.trials import (
+    curves_figure,
+    history_figure,
+    importances_figure,
+    pareto_figure,
+    slice_figure,
+)
+from stepsize.analysis.importances import importances
+from stepsize.analysis.law import find_focus
+from stepsize.analysis.markdown import jobs_markdown, report_markdown, to_html
+from stepsize.analysis.report import compare_jobs, make_report
+from stepsize.analysis.sample import best_numbers, make_sample
+from stepsize.application.analysis import card_of
+from stepsize.application.exports import iter_rows
+from stepsize.application.questions import (
+    ExportQuestion,
+    ImportancesQuestion,
+    PlotQuestion,
+    Question,
+    Rendering,
+    Reply,
+    ReportQuestion,
+    SchedulePlotQuestion,
+)
+from stepsize.domain.evidence import Curve, Evidence
+from stepsize.domain.job import JobKind
+from stepsize.domain.report import JobsReport, Report
+from stepsize.domain.trainer import TrainerCard
+from stepsize.store.database import Database
+from stepsize.store.evidence import load_curves, load_evidence
+from stepsize.store.jobs import get_job
+
+_T = TypeVar("_T")
+
+_BEST_CURVES, _LATEST_CURVES = 40, 40
+
+_KEPT = 4
+"""Jobs whose evidence and report are kept: the eight plots of one page ask about one job at one change."""
+
+
+class Answers:
+    """Answers questions from the record, remembering the last few jobs."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._evidence: OrderedDict[tuple[str, int], Evidence] = OrderedDict()
+        self._reports: OrderedDict[tuple[str, int], Report] = OrderedDict()
+
+    def answer(self, question: Question) -> Reply:
+        """Answer a question.
+
+        Raises:
+            JobNotFoundError: a job it is about is gone.
+        """
+        match question:
+            case ReportQuestion():
+                return self._report(question)
+            case ImportancesQuestion():
+                evidence = self._load(question.job_id)
+                found = importances(make_sample(evidence), evidence)
+                return Reply(found.model_dump_json().encode(), (evidence.change,))
+            case PlotQuestion():
+                return self._plot(question)
+            case SchedulePlotQuestion():
+                return Reply(_draw_schedule(question), ())
+            case ExportQuestion():
+                return self._export(question)
+            case _:
+                assert_never(question)
+
+    def _report(self, question: ReportQuestion) -> Reply:
+        found = [self._load(job_id) for job_id in question.job_ids]
+        report = compare_jobs(found) if question.compare else self._report_of(found[0])
+        return Reply(_render(report, question.rendering), tuple(evidence.change for evidence in found))
+
+    def _plot(self, question: PlotQuestion) -> Reply:
+        evidence = self._load(question.job_id)
+        draw = self._drawing(question, evidence)
+        return Reply(render(draw, image_format=question.format, theme=question.theme), (evidence.change,))
+
+    def _drawing(self, question: PlotQuestion, evidence: Evidence) -> Draw:
+        sample = make_sample(evidence)
+        if evidence.kind is JobKind.RANGE_TEST and question.kind != "range_test":
+            return lambda palette: no_search_figure(evidence, palette)
+        match question.kind:
+            case "history":
+                return lambda palette: history_figure(sample, evidence, palette)
+            case "slice":
+                return lambda palette: slice_figure(sample, evidence, palette)
+            case "curves":
+                curves = self._curves(evidence)
+                return lambda palette: curves_figure(curves, len(evidence.trials.number), evidence, palette)
+            case "heatmap":
+                focus = find_focus(sample, evidence.space)
+                return lambda palette: heatmap_figure(sample, focus, evidence, palette)
+            case "sensitivity":
+                focus = find_focus(sample, evidence.space)
+                return lambda palette: sensitivity_figure(focus, evidence, palette)
+            case "importances":
+                found = importances(sample, evidence)
+                return lambda palette: importances_figure(found, evidence, palette)
+            case "pareto":
+                return lambda palette: pareto_figure(evidence, palette)
+            case "range_test":
+                return lambda palette: range_test_figure(evidence, palette)
+            case _:
+                assert_never(question.kind)
+
+    def _curves(self, evidence: Evidence) -> list[Curve]:
+        """Return the curves of the best and the latest trials."""
+        trials = evidence.trials
+        ranked = best_numbers(make_sample(evidence))[:_BEST_CURVES]
+        latest = [number for number in reversed(trials.number) if number not in set(ranked)][:_LATEST_CURVES]
+        with self._database.read() as connection:
+            return load_curves(connection, evidence.job_id, evidence.objectives[0].metric, sorted({*ranked, *latest}))
+
+    def _export(self, question: ExportQuestion) -> Reply:
+        evidence = self._load(question.job_id)
+        path = Path(question.path)
+        match question.format:
+            case "optuna":
+                with self._database.read() as connection:
+                    curves = load_curves(connection, evidence.job_id, evidence.objectives[0].metric)
+                write_optuna(path, evidence, curves)
+            case "parquet":
+                write_parquet(path, iter_rows(self._database, evidence.job_id, question.rows))
+            case _:
+                assert_never(question.format)
+        return Reply(b"", (evidence.change,))
+
+    def _report_of(self, evidence: Evidence) -> Report:
+        key = (evidence.job_id, evidence.change)
+        if key not in self._reports:
+            _keep(self._reports, key, make_report(evidence))
+        return self._reports[key]
+
+    def _load(self, job_id: str) -> Evidence:
+        with self._database.read() as connection:
+            job = get_job(connection, job_id)
+            key = (job_id, job.change)
+            if key not in self._evidence:
+                card = card_of(connection, job.spec)
+                evidence = load_evidence(connection, job_id)
+                _keep(self._evidence, key, evidence if card is None else _with_units(evidence, card))
+        return self._evidence[key]
+
+
+def _keep(kept: OrderedDict[tuple[str, int], _T], key: tuple[str, int], value: _T) -> None:
+    kept[key] = value
+    while len(kept) > _KEPT:
+        kept.popitem(last=False)
+
+
+def _draw_schedule(question: SchedulePlotQuestion) -> bytes:
+    def draw(palette: Palette) -> Figure:
+        return schedule_figure(question.title, question.steps, question.learning_rates, palette)
+
+    return render(draw, image_format=question.format, theme=question.theme)
+
+
+def _with_units(evidence: Evidence, card: TrainerCard) -> Evidence:
+    units = {metric.name: metric.unit for metric in card.metrics if metric.unit}
+    return replace(evidence, step_unit=card.step_unit, units=units)
+
+
+def _render(report: Report | JobsReport, rendering: Rendering) -> bytes:
+    match rendering:
+        case Rendering.JSON:
+            return report.model_dump_json().encode()
+        case Rendering.MARKDOWN:
+            return _markdown(report).encode()
+        case Rendering.HTML:
+            return to_html(_markdown(report)).encode()
+        case _:
+            assert_never(rendering)
+
+
+def _markdown(report: Report | JobsReport) -> str:
+    return report_markdown(report) if isinstance(report, Report) else jobs_markdown(report)

@@ -1,0 +1,113 @@
+"""What routes are given: the site, pages, ids, and the unit of work of a POST."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from typing import Annotated
+
+from fastapi import Depends, Header, Path, Query, Request, Response
+from pydantic import BaseModel, StringConstraints
+from sqlalchemy import Connection
+
+from stepsize.api.analyst import Analyst
+from stepsize.api.bodies import BodyHash
+from stepsize.api.feed import Feed
+from stepsize.api.notifier import Notifier
+from stepsize.api.recent import Recent
+from stepsize.api.waiting_room import WaitingRoom
+from stepsize.settings import Settings
+from stepsize.store.database import Database
+from stepsize.store.idempotency import Outcome, RequestKey, record_outcome, reserve_key
+
+# Declared as JSON Schema patterns: /openapi.json says them too.
+Text = Annotated[str, StringConstraints(pattern=r"^[^\x00]*$", max_length=2000)]
+JobId = Annotated[str, Path(pattern=r"^[A-Za-z0-9_-]{1,64}$", examples=["job_019a4f1c2b3d4e5f"])]
+TrialNumber = Annotated[int, Path(ge=0, lt=2**31, description="The trial's number within its job.")]
+FileName = Annotated[str, Path(pattern=r"^[A-Za-z0-9_][A-Za-z0-9._-]{0,199}$", examples=["model.safetensors"])]
+Limit = Annotated[int, Query(ge=1, le=500, description="Most items in a page.")]
+PageToken = Annotated[
+    str | None,
+    Query(pattern=r"^[A-Za-z0-9_-]+$", max_length=4000, description="`next_page_token` of the page before."),
+]
+Key = Annotated[
+    str | None,
+    Header(
+        alias="Idempotency-Key",
+        pattern=r"^[\x21-\x7e]{1,255}$",
+        description="Repeating a POST with its key and body within 24 hours has no second effect.",
+    ),
+]
+
+
+@dataclass(frozen=True)
+class Site:
+    """What one API process shares among its requests."""
+
+    settings: Settings
+    database: Database
+    notifier: Notifier
+    feed: Feed
+    waiting_room: WaitingRoom
+    analyst: Analyst
+    recent: Recent = field(default_factory=Recent)
+
+
+def site_of(request: Request) -> Site:
+    """Return the process's site."""
+    site: Site = request.app.state.site
+    return site
+
+
+AnySite = Annotated[Site, Depends(site_of)]
+
+
+def answer(model: BaseModel, status: int = HTTPStatus.OK, headers: dict[str, str] | None = None) -> Response:
+    """Return a model as a JSON response.
+
+    Routes answer with a Response of their own: what they return is then complete before their transaction commits,
+    and FastAPI needs no second thread to make it, for which it might have to wait while the transaction is open.
+    """
+    return Response(model.model_dump_json().encode(), status, headers, media_type="application/json")
+
+
+@dataclass(frozen=True)
+class Posting:
+    """The unit of work of a POST: one transaction that holds the effect, its idempotency key, and the answer.
+
+    It is committed before the answer is sent, so that a failing commit is a 500 and never a 201. It opens and closes
+    within the route's own thread; a dependency that opened it would hold a connection, or SQLite's write lock, while
+    the route waits for one of the 40 threads that others, waiting for that lock, occupy.
+    """
+
+    site: Site
+    key: RequestKey | None
+
+    def run(
+        self,
+        effect: Callable[[Connection], str],
+        *,
+        show: Callable[[Connection, str, int], Response],
+        status: int = HTTPStatus.OK,
+    ) -> Response:
+        """Do something once and answer with the resource as it is now.
+
+        Args:
+            effect: does it and names the resource.
+            show: makes the answer from the resource's name and the status.
+        """
+        with self.site.database.write() as connection:
+            outcome = None if self.key is None else reserve_key(connection, self.key)
+            if outcome is None:
+                outcome = Outcome(status, effect(connection))
+                if self.key is not None:
+                    record_outcome(connection, self.key, outcome)
+            return show(connection, outcome.resource, outcome.status)
+
+
+def posting(request: Request, site: AnySite, body_hash: BodyHash, key: Key = None) -> Posting:
+    """Return the unit of work of this POST."""
+    scope = f"{request.method} {request.url.path}"
+    return Posting(site, None if key is None else RequestKey(scope, key, body_hash))
+
+
+Post = Annotated[Posting, Depends(posting)]

@@ -1,0 +1,167 @@
+"""One notifier a process tells waiting streams that a job has changed; a waiting stream holds no thread, no connection.
+
+A daemon thread waits for any commit, asks in one query where all watched jobs are, and wakes those whose job has moved.
+It sleeps between wake-ups, so that a busy database costs a bounded number of queries.
+"""
+
+import asyncio
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import Enum, auto
+
+import structlog
+from sqlalchemy.exc import SQLAlchemyError
+
+from stepsize.store.changes import current_changes
+from stepsize.store.database import Database
+from stepsize.store.signal import open_signal
+
+log = structlog.get_logger(__name__)
+
+_POLL_S = 1.0
+"""A signal that was missed is made up for within this time."""
+_PAUSE_S = 0.05
+"""At most twenty wake-ups a second."""
+_RETRY_S = 0.5
+_GONE = 2**62
+"""The change of a job that was deleted: later than any."""
+
+
+class Wake(Enum):
+    """Why a waiting stream goes on."""
+
+    CHANGE = auto()
+    SILENCE = auto()
+    """Nothing happened for as long as it would wait."""
+    END = auto()
+    """The server stops."""
+
+
+class Watch:
+    """One stream's interest in one job. Belongs to an event loop; only `publish` is called from elsewhere."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._changed = asyncio.Event()
+        self._latest = 0
+        self._is_ended = False
+        self.told = 0
+        """What the notifier's thread has told last."""
+
+    async def beyond(self, change: int, *, timeout_s: float) -> Wake:
+        """Wait until the job's change is later than `change`, or the job is gone, or the stream should end."""
+        try:
+            async with asyncio.timeout(timeout_s):
+                while self._latest <= change and not self._is_ended:
+                    self._changed.clear()
+                    await self._changed.wait()
+        except TimeoutError:
+            return Wake.SILENCE
+        return Wake.END if self._is_ended else Wake.CHANGE
+
+    def end(self) -> None:
+        """End the stream, from its event loop."""
+        self._is_ended = True
+        self._changed.set()
+
+    def publish(self, change: int) -> None:
+        """Tell the job's change, from the notifier's thread."""
+        if change > self.told:
+            self.told = change
+            self._loop.call_soon_threadsafe(self._take, change)
+
+    def _take(self, change: int) -> None:
+        self._latest = change
+        self._changed.set()
+
+
+class Notifier:
+    """Watches jobs for the streams of this process. The thread starts with the first watch."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._watches: dict[str, set[Watch]] = {}
+        self._lock = threading.Lock()
+        self._wanted = threading.Event()
+        self._closing = False
+        self._thread: threading.Thread | None = None
+
+    @contextmanager
+    def watch(self, job_id: str) -> Iterator[Watch]:
+        """Watch a job; begin before reading it, and no change is missed."""
+        watch = Watch()
+        with self._lock:
+            self._watches.setdefault(job_id, set()).add(watch)
+            self._ensure_thread()
+            self._wanted.set()
+        try:
+            yield watch
+        finally:
+            with self._lock:
+                self._watches[job_id].discard(watch)
+                if not self._watches[job_id]:
+                    del self._watches[job_id]
+                if not self._watches:
+                    self._wanted.clear()
+
+    @property
+    def n_watches(self) -> int:
+        """How many streams wait."""
+        with self._lock:
+            return sum(map(len, self._watches.values()))
+
+    def end_streams(self) -> None:
+        """End every stream, from their event loop: a server that stops would otherwise wait for them."""
+        with self._lock:
+            watches = [watch for watches in self._watches.values() for watch in watches]
+        for watch in watches:
+            watch.end()
+
+    def close(self) -> None:
+        """End the thread."""
+        self._closing = True
+        self._wanted.set()
+        if self._thread is not None:
+            self._thread.join(timeout=2 * _POLL_S)
+
+    def _ensure_thread(self) -> None:
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._run, name="notifier", daemon=True)
+            self._thread.start()
+
+    def _run(self) -> None:
+        while not self._closing:
+            self._wanted.wait()
+            try:
+                self._serve()
+            except SQLAlchemyError as error:  # the database restarts; streams go on when it is back
+                log.warning("notifier: the database does not answer", error=str(error))
+                time.sleep(_RETRY_S)
+
+    def _serve(self) -> None:
+        """Publish changes until nobody watches. Nothing listens meanwhile: unread notifications would pile up."""
+        signal = open_signal(self._database)
+        try:
+            while self._wanted.is_set() and not self._closing:
+                self._publish()
+                time.sleep(_PAUSE_S)
+                signal.wait(_POLL_S)
+        finally:
+            signal.close()
+
+    def _publish(self) -> None:
+        with self._lock:
+            watched = {job_id: list(watches) for job_id, watches in self._watches.items()}
+        with self._database.read() as connection:
+            changes = current_changes(connection, watched)
+        for job_id, watches in watched.items():
+            for watch in watches:
+                self._tell(watch, changes.get(job_id, _GONE))
+
+    def _tell(self, watch: Watch, change: int) -> None:
+        try:
+            watch.publish(change)
+        except RuntimeError:  # its event loop has ended
+            log.debug("notifier: a watch outlived its event loop")

@@ -1,0 +1,127 @@
+"""Errors as problem documents (RFC 9457): the only place that knows which error is which HTTP status."""
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import asdict
+from http import HTTPStatus
+
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from starlette.exceptions import HTTPException
+
+from stepsize.api.validation import field_errors
+from stepsize.errors import (
+    AnalysisUnavailableError,
+    CatalogueEntryNotFoundError,
+    DatasetConflictError,
+    FieldError,
+    IdempotencyConflictError,
+    InvalidRequestError,
+    JobNotFoundError,
+    LeaseLostError,
+    RangeTestNotFoundError,
+    StateConflictError,
+    StepsizeError,
+    TrialNotFoundError,
+)
+from stepsize.store.database import is_transient
+
+MEDIA_TYPE = "application/problem+json"
+
+_PROBLEMS: dict[type[StepsizeError], tuple[HTTPStatus, str]] = {
+    JobNotFoundError: (HTTPStatus.NOT_FOUND, "No such job"),
+    TrialNotFoundError: (HTTPStatus.NOT_FOUND, "No such trial"),
+    RangeTestNotFoundError: (HTTPStatus.NOT_FOUND, "No such range test"),
+    CatalogueEntryNotFoundError: (HTTPStatus.NOT_FOUND, "No such entry"),
+    StateConflictError: (HTTPStatus.CONFLICT, "State conflict"),
+    IdempotencyConflictError: (HTTPStatus.CONFLICT, "Idempotency key reused"),
+    DatasetConflictError: (HTTPStatus.CONFLICT, "Data set conflict"),
+    LeaseLostError: (HTTPStatus.CONFLICT, "Lease lost"),
+    InvalidRequestError: (HTTPStatus.UNPROCESSABLE_ENTITY, "Invalid request"),
+    AnalysisUnavailableError: (HTTPStatus.SERVICE_UNAVAILABLE, "Analysis unavailable"),
+}
+"""Error → status and title; a subclass without a row of its own takes its base's."""
+
+_RETRY_AFTER_S = 1
+
+
+def problem(
+    status: int,
+    *,
+    title: str,
+    detail: str,
+    instance: str,
+    headers: Mapping[str, str] | None = None,
+    members: Mapping[str, object] | None = None,
+) -> Response:
+    """Return a problem document as a response; `type` follows from the title."""
+    kind = "urn:stepsize:" + re.sub(r"[^a-z0-9]+", "-", title.lower())
+    document = {
+        **(members or {}),
+        "type": kind,
+        "title": title,
+        "status": int(status),
+        "detail": detail,
+        "instance": instance,
+    }
+    # ASCII: a lone surrogate in a client's own field name is echoed escaped instead of failing to encode.
+    return Response(json.dumps(document).encode(), status, headers, media_type=MEDIA_TYPE)
+
+
+def install_problems(app: FastAPI) -> None:
+    """Let the app answer every expected error with a problem document."""
+    app.add_exception_handler(StepsizeError, _answer_stepsize_error)
+    app.add_exception_handler(RequestValidationError, _answer_validation_error)
+    app.add_exception_handler(HTTPException, _answer_http_exception)
+    app.add_exception_handler(SQLAlchemyError, _answer_database_error)
+
+
+def _answer_stepsize_error(request: Request, error: Exception) -> Response:
+    status, title = next(_PROBLEMS[kind] for kind in type(error).__mro__ if kind in _PROBLEMS)
+    members = {name: value for name, value in vars(error).items() if name != "errors"}
+    if isinstance(error, InvalidRequestError):
+        members["errors"] = [asdict(wrong) for wrong in error.errors]
+    return problem(status, title=title, detail=str(error), instance=request.url.path, members=members)
+
+
+def _answer_validation_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    return _answer_stepsize_error(request, InvalidRequestError(field_errors(error, request)))
+
+
+def _answer_http_exception(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    if error.status_code == HTTPStatus.BAD_REQUEST:
+        # FastAPI's word for a body that can't be decoded at all: bad UTF-8, an absurd number, too deep a nesting.
+        return _answer_stepsize_error(request, InvalidRequestError([FieldError("", "the body is not readable JSON")]))
+    status = HTTPStatus(error.status_code)
+    detail = error.detail if error.detail != status.phrase else _DETAILS.get(status, status.description)
+    return problem(
+        status,
+        title=status.phrase.capitalize(),
+        detail=detail,
+        instance=request.url.path,
+        headers=error.headers,
+    )
+
+
+def _answer_database_error(request: Request, error: Exception) -> Response:
+    is_busy = isinstance(error, PoolTimeout) or (isinstance(error, DBAPIError) and is_transient(error))
+    if not is_busy:
+        raise error
+    return problem(
+        HTTPStatus.SERVICE_UNAVAILABLE,
+        title="Database unavailable",
+        detail="the database does not answer; try again, a POST with the same Idempotency-Key",
+        instance=request.url.path,
+        headers={"Retry-After": str(_RETRY_AFTER_S)},
+    )
+
+
+_DETAILS = {
+    HTTPStatus.NOT_FOUND: "there is nothing at this path; see /docs",
+    HTTPStatus.METHOD_NOT_ALLOWED: "this path does not know the method; see the Allow header",
+}

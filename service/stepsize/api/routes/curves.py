@@ -1,0 +1,76 @@
+"""Curves and fronts: answers that need no more than SQL."""
+
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Query, Response
+
+from stepsize.api.answer_schemas import CurvesOut, FrontOut
+from stepsize.api.bodies import STRICT_QUERY
+from stepsize.api.dependencies import AnySite, JobId, Text
+from stepsize.api.responses import ALWAYS, NOT_MODIFIED, problems
+from stepsize.application.analysis import changes_of
+from stepsize.application.curves import CurvesQuery, read_curves
+from stepsize.application.fronts import read_front
+
+router = APIRouter(prefix="/v1/jobs/{job_id}", tags=["results"], dependencies=STRICT_QUERY, responses=ALWAYS)
+
+Numbers = Annotated[
+    list[Annotated[int, Query(ge=0, lt=2**31)]] | None,
+    Query(
+        alias="trial", max_length=500, description="A trial's number; repeat it for more. Then `pick` and `n` are void."
+    ),
+]
+
+
+@router.get(
+    "/curves",
+    response_model=CurvesOut,
+    responses=NOT_MODIFIED | problems(404),
+    summary="Read learning curves",
+)
+def curves(
+    job_id: JobId,
+    site: AnySite,
+    metric: Annotated[Text | None, Query(description="null: the first objective's.", examples=["val_loss"])] = None,
+    max_points: Annotated[int, Query(ge=2, le=5000, description="Most points of a curve.")] = 100,
+    pick: Annotated[
+        Literal["latest", "best"],
+        Query(description="Which trials: the `latest` (running ones among them) or the `best`."),
+    ] = "latest",
+    n: Annotated[int, Query(ge=1, le=500, description="How many trials.")] = 50,
+    numbers: Numbers = None,
+) -> Response:
+    """Down-sampled by the service: every k-th report of a trial and its last. While a job runs, up to 0.5 s old."""
+    chosen = tuple(sorted(set(numbers or ())))
+    query = CurvesQuery(metric, max_points, "trials" if chosen else pick, n, chosen)
+
+    def make() -> tuple[bytes, int]:
+        with site.database.read() as connection:
+            reading = read_curves(connection, job_id, query)
+        return CurvesOut.of(reading, query).model_dump_json().encode(), reading.job.change
+
+    with site.database.read() as connection:
+        (change,) = changes_of(connection, [job_id])
+    kept = site.recent.get(("curves", job_id, query), change, make)
+    return Response(kept.body, media_type="application/json")
+
+
+@router.get(
+    "/pareto",
+    response_model=FrontOut,
+    responses=NOT_MODIFIED | problems(404),
+    summary="Read the Pareto front",
+)
+def pareto(job_id: JobId, site: AnySite) -> Response:
+    """Completed trials that no other beats in every objective; with one objective the best, equal ones together."""
+
+    def make() -> tuple[bytes, int]:
+        with site.database.read() as connection:
+            (read_change,) = changes_of(connection, [job_id])
+            front = read_front(connection, job_id)
+        return FrontOut.of(front).model_dump_json().encode(), read_change
+
+    with site.database.read() as connection:
+        (change,) = changes_of(connection, [job_id])
+    kept = site.recent.get(("pareto", job_id), change, make)
+    return Response(kept.body, media_type="application/json")

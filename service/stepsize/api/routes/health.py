@@ -1,0 +1,34 @@
+"""Health: is the process alive, is it ready."""
+
+from http import HTTPStatus
+
+from fastapi import APIRouter, Request, Response
+
+from stepsize.api.dependencies import AnySite, answer
+from stepsize.api.problems import problem
+from stepsize.api.responses import NOT_MODIFIED, problems
+from stepsize.api.schemas import HealthOut
+from stepsize.store.migrate import is_at_head
+
+router = APIRouter(tags=["operations"])
+
+
+@router.get("/healthz", response_model=HealthOut, responses=NOT_MODIFIED, summary="Is the process alive?")
+def healthz() -> Response:
+    return answer(HealthOut())
+
+
+@router.get(
+    "/readyz", response_model=HealthOut, responses=NOT_MODIFIED | problems(500, 503), summary="Is the database ready?"
+)
+def readyz(request: Request, site: AnySite) -> Response:
+    """It answers, and has the schema this version expects."""
+    with site.database.read() as connection:
+        if is_at_head(connection):
+            return answer(HealthOut())
+    return problem(
+        HTTPStatus.SERVICE_UNAVAILABLE,
+        title="Database not migrated",
+        detail="the database has another schema than this version expects; run `stepsize migrate`",
+        instance=request.url.path,
+    )

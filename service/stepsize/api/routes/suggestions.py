@@ -1,0 +1,125 @@
+"""Ask and tell: suggestions, reports and completions of trials that run elsewhere.
+
+These routes are `async`: who waits holds neither a thread nor a connection. Each look at the database is one short
+transaction in a thread of its own.
+"""
+
+from fastapi import APIRouter, Request, Response
+from fastapi.concurrency import run_in_threadpool
+from sqlalchemy import Connection
+
+from stepsize.api.bodies import STRICT_QUERY
+from stepsize.api.dependencies import AnySite, JobId, Post, TrialNumber, answer
+from stepsize.api.responses import ALWAYS, POSTED
+from stepsize.api.schemas import TrialOut
+from stepsize.api.suggestion_schemas import (
+    CompletionRequest,
+    ReportsRequest,
+    SuggestionRequest,
+    SuggestionsOut,
+    VerdictOut,
+)
+from stepsize.application import suggestions, trials
+from stepsize.application.suggestions import Asking
+
+router = APIRouter(prefix="/v1/jobs/{job_id}", tags=["ask and tell"], dependencies=STRICT_QUERY, responses=ALWAYS)
+
+_CLIENT_LEFT = 499
+"""Nobody reads this status: the client has closed its connection."""
+
+
+class _NothingYetError(Exception):
+    """There is nothing to give, and the client would rather wait; undoes the transaction."""
+
+
+@router.post("/suggestions", response_model=SuggestionsOut, responses=POSTED, summary="Ask for trials to run")
+async def suggest(job_id: JobId, wanted: SuggestionRequest, post: Post, request: Request) -> Response:
+    """The same client asking again gets the trials it has, their leases renewed, topped up to `count`: a lost answer
+    costs nothing. Where nothing is ready the answer waits `wait_s` for it, and then says why."""
+    asking = wanted.asking()
+
+    async def attempt(must_answer: bool) -> Response | None:
+        if await request.is_disconnected():  # a trial given to it would be lost until its lease runs out
+            return Response(status_code=_CLIENT_LEFT)
+        return await run_in_threadpool(_ask, post, job_id, asking, must_answer=must_answer)
+
+    return await post.site.waiting_room.wait_for_suggestion(job_id, attempt, wait_s=wanted.wait_s)
+
+
+@router.post(
+    "/trials/{number}/reports", response_model=VerdictOut, responses=POSTED, summary="Report and hear whether to stop"
+)
+async def report(job_id: JobId, number: TrialNumber, sent: ReportsRequest, post: Post) -> Response:
+    """Renews the lease. Repeating a step with the same values changes nothing. The verdict covers what was reported
+    before; with `wait_s` it covers these reports too."""
+    response = await run_in_threadpool(_record, post, job_id, number, sent)
+    if sent.wait_s:
+        step = await run_in_threadpool(_step_to_judge, post.site, job_id, sent)
+        if step is not None:
+            await post.site.waiting_room.wait_for_verdict(
+                job_id, number, token=sent.lease_token, step=step, wait_s=sent.wait_s
+            )
+            response = await run_in_threadpool(_read_verdict, post.site, job_id, number, sent)
+    return response
+
+
+@router.post("/trials/{number}/complete", response_model=TrialOut, responses=POSTED, summary="Tell how a trial ended")
+def complete(job_id: JobId, number: TrialNumber, told: CompletionRequest, post: Post) -> Response:
+    """Telling the same again changes nothing; telling something else is a conflict, and so is a token that is no longer
+    the trial's (`lease-lost`): the newer owner's result stands. A trial that the pruner has ended stays `pruned`."""
+
+    def effect(connection: Connection) -> str:
+        suggestions.end_trial(connection, job_id, number, token=told.lease_token, ending=told.ending())
+        return job_id
+
+    return post.run(
+        effect,
+        show=lambda connection, _, status: answer(TrialOut.of(trials.read_trial(connection, job_id, number)), status),
+    )
+
+
+def _ask(post: Post, job_id: str, asking: Asking, *, must_answer: bool) -> Response | None:
+    def effect(connection: Connection) -> str:
+        if not suggestions.take_trials(connection, job_id, asking) and not must_answer:
+            raise _NothingYetError
+        return job_id
+
+    def show(connection: Connection, _: str, status: int) -> Response:
+        lease_s = post.site.settings.lease_s
+        found = suggestions.read_suggestions(connection, job_id, asking.client_id, lease_s=lease_s)
+        return answer(SuggestionsOut.of(found), status)
+
+    # Who asks in vain writes nothing: hundreds may, several times a second.
+    with post.site.database.read() as connection:
+        if not suggestions.has_something(connection, job_id, asking.client_id):
+            if not must_answer:
+                return None
+            if post.key is None:
+                return show(connection, job_id, 200)
+    try:
+        return post.run(effect, show=show)
+    except _NothingYetError:
+        return None
+
+
+def _record(post: Post, job_id: str, number: int, sent: ReportsRequest) -> Response:
+    def effect(connection: Connection) -> str:
+        suggestions.add_reports(connection, job_id, number, token=sent.lease_token, measurements=sent.measurements())
+        return job_id
+
+    return post.run(effect, show=lambda connection, _, status: _verdict(connection, job_id, number, sent, status))
+
+
+def _step_to_judge(site: AnySite, job_id: str, sent: ReportsRequest) -> int | None:
+    with site.database.read() as connection:
+        return suggestions.step_to_judge(connection, job_id, sent.measurements())
+
+
+def _read_verdict(site: AnySite, job_id: str, number: int, sent: ReportsRequest) -> Response:
+    with site.database.read() as connection:
+        return _verdict(connection, job_id, number, sent, 200)
+
+
+def _verdict(connection: Connection, job_id: str, number: int, sent: ReportsRequest, status: int) -> Response:
+    found = suggestions.read_verdict(connection, job_id, number, token=sent.lease_token)
+    return answer(VerdictOut.of(found), status)

@@ -1,0 +1,76 @@
+"""Conditional parameters: `when`, checked and completed with what the trainer itself demands."""
+
+from collections.abc import Iterator
+
+from stepsize.application.hints import hint
+from stepsize.application.parameters import Choice
+from stepsize.application.pointers import pointer
+from stepsize.errors import FieldError
+from stepsize.spec.space import Scalar, SearchSpace, When, contains
+
+
+def check_conditions(choice: Choice) -> Iterator[FieldError]:
+    """Yield what is wrong with the conditions a client gave."""
+    for name, parameter in choice.space.items():
+        for parent, values in (parameter.when or {}).items():
+            yield from _check_condition(choice, name, parent, values)
+
+
+def with_conditions(choice: Choice) -> SearchSpace:
+    """Return the search space with the trainer's own conditions added where the client gave none."""
+    return {
+        name: parameter.model_copy(update={"when": _needed_when(choice, name, parameter.when or {}) or None})
+        for name, parameter in choice.space.items()
+    }
+
+
+def check_depth(space: SearchSpace) -> Iterator[FieldError]:
+    """Yield where a condition hangs on a parameter that is itself conditional."""
+    for name, parameter in space.items():
+        for parent in parameter.when or {}:
+            if parent in space and space[parent].when:
+                yield FieldError(
+                    pointer("search_space", name, "when", parent),
+                    f"{parent} is conditional itself; conditions are one level deep",
+                )
+
+
+def _check_condition(choice: Choice, name: str, parent: str, values: list[Scalar]) -> Iterator[FieldError]:
+    at = ("search_space", name, "when", parent)
+    if message := _why_no_parent(choice, name, parent):
+        yield FieldError(pointer(*at), message)
+        return
+    if not values:
+        yield FieldError(pointer(*at), f"list at least one value of {parent}")
+    demanded = choice.schema.when(name).get(parent)
+    for index, value in enumerate(values):
+        if not contains(choice.space[parent], value):
+            yield FieldError(pointer(*at, index), f"{parent} is never {value!r} in this search space")
+        elif demanded is not None and value not in demanded:
+            wanted = " or ".join(map(repr, demanded))
+            yield FieldError(pointer(*at, index), f"{name} applies only when {parent} is {wanted}")
+
+
+def _why_no_parent(choice: Choice, name: str, parent: str) -> str | None:
+    if parent == name:
+        return "a parameter can't be its own condition"
+    if parent in choice.fixed:
+        return f"{parent} is fixed in trainer.params; a condition needs a searched parameter"
+    if parent not in choice.space:
+        return f"{parent!r} is not searched; {hint(parent, [other for other in choice.space if other != name])}"
+    return None
+
+
+def _needed_when(choice: Choice, name: str, given: When) -> When:
+    added = {
+        parent: choice.can_be(parent, values)
+        for parent, values in choice.schema.when(name).items()
+        if parent in choice.space and parent not in given and not _always(choice, parent, values)
+    }
+    return given | added
+
+
+def _always(choice: Choice, parent: str, values: list[Scalar]) -> bool:
+    """Tell whether a searched parent only ever has one of these values."""
+    choices: list[Scalar] = getattr(choice.space[parent], "choices", [])
+    return bool(choices) and all(value in values for value in choices)

@@ -1,0 +1,54 @@
+"""Events: what has changed in a job since a client last looked.
+
+There is no event table: an event is a row as it is now. Rows of one transaction share a `change`, so that a batch holds
+whole changes only and its last one is a place to go on from.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import Connection
+
+from stepsize.application.jobs import JobReading, read_job
+from stepsize.domain.trial import Report, Trial
+from stepsize.store.changes import Changed, end_of_batch, reports_changed, trials_changed
+
+BATCH_ROWS = 500
+"""Rows of a kind in a batch, more only where a single change has more."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What has changed, in order."""
+
+    events: Sequence[tuple[int, Trial | Report | JobReading]]
+    """Each row with its change, rising; the job comes last."""
+    seen: int
+    """The change up to which everything is told."""
+    change: int
+    """Once the job's own is later, there is more to tell; not `seen`, which a client may claim to be ahead."""
+    is_last: bool
+    """The job has finished and all is told."""
+
+
+def read_batch(connection: Connection, job_id: str, *, after: int, lease_s: float) -> Batch:
+    """Return the next changes of a job after `after`.
+
+    Raises:
+        JobNotFoundError: no such job.
+    """
+    # The job first: what it says has been committed, and later commits are the next batch's.
+    reading = read_job(connection, job_id, lease_s=lease_s)
+    job = reading.job
+    end = min(job.change, end_of_batch(connection, job_id, after=after, limit=BATCH_ROWS))
+    rows: list[Changed[Trial | Report]] = [
+        *trials_changed(connection, job_id, after=after, upto=end),
+        *reports_changed(connection, job_id, after=after, upto=end),
+    ]
+    rows.sort(key=lambda changed: changed.change)
+    events: list[tuple[int, Trial | Report | JobReading]] = [(changed.change, changed.row) for changed in rows]
+    drained = end == job.change
+    # A job's row rises with every report; it is news only when a state changed, or to say that this was all.
+    if drained and (job.revision > after or (job.state.is_finished and job.change > after)):
+        events.append((job.change, reading))
+    return Batch(events, max(after, end), end, drained and job.state.is_finished)

@@ -1,0 +1,97 @@
+"""Everything a job has recorded, as flat rows: the same columns for CSV, JSON lines and Parquet."""
+
+import csv
+import io
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Literal
+
+from stepsize.clock import rfc3339
+from stepsize.domain.trial import Report, Trial
+from stepsize.spec.space import Scalar
+from stepsize.store.database import Database
+from stepsize.store.exports import iter_reports, iter_trials
+
+Rows = Literal["trials", "reports"]
+Cell = Scalar | None
+Row = dict[str, Cell]
+"""Column → value; parameters are `params.NAME`, metrics `values.NAME`."""
+
+
+def iter_rows(database: Database, job_id: str, rows: Rows) -> Iterator[list[Row]]:
+    """Yield a job's trials or reports, chunk by chunk."""
+    if rows == "trials":
+        yield from ([_trial_row(trial) for trial in chunk] for chunk in iter_trials(database, job_id))
+    else:
+        yield from ([_report_row(report) for report in chunk] for chunk in iter_reports(database, job_id))
+
+
+def column_names(chunks: Iterable[list[Row]]) -> list[str]:
+    """Return every column that occurs: the fixed ones first, then parameters, then metrics."""
+    names = dict.fromkeys(name for chunk in chunks for row in chunk for name in row)
+    return sorted(names, key=lambda name: name.startswith("params.") + 2 * name.startswith("values."))
+
+
+def iter_csv(database: Database, job_id: str, rows: Rows) -> Iterator[str]:
+    """Yield CSV (RFC 4180) with a header; a first pass over the rows finds the columns, so memory stays constant."""
+    names = column_names(iter_rows(database, job_id, rows))
+    yield _csv_lines(names, [dict(zip(names, names, strict=True))])
+    for chunk in iter_rows(database, job_id, rows):
+        yield _csv_lines(names, chunk)
+
+
+def iter_jsonl(database: Database, job_id: str, rows: Rows) -> Iterator[str]:
+    """Yield one JSON object a line."""
+    for chunk in iter_rows(database, job_id, rows):
+        yield "".join(json.dumps(_nested(row), ensure_ascii=False) + "\n" for row in chunk)
+
+
+def _trial_row(trial: Trial) -> Row:
+    ended = trial.started_at is not None and trial.finished_at is not None
+    row: Row = {
+        "job_id": trial.job_id,
+        "number": trial.number,
+        "state": trial.state.value,
+        "reason": trial.reason and trial.reason.value,
+        "step": trial.step,
+        "attempt": trial.attempt,
+        "replicate_of": trial.replicate_of,
+        "seed": trial.seed,
+        "device": trial.device,
+        "worker": trial.worker,
+        "started_at": trial.started_at and rfc3339(trial.started_at),
+        "finished_at": trial.finished_at and rfc3339(trial.finished_at),
+        "duration_s": (trial.finished_at or 0.0) - (trial.started_at or 0.0) if ended else None,
+        "gpu_seconds": trial.gpu_seconds,
+        "error": f"{trial.error.type}: {trial.error.message}" if trial.error else None,
+    }
+    return row | _prefixed("params", trial.params) | _prefixed("values", trial.values)
+
+
+def _report_row(report: Report) -> Row:
+    row: Row = {"number": report.number, "step": report.step, "elapsed_s": report.elapsed_s}
+    return row | _prefixed("values", report.values)
+
+
+def _prefixed(prefix: str, entries: Mapping[str, Cell]) -> Row:
+    return {f"{prefix}.{name}": value for name, value in entries.items()}
+
+
+def _nested(row: Row) -> dict[str, Cell | Row]:
+    """Return a row as the API shows it: parameters and metrics in objects of their own."""
+    plain: dict[str, Cell | Row] = {}
+    parts: dict[str, Row] = {"params": {}, "values": {}}
+    for name, value in row.items():
+        prefix, _, entry = name.partition(".")
+        if prefix in parts and entry:
+            parts[prefix][entry] = value
+        else:
+            plain[name] = value
+    return plain | {prefix: part for prefix, part in parts.items() if part or "state" in row}
+
+
+def _csv_lines(names: list[str], rows: Iterable[Mapping[str, Cell]]) -> str:
+    text = io.StringIO()
+    writer = csv.writer(text)
+    writer.writerows([["" if row.get(name) is None else row[name] for name in names] for row in rows])
+    return text.getvalue()

@@ -1,0 +1,93 @@
+"""Filters and sorts of trials as they stand in a query: `params.learning_rate>=1e-3`, `-values.val_accuracy`."""
+
+import math
+import re
+
+from stepsize.application.hints import hint
+from stepsize.errors import FieldError, InvalidRequestError
+from stepsize.store.listing import (
+    JOB_SORTS,
+    TRIAL_COLUMN_FIELDS,
+    TRIAL_DOCUMENT_FIELDS,
+    Comparison,
+    Condition,
+    Field,
+    Sort,
+)
+
+_CONDITION = re.compile(r"(?P<field>[^<>=!]+?)\s*(?P<comparison>>=|<=|!=|=|>|<)\s*(?P<operand>.*)", re.DOTALL)
+_NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?")
+_EQUALITIES = (Comparison.EQUAL, Comparison.NOT_EQUAL)
+_PLACEHOLDERS = (*TRIAL_COLUMN_FIELDS, *(f"{document}.NAME" for document in TRIAL_DOCUMENT_FIELDS))
+
+
+def parse_filter(text: str) -> Condition:
+    """Return the condition a `filter` states.
+
+    Raises:
+        InvalidRequestError: it is none.
+    """
+    match = _CONDITION.fullmatch(text.strip())
+    if match is None:
+        raise _invalid("?filter", f"{text!r} is no condition; write FIELD=VALUE, or !=, <, <=, >, >= for =")
+    field = _parse_field(match["field"], "?filter")
+    comparison, operand = Comparison(match["comparison"]), match["operand"]
+    if operand.startswith("="):
+        raise _invalid("?filter", f"{text!r} is no condition; write one = for equal")
+    number = _parse_number(operand)
+    if number is None and (comparison not in _EQUALITIES or field.entry is None):
+        raise _invalid("?filter", f"{operand!r} is no number, and {text!r} needs one")
+    return Condition(field, comparison, operand, number)
+
+
+def parse_sort(text: str) -> Sort:
+    """Return the order a `sort` states; `-` in front is descending.
+
+    Raises:
+        InvalidRequestError: it names no field.
+    """
+    return Sort(_parse_field(text.removeprefix("-"), "?sort"), descending=text.startswith("-"))
+
+
+def parse_job_sort(text: str) -> tuple[str, bool]:
+    """Return the column jobs are to be sorted by and whether descending.
+
+    Raises:
+        InvalidRequestError: jobs can't be sorted so.
+    """
+    column = text.removeprefix("-")
+    if column not in JOB_SORTS:
+        raise _invalid("?sort", f"jobs can't be sorted by {column!r}; {hint(column, JOB_SORTS)}")
+    return column, text.startswith("-")
+
+
+def parse_labels(texts: list[str]) -> dict[str, str]:
+    """Return the labels that `key:value` texts name.
+
+    Raises:
+        InvalidRequestError: one has no colon.
+    """
+    for text in texts:
+        if ":" not in text:
+            raise _invalid("?label", f"{text!r} is no label; write key:value")
+    return {key: value for key, _, value in (text.partition(":") for text in texts)}
+
+
+def _parse_field(text: str, pointer: str) -> Field:
+    document, dot, entry = text.partition(".")
+    if dot and entry and document in TRIAL_DOCUMENT_FIELDS:
+        return Field(document, entry)
+    if text in TRIAL_COLUMN_FIELDS:
+        return Field(text)
+    raise _invalid(pointer, f"trials have no field {text!r}; {hint(text, _PLACEHOLDERS)}")
+
+
+def _parse_number(text: str) -> float | None:
+    if not _NUMBER.fullmatch(text):
+        return None
+    number = float(text)
+    return number if math.isfinite(number) else None
+
+
+def _invalid(pointer: str, message: str) -> InvalidRequestError:
+    return InvalidRequestError([FieldError(pointer, message)])

@@ -1,0 +1,188 @@
+"""Parameters checked against a trainer's card: names, values, ranges and the conditions under which they apply."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from jsonschema import Draft202012Validator
+
+from stepsize.application.hints import hint
+from stepsize.application.pointers import pointer
+from stepsize.domain.trainer import TrainerCard
+from stepsize.errors import FieldError
+from stepsize.spec.space import (
+    CategoricalParameter,
+    FloatParameter,
+    IntParameter,
+    Parameter,
+    Scalar,
+    SearchSpace,
+    When,
+    applies,
+    contains,
+)
+
+Params = Mapping[str, Scalar]
+
+
+class ParamsSchema:
+    """The JSON Schema of a trainer's parameters, asked one parameter at a time."""
+
+    def __init__(self, card: TrainerCard) -> None:
+        self.trainer = card.name
+        self._properties: dict[str, dict[str, Any]] = card.params_schema.get("properties", {})
+        self._validator = Draft202012Validator(card.params_schema)
+
+    @property
+    def names(self) -> list[str]:
+        return list(self._properties)
+
+    def why_unknown(self, name: str) -> str:
+        """Return what to tell a client that named a parameter the trainer doesn't have."""
+        return f"{self.trainer} has no parameter {name!r}; {hint(name, self._properties)}"
+
+    def why_refused(self, name: str, value: Scalar) -> str | None:
+        """Return why a value is none the parameter can take, or None if it is one."""
+        validator = self._validator.evolve(schema=self._property(name))
+        return next((error.message for error in validator.iter_errors(value)), None)
+
+    def when(self, name: str) -> When:
+        """Return the values of other parameters under which this one applies; empty: always."""
+        when: When = self._property(name).get("x-when", {})
+        return when
+
+    def default(self, name: str) -> Scalar | None:
+        default: Scalar | None = self._property(name).get("default")
+        return default
+
+    def is_searchable(self, name: str) -> bool:
+        """Tell whether the parameter may differ between the trials of a job."""
+        searchable: bool = self._property(name).get("x-searchable", True)
+        return searchable
+
+    def is_whole(self, name: str) -> bool:
+        """Tell whether the parameter takes whole numbers only."""
+        return self._property(name).get("type") == "integer"
+
+    def is_enumerated(self, name: str) -> bool:
+        """Tell whether the parameter takes listed values only."""
+        return "enum" in self._property(name)
+
+    def _property(self, name: str) -> dict[str, Any]:
+        own = self._properties.get(name, {})
+        return self._definition(own["$ref"]) | own if "$ref" in own else own
+
+    def _definition(self, reference: str) -> dict[str, Any]:
+        definitions: dict[str, dict[str, Any]] = self._validator.schema.get("$defs", {})  # type: ignore[union-attr]
+        return definitions.get(reference.removeprefix("#/$defs/"), {})
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A job's parameters as the client chose them: some fixed, some searched, the others at their defaults."""
+
+    schema: ParamsSchema
+    fixed: Params
+    space: SearchSpace
+
+    def can_be(self, name: str, values: Iterable[Scalar]) -> list[Scalar]:
+        """Return which of these values the parameter may take in this job."""
+        if name in self.fixed:
+            return [value for value in values if value == self.fixed[name]]
+        if name in self.space:
+            return [value for value in values if contains(self.space[name], value)]
+        return [value for value in values if value == self.schema.default(name)]
+
+    def describe(self, name: str) -> str:
+        """Say what the parameter is in this job, for people."""
+        if name in self.fixed:
+            return f"{name} is fixed to {self.fixed[name]!r}"
+        if name in self.space:
+            return f"{name} is searched over other values"
+        return f"{name} is {self.schema.default(name)!r} by default"
+
+    def why_never_applies(self, name: str) -> str | None:
+        """Return why a parameter has no meaning in any trial of the job, or None if it has in some."""
+        for parent, values in self.schema.when(name).items():
+            if not self.can_be(parent, values):
+                wanted = " or ".join(map(repr, values))
+                return f"{name} applies only when {parent} is {wanted}, and {self.describe(parent)}"
+        return None
+
+
+def check_fixed(choice: Choice) -> Iterator[FieldError]:
+    """Yield what is wrong with the fixed parameters."""
+    for name, value in choice.fixed.items():
+        at = pointer("trainer", "params", name)
+        if name not in choice.schema.names:
+            yield FieldError(at, choice.schema.why_unknown(name))
+        elif message := choice.schema.why_refused(name, value) or choice.why_never_applies(name):
+            yield FieldError(at, message)
+
+
+def check_searched(choice: Choice) -> Iterator[FieldError]:
+    """Yield what is wrong with the ranges searched, their conditions left aside."""
+    for name, parameter in choice.space.items():
+        at = pointer("search_space", name)
+        if name not in choice.schema.names:
+            yield FieldError(at, choice.schema.why_unknown(name))
+        elif name in choice.fixed:
+            yield FieldError(at, f"{name} is fixed in trainer.params; fix it or search it, not both")
+        elif not choice.schema.is_searchable(name):
+            yield FieldError(at, f"{name} is the same for all trials of a job; set it in trainer.params")
+        else:
+            yield from _check_range(choice.schema, name, parameter)
+            if message := choice.why_never_applies(name):
+                yield FieldError(at, message)
+
+
+def _check_range(schema: ParamsSchema, name: str, parameter: Parameter) -> Iterator[FieldError]:
+    match parameter:
+        case CategoricalParameter():
+            for index, value in enumerate(parameter.choices):
+                if message := schema.why_refused(name, value):
+                    yield FieldError(pointer("search_space", name, "choices", index), message)
+        case FloatParameter() | IntParameter():
+            if message := _why_no_range(schema, name, parameter):
+                yield FieldError(pointer("search_space", name, "type"), message)
+                return
+            bounds: dict[str, Scalar | None] = {"low": parameter.low, "high": parameter.high}
+            for bound, limit in bounds.items():
+                if limit is not None and (message := schema.why_refused(name, limit)):
+                    yield FieldError(pointer("search_space", name, bound), message)
+
+
+def _why_no_range(schema: ParamsSchema, name: str, parameter: FloatParameter | IntParameter) -> str | None:
+    if schema.is_enumerated(name):
+        return f"{name} takes listed values only; search it as categorical"
+    if isinstance(parameter, FloatParameter) and schema.is_whole(name):
+        return f"{name} takes whole numbers only; search it as int"
+    return None
+
+
+def check_params(params: Params, *at: str | int, fixed: Params, space: SearchSpace) -> Iterator[FieldError]:
+    """Yield what is wrong with a configuration a client wants tried.
+
+    Args:
+        at: where the configuration stands in the document.
+        fixed: the job's fixed parameters.
+        space: the job's search space with every condition written back.
+    """
+    for name in params:
+        if name in fixed:
+            yield FieldError(pointer(*at, name), f"{name} is fixed for all trials of the job")
+        elif name not in space:
+            yield FieldError(pointer(*at, name), f"{name} is not searched; {hint(name, space)}")
+        elif message := _why_not_tried(name, params, space[name]):
+            yield FieldError(pointer(*at, name), message)
+
+
+def _why_not_tried(name: str, params: Params, parameter: Parameter) -> str | None:
+    if not contains(parameter, params[name]):
+        return f"{params[name]!r} is outside the search space"
+    if not applies(parameter, params):
+        wanted = " and ".join(
+            f"{parent} is {' or '.join(map(repr, values))}" for parent, values in (parameter.when or {}).items()
+        )
+        return f"{name} applies only when {wanted}; say so in the same configuration, or leave {name} out"
+    return None

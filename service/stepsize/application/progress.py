@@ -1,0 +1,59 @@
+"""Progress: how far a job is, from the counters on its row."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from stepsize.clock import now
+from stepsize.domain.job import Job, JobState
+from stepsize.domain.trial import TrialState
+
+LimitedBy = Literal["slots", "clients", "max_parallel_trials"]
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a job is."""
+
+    counts: dict[TrialState, int]
+    total: int
+    """Trials recorded, of any state."""
+    max_trials: int | None
+    fraction: float | None
+    """Share of `max_trials`, and of the replicates after them, that has ended."""
+    eta_s: float | None
+    """Seconds left at the pace so far; None where that can't be said."""
+    limited_by: LimitedBy | None
+    """Why no more trials run at once; None: nothing limits them, or the job doesn't run."""
+
+
+def progress_of(job: Job) -> Progress:
+    """Return a job's progress; no query, whatever its size."""
+    max_trials = job.spec.budget.max_trials
+    n_replicates = job.n_trials - job.counts[TrialState.CANCELLED] - job.n_counted
+    n_ended = job.n_counted + n_replicates - job.counts[TrialState.QUEUED] - job.counts[TrialState.RUNNING]
+    n_wanted = max_trials + n_replicates if max_trials else None
+    return Progress(
+        counts=job.counts,
+        total=job.n_trials,
+        max_trials=max_trials,
+        fraction=min(1.0, n_ended / n_wanted) if n_wanted else None,
+        eta_s=_eta_s(job, n_ended, n_wanted),
+        limited_by=_limited_by(job),
+    )
+
+
+def _eta_s(job: Job, n_ended: int, n_wanted: int | None) -> float | None:
+    if job.state is not JobState.RUNNING or job.started_at is None or not n_ended or n_wanted is None:
+        return None
+    pace_s = (now() - job.started_at) / n_ended
+    return round(max(0.0, pace_s * (n_wanted - n_ended)), 3)
+
+
+def _limited_by(job: Job) -> LimitedBy | None:
+    n_running, budget = job.counts[TrialState.RUNNING], job.spec.budget
+    n_waiting = job.counts[TrialState.QUEUED] + max(0, (budget.max_trials or 0) - job.n_counted)
+    if job.state is not JobState.RUNNING or not n_running or not n_waiting:
+        return None
+    if n_running == budget.max_parallel_trials:
+        return "max_parallel_trials"
+    return "clients" if job.engine == "external" else "slots"

@@ -1,0 +1,265 @@
+"""Submission: from what a client asked to the spec a worker can run, every default written back.
+
+A resolved spec resolves to itself, so that the `spec` of any job may be posted again.
+"""
+
+import secrets
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from stepsize.application.catalogue import Catalogue
+from stepsize.application.conditions import check_conditions, check_depth, with_conditions
+from stepsize.application.constraints import (
+    TEST_PREFIX,
+    check_configuration,
+    check_outcome_constraints,
+    check_parameter_constraints,
+    named_defaults,
+    satisfiability_warnings,
+)
+from stepsize.application.hints import hint
+from stepsize.application.parameters import Choice, ParamsSchema, check_fixed, check_params, check_searched
+from stepsize.application.pointers import pointer
+from stepsize.domain.trainer import Metric, TrainerCard
+from stepsize.errors import FieldError, InvalidRequestError
+from stepsize.spec.constraints import admitted_cells, parameter_rule
+from stepsize.spec.expressions import Expression
+from stepsize.spec.grid import MAX_CELLS
+from stepsize.spec.job import JobSpec
+from stepsize.spec.objective import Objective
+from stepsize.spec.pruners import NoPruner
+from stepsize.spec.samplers import GpSampler, GridSampler, Sampler
+from stepsize.spec.space import FloatParameter, IntParameter, Parameter, SearchSpace
+
+DEFAULT_MAX_TRIALS = 40
+_HISTORY_SAMPLERS = ("tpe", "gp")
+"""Samplers that learn from trials they did not propose."""
+
+
+@dataclass(frozen=True)
+class Resolution:
+    """A spec with every default written back, and what the client should know about it."""
+
+    spec: JobSpec
+    warnings: tuple[str, ...]
+    total_cells: int | None
+    """Cells of the grid that the constraints allow; None: the sampler is not a grid."""
+
+
+def resolve(spec: JobSpec, catalogue: Catalogue) -> Resolution:
+    """Check a spec against its trainer's card and fill in every default.
+
+    Raises:
+        InvalidRequestError: names each field that is wrong.
+    """
+    is_external = spec.engine == "external"
+    card = _external_card(spec) if is_external else catalogue.find_trainer(spec.trainer.name, spec.trainer.version)
+    choice = Choice(ParamsSchema(card), spec.trainer.params, _chosen_space(spec, card))
+    _refuse([*check_fixed(choice), *check_searched(choice), *check_conditions(choice), *_check_rest(spec, card)])
+    _refuse([*check_parameter_constraints(choice, spec.parameter_constraints), *_check_outcomes(spec, card)])
+    params = {**spec.trainer.params, **named_defaults(choice, spec.parameter_constraints)}
+    spec = spec.model_copy(
+        update={"trainer": spec.trainer.model_copy(update={"version": card.version or None, "params": params})}
+    )
+    space = with_conditions(choice)
+    _refuse([*check_depth(space), *_check_enqueued(spec, space)])
+    _refuse(list(_check_listable(space)) if isinstance(spec.sampler, GpSampler) else [])
+    total_cells = _count_cells(spec, space)
+    resolved = spec.model_copy(
+        update={
+            "search_space": space,
+            "objectives": _objectives(spec, card),
+            "sampler": spec.sampler.model_copy(update={"seed": _seed(spec.sampler)}),
+            "budget": spec.budget.model_copy(update={"max_trials": _max_trials(spec, total_cells)}),
+        }
+    )
+    return Resolution(resolved, tuple(_warnings(resolved, card, total_cells)), total_cells)
+
+
+def _external_card(spec: JobSpec) -> TrainerCard:
+    """Return what a job itself says of a trainer that runs elsewhere: any value for the parameters it names.
+
+    Raises:
+        InvalidRequestError: it doesn't say what is searched, or for what.
+    """
+    required = {"search_space": spec.search_space, "objectives": spec.objectives}
+    _refuse(
+        [
+            FieldError(pointer(name), "an external job says this itself: there is no trainer to take it from")
+            for name, value in required.items()
+            if value is None
+        ]
+    )
+    objectives, space = spec.objectives or [], spec.search_space or {}
+    constrained = (name for text in spec.outcome_constraints for name in Expression.parse(text).names)
+    metrics = dict.fromkeys([*(objective.metric for objective in objectives), *constrained])
+    return TrainerCard(
+        name=spec.trainer.name,
+        version="",
+        help="",
+        params_schema={"type": "object", "properties": {name: {} for name in [*space, *spec.trainer.params]}},
+        metrics=[Metric(name=name) for name in metrics],
+        step_unit="step",
+        default_search_space=space,
+        default_objectives=objectives,
+    )
+
+
+def _refuse(errors: list[FieldError]) -> None:
+    if errors:
+        raise InvalidRequestError(errors)
+
+
+def _chosen_space(spec: JobSpec, card: TrainerCard) -> SearchSpace:
+    if spec.search_space is not None:
+        return spec.search_space
+    return {name: range_ for name, range_ in card.default_search_space.items() if name not in spec.trainer.params}
+
+
+def _objectives(spec: JobSpec, card: TrainerCard) -> list[Objective]:
+    return spec.objectives or card.default_objectives
+
+
+def _seed(sampler: Sampler) -> int:
+    return secrets.randbelow(2**32) if sampler.seed is None else sampler.seed
+
+
+def _max_trials(spec: JobSpec, total_cells: int | None) -> int:
+    return spec.budget.max_trials or total_cells or DEFAULT_MAX_TRIALS
+
+
+def _check_rest(spec: JobSpec, card: TrainerCard) -> Iterator[FieldError]:
+    yield from _check_range_tests(spec, card)
+    yield from _check_objectives(spec, card)
+    if len(_objectives(spec, card)) > 1:
+        yield from _check_single_objective(spec)
+        if not spec.sampler.supports.multi_objective:
+            yield FieldError(
+                pointer("sampler", "name"), f"{spec.sampler.name} needs a single objective; nsgaii and tpe take several"
+            )
+    if spec.resources.gpus > 1:
+        yield FieldError(pointer("resources", "gpus"), "a trial over several GPUs is not offered; ask for 1 or less")
+
+
+def _check_single_objective(spec: JobSpec) -> Iterator[FieldError]:
+    """Yield what makes no sense where no trial is simply the best."""
+    asked_for = {
+        ("pruner",): not isinstance(spec.pruner, NoPruner) and "a pruner",
+        ("replicates",): spec.replicates is not None and "to replicate the best",
+        ("stop_when", "terminator"): spec.stop_when.terminator and "the terminator",
+    }
+    for at, name in asked_for.items():
+        if name:
+            yield FieldError(pointer(*at), f"{name} needs a single objective; drop it or all objectives but one")
+
+
+def _check_outcomes(spec: JobSpec, card: TrainerCard) -> Iterator[FieldError]:
+    metrics = [metric.name for metric in card.metrics]
+    yield from check_outcome_constraints(card.name, metrics, spec.outcome_constraints)
+
+
+def _check_range_tests(spec: JobSpec, card: TrainerCard) -> Iterator[FieldError]:
+    for name, parameter in (spec.search_space or {}).items():
+        if not isinstance(parameter, FloatParameter) or not parameter.range_test:
+            continue
+        at = pointer("search_space", name, "range_test")
+        if name != "learning_rate":
+            yield FieldError(at, "only learning_rate has a range test")
+        elif not card.capabilities.range_test:
+            yield FieldError(at, f"{card.name} has no range test; give low and high")
+
+
+def _check_objectives(spec: JobSpec, card: TrainerCard) -> Iterator[FieldError]:
+    metrics = [metric.name for metric in card.metrics]
+    seen: set[str] = set()
+    for index, objective in enumerate(_objectives(spec, card)):
+        at = pointer("objectives", index, "metric")
+        name = objective.metric
+        if name.startswith(TEST_PREFIX):
+            yield FieldError(at, "a test metric is never an objective: choose on validation data, report on test data")
+        elif name not in metrics:
+            yield FieldError(at, f"{card.name} doesn't report {name!r}; {hint(name, metrics)}")
+        elif name in seen:
+            yield FieldError(at, f"{name!r} is an objective already")
+        seen.add(name)
+
+
+def _check_enqueued(spec: JobSpec, space: SearchSpace) -> Iterator[FieldError]:
+    for index, params in enumerate(spec.enqueue):
+        yield from check_params(params, "enqueue", index, fixed=spec.trainer.params, space=space)
+        yield from check_configuration(spec, params, "enqueue", index)
+
+
+def _count_cells(spec: JobSpec, space: SearchSpace) -> int | None:
+    sampler = spec.sampler
+    if not isinstance(sampler, GridSampler):
+        return None
+    # First one by one: a range of 10**12 values must be refused, not listed.
+    _refuse([error for name in space for error in _check_grid_values(name, space[name], sampler.points)])
+    rule = parameter_rule(spec.parameter_constraints, fixed=spec.trainer.params)
+    try:
+        n_cells = len(admitted_cells(space, rule, points=sampler.points))
+    except ValueError as error:
+        raise InvalidRequestError([FieldError(pointer("search_space"), str(error))]) from error
+    if not n_cells:
+        raise InvalidRequestError([FieldError(pointer("parameter_constraints"), "no cell of the grid satisfies them")])
+    return n_cells
+
+
+def _check_grid_values(name: str, parameter: Parameter, points: int | None) -> Iterator[FieldError]:
+    at = pointer("search_space", name)
+    if isinstance(parameter, FloatParameter) and parameter.step is None:
+        if parameter.low is None or parameter.high is None:
+            yield FieldError(at, "a grid needs low and high")
+        elif points is None and parameter.low < parameter.high:
+            yield FieldError(at, "a grid needs a step here, choices, or the sampler's points")
+    elif _n_steps(parameter) >= MAX_CELLS:
+        yield FieldError(at, f"a grid over more than {MAX_CELLS} values would never finish; use a larger step")
+
+
+def _check_listable(space: SearchSpace) -> Iterator[FieldError]:
+    """Yield the parameters with more values than gp can weigh up: it lists them all in memory, many times over."""
+    for name, parameter in space.items():
+        if _n_steps(parameter) >= MAX_CELLS:
+            message = f"gp lists every value, and these are more than {MAX_CELLS}; use a larger step, a float, or tpe"
+            yield FieldError(pointer("search_space", name), message)
+
+
+def _n_steps(parameter: Parameter) -> float:
+    """Return how many steps lie between a parameter's ends; 0 where it goes by no steps."""
+    if isinstance(parameter, IntParameter) and not parameter.powers_of_two:
+        return (parameter.high - parameter.low) / parameter.step
+    if isinstance(parameter, FloatParameter) and parameter.step and parameter.low is not None:
+        return ((parameter.high or 0.0) - parameter.low) / parameter.step
+    return 0.0
+
+
+def _warnings(spec: JobSpec, card: TrainerCard, total_cells: int | None) -> Iterator[str]:
+    if not spec.search_space:
+        yield "nothing is searched: every trial has the same parameters"
+    if total_cells is not None and spec.budget.max_trials is not None and spec.budget.max_trials < total_cells:
+        yield f"the budget ends after {spec.budget.max_trials} of the grid's {total_cells} cells"
+    yield from _direction_warnings(spec, card)
+    yield from _sampler_warnings(spec)
+    if total_cells is None:
+        yield from satisfiability_warnings(spec, spec.search_space or {})
+
+
+def _direction_warnings(spec: JobSpec, card: TrainerCard) -> Iterator[str]:
+    natural = {metric.name: metric.direction for metric in card.metrics}
+    for objective in spec.objectives or []:
+        expected = natural.get(objective.metric)
+        if expected is not None and expected is not objective.direction:
+            yield f"the job is to {objective.direction} {objective.metric}, which {card.name} means to {expected}"
+
+
+def _sampler_warnings(spec: JobSpec) -> Iterator[str]:
+    name, supports, space = spec.sampler.name, spec.sampler.supports, spec.search_space or {}
+    conditional = [key for key, parameter in space.items() if parameter.when]
+    categorical = [key for key, parameter in space.items() if parameter.type == "categorical"]
+    if conditional and not supports.conditional:
+        yield f"{name} can't model conditional parameters; it draws them at random: {', '.join(conditional)}"
+    if categorical and not supports.categorical:
+        yield f"{name} can't model categorical parameters; it draws them at random: {', '.join(categorical)}"
+    if spec.warm_start and spec.sampler.name not in _HISTORY_SAMPLERS:
+        yield f"{spec.sampler.name} does not learn from earlier trials; {' and '.join(_HISTORY_SAMPLERS)} do"

@@ -1,0 +1,132 @@
+"""Trials: list, read, enqueue, cancel, retry."""
+
+from collections.abc import Callable
+
+from sqlalchemy import Connection
+
+from stepsize.application.constraints import check_configuration
+from stepsize.application.controls import is_winding_up, retry_trials
+from stepsize.application.parameters import Params, check_params
+from stepsize.domain.job import Job
+from stepsize.domain.seeds import training_seed
+from stepsize.domain.trial import Report, Trial, TrialReason, TrialState
+from stepsize.errors import InvalidRequestError, StateConflictError
+from stepsize.store import listing
+from stepsize.store.jobs import get_job
+from stepsize.store.keyset import Page
+from stepsize.store.ledger import NewTrial, open_ledger
+from stepsize.store.listing import TrialQuery
+from stepsize.store.trials import get_trial
+
+Control = Callable[[Connection, str, int], None]
+"""One thing a client can want of a trial, by its job's id and its number."""
+
+RETRIABLE = frozenset({TrialState.INFEASIBLE, TrialState.FAILED, TrialState.CANCELLED})
+
+
+def read_trial(connection: Connection, job_id: str, number: int) -> Trial:
+    """Return a trial.
+
+    Raises:
+        JobNotFoundError: no such job.
+        TrialNotFoundError: the job has no such trial.
+    """
+    get_job(connection, job_id)
+    return get_trial(connection, job_id, number)
+
+
+def list_trials(connection: Connection, query: TrialQuery) -> Page[Trial]:
+    """Return one page of a job's trials, or of all jobs'.
+
+    Raises:
+        JobNotFoundError: no such job.
+        PageTokenError: the token is none of this list's.
+    """
+    if query.job_id is not None:
+        get_job(connection, query.job_id)
+    return listing.list_trials(connection, query)
+
+
+def list_reports(
+    connection: Connection, job_id: str, number: int, *, limit: int, page_token: str | None
+) -> Page[Report]:
+    """Return one page of a trial's reports, by step.
+
+    Raises:
+        JobNotFoundError, TrialNotFoundError: no such job or trial.
+        PageTokenError: the token is none of this list's.
+    """
+    read_trial(connection, job_id, number)
+    return listing.list_reports(connection, job_id, number, limit=limit, page_token=page_token)
+
+
+def enqueue(connection: Connection, job_id: str, params: Params) -> int:
+    """Queue a configuration of the client's own and return the trial's number; what it leaves out is sampled.
+
+    Raises:
+        JobNotFoundError: no such job.
+        StateConflictError: the job has finished or is about to.
+        InvalidRequestError: a parameter that isn't searched, or a value outside the search space.
+    """
+    with open_ledger(connection, job_id) as ledger:
+        job = ledger.job
+        _check_enqueued(job, params)
+        assert job.spec.sampler.seed is not None, "a stored spec has its seed written back"
+        ledger.insert_trials(
+            [
+                NewTrial(
+                    number=job.n_trials,
+                    state=TrialState.QUEUED,
+                    params=params,
+                    seed=training_seed(job.spec.sampler.seed),
+                    enqueued=True,
+                )
+            ]
+        )
+        return job.n_trials
+
+
+def cancel_trial(connection: Connection, job_id: str, number: int) -> None:
+    """End a trial; while a worker holds the job, a running trial is ended by it a moment later.
+
+    Raises:
+        JobNotFoundError, TrialNotFoundError: no such job or trial.
+        StateConflictError: the trial has ended.
+    """
+    trial = read_trial(connection, job_id, number)
+    if trial.cancel_requested and not trial.state.is_finished and get_job(connection, job_id).lease_live:
+        return
+    with open_ledger(connection, job_id) as ledger:
+        trial = get_trial(connection, job_id, number)
+        if trial.state.is_finished:
+            raise StateConflictError(f"trial {number} is {trial.state} already", state=trial.state)
+        if trial.state is TrialState.RUNNING and ledger.job.lease_live:
+            ledger.touch_trial(number, cancel_requested=True)
+        else:
+            ledger.move_trial(number, trial.state, TrialState.CANCELLED, reason=TrialReason.USER)
+
+
+def retry_trial(connection: Connection, job_id: str, number: int) -> None:
+    """Queue a trial that ended without success again, and its job with it if that has finished.
+
+    Raises:
+        JobNotFoundError, TrialNotFoundError: no such job or trial.
+        StateConflictError: the trial has not ended or was a success, or see `retry_trials`.
+    """
+    with open_ledger(connection, job_id) as ledger:
+        trial = get_trial(connection, job_id, number)
+        if trial.state not in RETRIABLE:
+            raise StateConflictError(f"a {trial.state} trial can't be retried", state=trial.state)
+        retry_trials(ledger, [trial])
+
+
+def _check_enqueued(job: Job, params: Params) -> None:
+    if job.state.is_finished or is_winding_up(job):
+        raise StateConflictError("the job has finished or is about to; it takes no further trials", state=job.state)
+    fixed, space = job.spec.trainer.params, job.search_space
+    errors = [
+        *check_params(params, "params", fixed=fixed, space=space),
+        *check_configuration(job.spec, params, "params"),
+    ]
+    if errors:
+        raise InvalidRequestError(errors)

@@ -1,0 +1,48 @@
+"""The command line, `stepsize …`: one module a family of commands.
+
+Commands that only talk HTTP start without importing FastAPI or SQLAlchemy.
+"""
+
+from collections.abc import Callable
+from typing import Annotated
+
+import typer
+
+from stepsize import __version__
+from stepsize.cli import datasets, jobs, range_tests, reports, servers
+
+app = typer.Typer(
+    name="stepsize",
+    help="Tune hyperparameters as a service: start it, submit jobs to it, ask it for answers.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_show_locals=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"stepsize {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _main(
+    version: Annotated[
+        bool, typer.Option("--version", help="Show the version and exit.", callback=_print_version, is_eager=True)
+    ] = False,
+) -> None:
+    pass
+
+
+def _add(panel: str, *commands: Callable[..., None]) -> None:
+    for command in commands:
+        app.command(rich_help_panel=panel)(command)
+
+
+_add("Run the service", servers.up, servers.api, servers.worker, servers.migrate)
+_add("Use it", jobs.submit, jobs.watch, jobs.jobs, jobs.trials, jobs.best, range_tests.range_test)
+_add("Read the answers", reports.report, reports.export)
+_add("Bring data", datasets.datasets, datasets.upload)
+_add("Control a job", jobs.pause, jobs.resume, jobs.stop, jobs.cancel)

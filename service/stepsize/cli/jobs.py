@@ -1,0 +1,162 @@
+"""Commands about jobs and trials: everything here is one HTTP call or a few."""
+
+from typing import Annotated
+
+import typer
+
+from stepsize.cli.connection import SERVER, AsJson, JobId, Server, connected
+from stepsize.cli.job_file import read_job
+from stepsize.cli.printing import print_jobs, print_json, print_trials, say, with_reason
+from stepsize.cli.watching import watch_job
+from stepsize.client import Control, Job
+
+Limit = Annotated[int | None, typer.Option(min=1, help="At most this many; all by default.")]
+
+
+def submit(
+    file: Annotated[str, typer.Argument(metavar="FILE", help="A job in JSON or YAML; `-` reads standard input.")],
+    wait: Annotated[
+        bool, typer.Option("--wait", help="Show progress until it has finished; 1 unless it completed.")
+    ] = False,
+    server: Server = SERVER,
+    as_json: AsJson = False,
+) -> None:
+    """Submit a job and print its id."""
+    spec = read_job(file)
+    with connected(server) as client:
+        job = client.submit(spec)
+        for warning in job.warnings:
+            say(f"warning: {warning}")
+        if wait:
+            job = watch_job(client, job.id, quiet=as_json)
+    if as_json:
+        print_json(job)
+    elif not wait:
+        typer.echo(job.id)
+        say(f"follow it with `stepsize watch {job.id}`")
+    if wait:
+        _exit_unless_completed(job)
+
+
+def watch(
+    job_id: JobId,
+    server: Server = SERVER,
+    as_json: AsJson = False,
+) -> None:
+    """Show a job's progress until it has finished. Ctrl-C leaves the job running."""
+    with connected(server) as client:
+        if as_json:
+            for job in client.follow(job_id):
+                print_json(job, indent=None)
+        else:
+            job = watch_job(client, job_id)
+    _exit_unless_completed(job)
+
+
+def jobs(
+    state: Annotated[str | None, typer.Option(help="Only jobs in this state.")] = None,
+    name: Annotated[str | None, typer.Option(help="Only jobs with this name.")] = None,
+    label: Annotated[str | None, typer.Option(metavar="KEY:VALUE", help="Only jobs with this label.")] = None,
+    trainer: Annotated[str | None, typer.Option(help="Only jobs of this trainer.")] = None,
+    limit: Annotated[int, typer.Option(min=1, help="At most this many, newest first.")] = 50,
+    server: Server = SERVER,
+    as_json: AsJson = False,
+) -> None:
+    """List jobs."""
+    with connected(server) as client:
+        found = list(client.jobs(state=state, name=name, label=label, trainer=trainer, limit=limit))
+    if as_json:
+        print_json(found)
+    elif found:
+        print_jobs(found)
+    else:
+        say("no jobs")
+
+
+def trials(
+    job_id: JobId,
+    filters: Annotated[
+        list[str] | None,
+        typer.Option("--filter", metavar="CONDITION", help="E.g. 'values.val_accuracy>0.9'; repeat it to AND more."),
+    ] = None,
+    sort: Annotated[
+        str | None, typer.Option(help="number, duration_s, params.NAME or values.NAME; - in front for descending.")
+    ] = None,
+    state: Annotated[str | None, typer.Option(help="Only trials in this state.")] = None,
+    limit: Limit = None,
+    server: Server = SERVER,
+    as_json: AsJson = False,
+) -> None:
+    """List a job's trials."""
+    with connected(server) as client:
+        found = list(client.trials(job_id, state=state, filters=filters or [], sort=sort, limit=limit))
+    if as_json:
+        print_json(found)
+    elif found:
+        print_trials(found)
+    else:
+        say("no trials")
+
+
+def best(
+    job_id: JobId,
+    n: Annotated[int, typer.Option("-n", min=1, help="How many, best first.")] = 1,
+    server: Server = SERVER,
+    as_json: AsJson = False,
+) -> None:
+    """Show a job's best trials; 1 while there is none."""
+    with connected(server) as client:
+        found = client.best(job_id, n=n)
+    if as_json:
+        print_json(found)
+    elif found:
+        print_trials(found)
+    else:
+        say("no feasible trial yet")
+    if not found:
+        raise typer.Exit(1)
+
+
+def pause(job_id: JobId, server: Server = SERVER, as_json: AsJson = False) -> None:
+    """Start no new trial; running ones finish."""
+    _control(job_id, "pause", server, as_json)
+
+
+def resume(job_id: JobId, server: Server = SERVER, as_json: AsJson = False) -> None:
+    """Go on with a paused job."""
+    _control(job_id, "resume", server, as_json)
+
+
+def stop(job_id: JobId, server: Server = SERVER, as_json: AsJson = False) -> None:
+    """Let running trials finish, then complete the job."""
+    _control(job_id, "stop", server, as_json)
+
+
+def cancel(job_id: JobId, server: Server = SERVER, as_json: AsJson = False) -> None:
+    """End running trials now; results so far are kept."""
+    _control(job_id, "cancel", server, as_json)
+
+
+def _control(job_id: str, action: Control, server: str, as_json: bool) -> None:
+    with connected(server) as client:
+        job = client.control(job_id, action)
+    if as_json:
+        print_json(job)
+    else:
+        typer.echo(f"{job.id}: {with_reason(job.state, job.reason)}" + _pending(job))
+
+
+def _pending(job: Job) -> str:
+    """Say what has been asked for but isn't so yet."""
+    reached = {
+        "run": {"queued", "running"},
+        "pause": {"paused"},
+        "stop": {"stopping", "completed"},
+        "cancel": {"cancelled"},
+    }
+    return "" if job.is_finished or job.state in reached.get(job.desired, ()) else f", {job.desired} asked for"
+
+
+def _exit_unless_completed(job: Job) -> None:
+    if job.state != "completed":
+        raise typer.Exit(1)

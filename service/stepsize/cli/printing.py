@@ -1,0 +1,172 @@
+"""What commands print: tables and lines for people, JSON for programs."""
+
+import json
+import sys
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from typing import NoReturn
+
+import typer
+from pydantic import BaseModel
+from rich.console import Console
+from rich.markdown import Markdown
+from rich.table import Table
+
+from stepsize.client import Dataset, Job, Trial, TrialSummary
+
+_PIPED_WIDTH = 10_000
+"""Into a pipe or file tables are never cut to a terminal's 80 columns."""
+
+
+def console() -> Console:
+    """Return the console on standard output; names come from users, so nothing in them is markup."""
+    plain = Console(markup=False, emoji=False, highlight=False)
+    if not plain.is_terminal:
+        plain.width = _PIPED_WIDTH
+    return plain
+
+
+def say(line: str) -> None:
+    """Print a remark on standard error, out of the way of the data."""
+    typer.echo(line, err=True)
+
+
+def fail(message: str) -> NoReturn:
+    """Print what went wrong and end with exit code 1."""
+    say(f"stepsize: {message}")
+    raise typer.Exit(1)
+
+
+def print_markdown(text: str) -> None:
+    """Print Markdown: rendered on a terminal; into a file or a pipe as it is, to be rendered there."""
+    if sys.stdout.isatty():
+        console().print(Markdown(text))
+    else:
+        typer.echo(text, nl=False)
+
+
+def print_json(answer: BaseModel | Sequence[BaseModel], *, indent: int | None = 2) -> None:
+    """Print what the service sent."""
+    rows = _plain(answer) if isinstance(answer, BaseModel) else [_plain(row) for row in answer]
+    typer.echo(json.dumps(rows, indent=indent, ensure_ascii=False))
+
+
+def print_jobs(jobs: Iterable[Job]) -> None:
+    """Print one line a job."""
+    table = _table("job", "name", "state", "trials", "best", "submitted")
+    for job in jobs:
+        table.add_row(
+            *_cells(job.id, job.name, with_reason(job.state, job.reason), trials_done(job), best_value(job), age(job))
+        )
+    console().print(table)
+
+
+def print_trials(trials: Sequence[Trial]) -> None:
+    """Print one line a trial, with a column for each parameter and metric that occurs.
+
+    A metric with a parameter's name is left out: a training loop reports the rate it is at, the table shows the rate
+    that was asked for.
+    """
+    params = _names(trial.params for trial in trials)
+    metrics = [name for name in _names(trial.values for trial in trials) if name not in params]
+    table = _table("trial", "state", *params, *metrics, "duration")
+    for trial in trials:
+        table.add_row(
+            *_cells(
+                str(trial.number),
+                with_reason(trial.state, trial.reason),
+                *(number(trial.params.get(name)) for name in params),
+                *(number(trial.values.get(name)) for name in metrics),
+                duration(trial.duration_s),
+            )
+        )
+    console().print(table)
+
+
+def print_datasets(datasets: Iterable[Dataset]) -> None:
+    """Print one line a data set."""
+    table = _table("name", "kind", "samples", "shape", "classes", "help")
+    for found in datasets:
+        shape = "×".join(map(str, found.shape or []))
+        note = f"can't be used: {found.problem}" if found.problem else found.help
+        table.add_row(
+            *_cells(found.name, found.kind or found.format, number(found.n), shape, number(found.n_classes), note)
+        )
+    console().print(table)
+
+
+def with_reason(state: str, reason: str | None) -> str:
+    """Return a state with why it is so."""
+    return f"{state}, {reason}" if reason else state
+
+
+def trials_done(job: Job) -> str:
+    """Return e.g. `12/40`; replicates come after the last of these, and don't count."""
+    n, most = job.progress.n_finished, job.progress.max_trials
+    return f"{n}/?" if most is None else f"{min(n, most)}/{most}"
+
+
+def best_value(job: Job) -> str:
+    """Return e.g. `val_accuracy 0.957`, or nothing; a range test's sweeps have no best."""
+    if job.best is None or not job.objectives or job.kind == "range_test":
+        return ""
+    metric = job.objectives[0].metric
+    return f"{metric} {number(job.best.values.get(metric))}"
+
+
+def describe_best(job: Job) -> str:
+    """Return e.g. `val_accuracy 0.957 (trial 7: learning_rate 0.0123, batch_size 64)`."""
+    if job.kind == "range_test":
+        return f"`stepsize report {job.id}` says what it found"
+    return f"{best_value(job)} ({describe_params(job.best)})" if job.best else "no feasible trial yet"
+
+
+def describe_params(trial: TrialSummary) -> str:
+    """Return e.g. `trial 7: learning_rate 0.0123, batch_size 64`."""
+    params = ", ".join(f"{name} {number(value)}" for name, value in trial.params.items())
+    return f"trial {trial.number}: {params}"
+
+
+def number(value: float | str | None) -> str:
+    """Return a parameter or metric with four significant digits, or nothing."""
+    if value is None:
+        return ""
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def duration(seconds: float | None) -> str:
+    """Return e.g. `0.05 s`, `3.2 s`, `12 s`, `3 min 20 s` or `2 h 5 min`; whole seconds stay whole."""
+    if seconds is None:
+        return ""
+    if isinstance(seconds, float) and seconds < 10:
+        return f"{seconds:.1f} s" if seconds >= 1 else f"{max(seconds, 0.01):.2f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest} s" if minutes else f"{rest} s"
+    return f"{minutes // 60} h {minutes % 60} min"
+
+
+def age(job: Job) -> str:
+    """Return how long ago a job was submitted."""
+    return f"{duration((datetime.now(UTC) - job.created_at).total_seconds())} ago"
+
+
+def _plain(answer: BaseModel) -> object:
+    # exclude_unset: exactly the fields the service sent, not the client's defaults.
+    return answer.model_dump(mode="json", exclude_unset=True)
+
+
+def _table(*columns: str) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for index, column in enumerate(columns):
+        table.add_column(column, overflow="fold", no_wrap=index == 0)  # ids are copied: never broken
+    return table
+
+
+def _cells(*texts: str) -> Iterable[str]:
+    # A name could carry terminal escapes.
+    return ("".join(character if character.isprintable() else "?" for character in text) for text in texts)
+
+
+def _names(mappings: Iterable[Iterable[str]]) -> list[str]:
+    return list(dict.fromkeys(name for mapping in mappings for name in mapping))

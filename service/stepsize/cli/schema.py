@@ -1,0 +1,52 @@
+"""What commands do about the database's tables."""
+
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+
+from stepsize.cli.printing import fail, say
+from stepsize.settings import Settings
+from stepsize.store.database import Database
+from stepsize.store.migrate import is_at_head, upgrade
+
+_MIGRATE_FIRST = "the database's tables are missing or of another version; run `stepsize migrate`"
+
+
+def migrate(settings: Settings) -> None:
+    """Bring the tables to this version; makes the data directory, where SQLite's file may lie."""
+    settings.data_dir.mkdir(parents=True, exist_ok=True)
+    try:
+        upgrade(settings.url)
+    except SQLAlchemyError as error:
+        fail(f"the database can't be migrated: {_reason(error)}")
+
+
+def require_tables(settings: Settings) -> None:
+    """End the command unless the tables are of this version."""
+    try:
+        if not _has_tables(settings):
+            fail(_MIGRATE_FIRST)
+    except SQLAlchemyError as error:
+        fail(f"the database does not answer: {_reason(error)}")
+
+
+def warn_without_tables(settings: Settings) -> None:
+    """Say what is wrong with the tables, if anything; an API may start before its database does, /readyz tells."""
+    try:
+        if not _has_tables(settings):
+            say(f"warning: {_MIGRATE_FIRST}")
+    except SQLAlchemyError as error:
+        say(f"warning: the database does not answer: {_reason(error)}")
+
+
+def _has_tables(settings: Settings) -> bool:
+    database = Database(settings.url, pool_size=1)
+    try:
+        with database.read() as connection:
+            return is_at_head(connection)
+    finally:
+        database.dispose()
+
+
+def _reason(error: SQLAlchemyError) -> str:
+    """Return what the driver said, without SQLAlchemy's statement and link."""
+    said = error.orig if isinstance(error, DBAPIError) else error
+    return " ".join(str(said).split())

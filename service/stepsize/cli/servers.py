@@ -1,0 +1,129 @@
+"""Commands that run the service or a part of it.
+
+What they run (FastAPI, uvicorn, SQLAlchemy) is imported inside them: at the top it would double the start of commands
+that only talk HTTP.
+"""
+
+import ipaddress
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from pydantic import ValidationError
+
+from stepsize.clock import new_id
+from stepsize.settings import Settings
+
+Host = Annotated[str, typer.Option(help="Address to listen on.")]
+Port = Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0 takes a free one.")]
+Slots = Annotated[int | None, typer.Option(min=1, help="Trials at once; by default one per GPU, or a few on the CPU.")]
+DataDir = Annotated[
+    Path | None,
+    typer.Option(help="Database, artifacts and data sets; STEPSIZE_DATA_DIR or ./stepsize-data by default."),
+]
+Unauthenticated = Annotated[
+    bool, typer.Option("--allow-unauthenticated", help="Allow a --host that other machines can reach.")
+]
+
+_WORKER = [sys.executable, "-P", "-m", "stepsize_workers"]
+"""`-P`: a directory called `workers` where the user happens to stand is not our worker."""
+
+
+def up(
+    host: Host = "127.0.0.1",
+    port: Port = 8000,
+    data_dir: DataDir = None,
+    slots: Slots = None,
+    allow_unauthenticated: Unauthenticated = False,
+) -> None:
+    """Run everything on this machine: migrate, then the API and one worker, until Ctrl-C or SIGTERM."""
+    _refuse_public(host, allow_unauthenticated)
+    settings = _settings(data_dir)
+
+    from stepsize.cli import serving, supervisor  # noqa: PLC0415 - see the module's docstring
+
+    worker = supervisor.Supervisor(_worker_command(slots), env=_worker_env(settings))
+    serving.serve_all(settings, host, port, worker=worker)
+
+
+def api(
+    host: Host = "127.0.0.1",
+    port: Port = 8000,
+    allow_unauthenticated: Unauthenticated = False,
+) -> None:
+    """Run the API alone; STEPSIZE_DATABASE_URL and STEPSIZE_DATA_DIR say on what."""
+    _refuse_public(host, allow_unauthenticated)
+    settings = _settings()
+
+    from stepsize.cli import serving  # noqa: PLC0415 - see the module's docstring
+
+    serving.serve_api(settings, host, port)
+
+
+def worker(slots: Slots = None) -> None:
+    """Run a worker alone; STEPSIZE_DATABASE_URL and STEPSIZE_DATA_DIR say on what."""
+    settings = _settings()
+
+    from stepsize.cli import schema  # noqa: PLC0415 - see the module's docstring
+
+    schema.require_tables(settings)
+    command = _worker_command(slots)
+    os.execv(command[0], command)
+
+
+def migrate() -> None:
+    """Bring the tables of the database in STEPSIZE_DATABASE_URL to this version."""
+    settings = _settings()
+
+    from stepsize.cli import schema  # noqa: PLC0415 - see the module's docstring
+
+    schema.migrate(settings)
+    typer.echo("the database is up to date")
+
+
+def is_loopback(host: str) -> bool:
+    """Tell whether only this machine can reach `host`."""
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _refuse_public(host: str, allow_unauthenticated: bool) -> None:
+    if not allow_unauthenticated and not is_loopback(host):
+        raise typer.BadParameter(
+            f"other machines can reach {host}, and the service has no authentication yet: whoever reaches it may use "
+            "it. Add --allow-unauthenticated if a firewall or a proxy decides who does.",
+            param_hint="--host",
+        )
+
+
+def _settings(data_dir: Path | None = None) -> Settings:
+    """Return the environment's settings, with the command's data directory where it names one.
+
+    Raises:
+        typer.BadParameter: a STEPSIZE_ variable is wrong.
+    """
+    try:
+        return Settings() if data_dir is None else Settings(data_dir=data_dir)
+    except ValidationError as error:
+        wrong = "; ".join(f"STEPSIZE_{str(each['loc'][0]).upper()}: {each['msg']}" for each in error.errors())
+        raise typer.BadParameter(wrong, param_hint="environment") from error
+
+
+def _worker_command(slots: int | None) -> list[str]:
+    return _WORKER if slots is None else [*_WORKER, "--slots", str(slots)]
+
+
+def _worker_env(settings: Settings) -> dict[str, str]:
+    return {
+        **os.environ,
+        "STEPSIZE_DATABASE_URL": settings.url,
+        "STEPSIZE_DATA_DIR": str(settings.data_dir.resolve()),
+        # The worker ends when this process is gone, even by kill -9.
+        "STEPSIZE_PARENT_PID": str(os.getpid()),
+        # One identity for all its restarts: a new process ends the leases of the dead one at once.
+        "STEPSIZE_WORKER_ID": new_id("worker"),
+    }

@@ -1,0 +1,80 @@
+"""Live progress of a job: a bar on a terminal, a line per change elsewhere."""
+
+import typer
+from rich.console import Console, Group
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from stepsize.cli.printing import console, describe_best, duration, say, trials_done, with_reason
+from stepsize.client import Client, Job
+
+_COUNTED = ("running", "pruned", "infeasible", "failed", "cancelled")
+
+
+def watch_job(client: Client, job_id: str, *, quiet: bool = False) -> Job:
+    """Show a job's progress until it has finished and return it; Ctrl-C leaves the job running.
+
+    Args:
+        quiet: show nothing, only wait.
+    """
+    screen = console()
+    try:
+        if quiet:
+            return client.wait(job_id)
+        return _watch_live(client, job_id, screen) if screen.is_terminal else _watch_lines(client, job_id)
+    except KeyboardInterrupt:
+        say(f"\n{job_id} goes on; `stepsize watch {job_id}` shows it again")
+        raise typer.Exit(1) from None
+
+
+def _watch_live(client: Client, job_id: str, screen: Console) -> Job:
+    updates = client.follow(job_id)
+    job = next(updates)
+    with Live(_picture(job), console=screen, refresh_per_second=10) as live:
+        for job in updates:
+            live.update(_picture(job))
+    return job
+
+
+def _watch_lines(client: Client, job_id: str) -> Job:
+    shown: tuple[str, int] | None = None
+    for job in client.follow(job_id):
+        milestone = (job.state, job.progress.n_finished)
+        if milestone != shown:
+            typer.echo(f"{job.state} {_progress_line(job)} · {describe_best(job)}")
+        shown = milestone
+    return job
+
+
+def _picture(job: Job) -> Group:
+    row = Table.grid(padding=(0, 1))
+    row.add_row(
+        Text(job.name or job.id, style="bold"),
+        Text(with_reason(job.state, job.reason)),
+        ProgressBar(total=1.0, completed=fraction_done(job), width=30),
+        Text(_progress_line(job)),
+    )
+    lines: list[Table | Text] = [row, Text(f"best  {describe_best(job)}")]
+    if job.error:
+        lines.append(Text(job.error, style="red"))
+    return Group(*lines)
+
+
+def _progress_line(job: Job) -> str:
+    counts = job.progress.counts
+    parts = [f"{trials_done(job)} trials"]
+    parts += [f"{counts[state]} {state}" for state in _COUNTED if counts.get(state)]
+    if job.progress.eta_s is not None and not job.is_finished:
+        parts.append(f"about {duration(max(1, round(job.progress.eta_s)))} left")
+    return " · ".join(parts)
+
+
+def fraction_done(job: Job) -> float:
+    """Return the share of the budget that is spent, 1 for a completed job (its target may end it early)."""
+    if job.state == "completed":
+        return 1.0
+    if job.progress.fraction is not None:
+        return job.progress.fraction
+    return job.progress.n_finished / job.progress.max_trials if job.progress.max_trials else 0.0

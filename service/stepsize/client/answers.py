@@ -1,0 +1,147 @@
+"""What the service sends, as models. Fields a newer service adds are kept, not refused."""
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, JsonValue
+
+from stepsize.spec.objective import Objective
+from stepsize.spec.space import Scalar
+
+FINISHED = frozenset({"completed", "failed", "cancelled"})
+"""States in which a job stays unless someone retries it or enlarges its budget."""
+
+
+class Answer(BaseModel):
+    """The base of all of them."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+
+class Progress(Answer):
+    """How far a job is."""
+
+    counts: dict[str, int]
+    total: int
+    max_trials: int | None = None
+    fraction: float | None = None
+    eta_s: float | None = None
+    limited_by: str | None = None
+
+    @property
+    def n_finished(self) -> int:
+        """Trials that ended and count towards `max_trials`: all but the cancelled."""
+        return self.total - sum(self.counts.get(state, 0) for state in ("queued", "running", "cancelled"))
+
+
+class TrialError(Answer):
+    """What went wrong in a trial; the traceback is in its log."""
+
+    type: str
+    message: str
+
+
+class TrialSummary(Answer):
+    """A trial as it stands in its job's `best`."""
+
+    number: int
+    params: dict[str, Scalar]
+    values: dict[str, float]
+
+
+class Trial(TrialSummary):
+    """One training run."""
+
+    id: str
+    job_id: str
+    state: str
+    reason: str | None = None
+    step: int | None = None
+    attempt: int = 1
+    seed: int | None = None
+    device: str | None = None
+    worker: str | None = None
+    started_at: AwareDatetime | None = None
+    finished_at: AwareDatetime | None = None
+    duration_s: float | None = None
+    gpu_seconds: float | None = None
+    error: TrialError | None = None
+    artifacts: list[JsonValue] = []
+
+
+class Dataset(Answer):
+    """A data set; what the service can't know without reading all of it is None."""
+
+    name: str
+    help: str = ""
+    format: str
+    kind: str | None = None
+    n: int | None = None
+    shape: list[int] | None = None
+    n_classes: int | None = None
+    target: str | None = None
+    content_hash: str | None = None
+    problem: str | None = None
+
+
+class Page(Answer):
+    items: list[JsonValue]
+    next_page_token: str | None = None
+
+
+class Report(Answer):
+    """One measurement of a trial."""
+
+    step: int
+    values: dict[str, float]
+    elapsed_s: float | None = None
+
+
+class Job(Answer):
+    """A tuning job. Its `spec` has every default written in and posts back unchanged."""
+
+    id: str
+    kind: str = "tune"
+    name: str
+    state: str
+    reason: str | None = None
+    desired: str = "run"
+    labels: dict[str, str] = {}
+    priority: int = 0
+    spec: dict[str, JsonValue]
+    warnings: list[str] = []
+    progress: Progress
+    best: TrialSummary | None = None
+    error: str | None = None
+    created_at: AwareDatetime
+    started_at: AwareDatetime | None = None
+    finished_at: AwareDatetime | None = None
+    revision: int
+    change: int
+
+    @property
+    def is_finished(self) -> bool:
+        return self.state in FINISHED
+
+    @property
+    def objectives(self) -> list[Objective]:
+        """What the job optimises."""
+        return _Objectives.model_validate(self.spec).objectives
+
+
+class _Objectives(BaseModel):
+    objectives: list[Objective] = []
+
+
+class WrongField(Answer):
+    """One wrong field of a request: a JSON pointer and what to do about it."""
+
+    pointer: str
+    message: str
+
+
+class Problem(Answer):
+    """A problem document (RFC 9457)."""
+
+    type: str = "about:blank"
+    title: str
+    status: int
+    detail: str = ""
+    errors: list[WrongField] = []

@@ -1,0 +1,125 @@
+"""What can happen to a trial."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+from stepsize.spec.space import Scalar
+
+
+class TrialState(StrEnum):
+    QUEUED = "queued"
+    RUNNING = "running"
+    COMPLETED = "completed"
+    PRUNED = "pruned"
+    INFEASIBLE = "infeasible"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+    @property
+    def is_finished(self) -> bool:
+        return self in FINISHED_TRIAL_STATES
+
+
+FINISHED_TRIAL_STATES = frozenset(
+    {TrialState.COMPLETED, TrialState.PRUNED, TrialState.INFEASIBLE, TrialState.FAILED, TrialState.CANCELLED}
+)
+
+
+class TrialReason(StrEnum):
+    """Why a trial ended as it did."""
+
+    DIVERGED = "diverged"
+    OOM = "oom"
+    TIMEOUT = "timeout"
+    STALLED = "stalled"
+    LOST = "lost"
+    ERROR = "error"
+    PRUNER = "pruner"
+    USER = "user"
+
+
+ALLOWED: dict[TrialState, frozenset[TrialState]] = {
+    TrialState.QUEUED: frozenset({TrialState.RUNNING, TrialState.CANCELLED}),
+    TrialState.RUNNING: FINISHED_TRIAL_STATES | {TrialState.QUEUED},
+    TrialState.COMPLETED: frozenset(),
+    TrialState.PRUNED: frozenset(),
+    TrialState.INFEASIBLE: frozenset({TrialState.QUEUED}),
+    TrialState.FAILED: frozenset({TrialState.QUEUED}),
+    TrialState.CANCELLED: frozenset({TrialState.QUEUED}),
+}
+"""Every transition there is: a running trial is requeued when its process is lost, an unsuccessful one when retried."""
+
+
+@dataclass(frozen=True)
+class TrialError:
+    """What went wrong, for people; the traceback is in the trial's log."""
+
+    type: str
+    message: str
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A trial as the record has it. Times are Unix seconds, durations seconds."""
+
+    job_id: str
+    number: int
+    state: TrialState
+    reason: TrialReason | None
+    params: dict[str, Scalar]
+    values: dict[str, float]
+    objective: float | None
+    """The first objective's value, feasible trials only."""
+    told: tuple[float, ...] | None
+    """What stands in for the objectives of an infeasible trial in the study; never shown to clients."""
+    study_attrs: dict[str, object]
+    """Optuna's system attributes, kept so that a rebuilt study is the same study."""
+    cell: int | None
+    """Index of the grid cell this trial is the record of."""
+    enqueued: bool
+    """Asked for by a client, not proposed by the sampler."""
+    cancel_requested: bool
+    step: int | None
+    checkpoint_step: int | None
+    attempt: int
+    replicate_of: int | None
+    seed: int
+    worker: str | None
+    device: str | None
+    lease_token: int
+    """Rises each time an external client is given the trial; 0: not on offer to any (it runs in a slot, or what the
+    client that enqueued it left out is still to be sampled)."""
+    lease_expires_at: float | None
+    lease_s: float | None
+    """How long the client that has it asked to hold it between two signs of life."""
+    judged_step: int | None
+    """The last step the searcher has judged; external trials only."""
+    data_hash: str | None
+    """Content hash of the data the trial was trained on."""
+    created_at: float
+    started_at: float | None
+    finished_at: float | None
+    gpu_seconds: float
+    error: TrialError | None
+    artifacts: tuple[str, ...]
+    change: int
+
+    @property
+    def id(self) -> str:
+        return f"{self.job_id}.{self.number}"
+
+
+@dataclass(frozen=True)
+class Report:
+    """One measurement of a trial; `elapsed_s` counts from the start of the attempt."""
+
+    number: int
+    step: int
+    values: dict[str, float]
+    elapsed_s: float
+
+
+def trial_dir(data_dir: Path, job_id: str, number: int) -> Path:
+    """Return where a trial's log, checkpoint and artifacts are, for those who write and those who read them."""
+    return data_dir / "jobs" / job_id / "trials" / str(number)

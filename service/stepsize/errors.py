@@ -1,0 +1,115 @@
+"""Every error the service raises on purpose, one class a reason, carrying data.
+
+StepsizeError
+├── NotFoundError
+│   ├── JobNotFoundError
+│   ├── TrialNotFoundError
+│   ├── RangeTestNotFoundError
+│   └── CatalogueEntryNotFoundError
+├── ConflictError
+│   ├── StateConflictError          the state says no
+│   ├── IdempotencyConflictError    same key, other body
+│   ├── DatasetConflictError        the name is taken
+│   └── LeaseLostError              a stale token; the newer owner's word stands
+├── AnalysisUnavailableError        the analysis process can't answer
+└── InvalidRequestError             the payload is wrong; names each field
+
+HTTP statuses and titles live in one table, service/stepsize/api/problems.py.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+class StepsizeError(Exception):
+    """The root; catch it to catch everything the service refuses on purpose."""
+
+
+class NotFoundError(StepsizeError):
+    """No such thing."""
+
+
+class JobNotFoundError(NotFoundError):
+    def __init__(self, job_id: str) -> None:
+        super().__init__(f"there is no job {job_id!r}")
+        self.job_id = job_id
+
+
+class TrialNotFoundError(NotFoundError):
+    def __init__(self, job_id: str, number: int) -> None:
+        super().__init__(f"job {job_id!r} has no trial {number}")
+        self.job_id = job_id
+        self.number = number
+
+
+class RangeTestNotFoundError(NotFoundError):
+    def __init__(self, job_id: str) -> None:
+        super().__init__(f"there is no range test {job_id!r}")
+        self.job_id = job_id
+
+
+class CatalogueEntryNotFoundError(NotFoundError):
+    """A name the catalogue doesn't have."""
+
+    def __init__(self, kind: str, name: str, known: Sequence[str]) -> None:
+        super().__init__(
+            f"there is no {kind} {name!r}; " + (f"known: {', '.join(known)}" if known else "there are none")
+        )
+        self.kind = kind
+        self.name = name
+        self.known = list(known)
+
+
+class ConflictError(StepsizeError):
+    """The request is well formed but contradicts what is."""
+
+
+class StateConflictError(ConflictError):
+    """The job's or trial's state does not allow this."""
+
+    def __init__(self, message: str, *, state: str) -> None:
+        super().__init__(message)
+        self.state = state
+
+
+class IdempotencyConflictError(ConflictError):
+    def __init__(self, key: str) -> None:
+        super().__init__(f"the Idempotency-Key {key!r} was used with another body; use a new key for a new request")
+        self.key = key
+
+
+class DatasetConflictError(ConflictError):
+    """The name of a data set is taken, or not a user's to remove."""
+
+    def __init__(self, name: str, message: str) -> None:
+        super().__init__(f"{name!r}: {message}")
+        self.name = name
+
+
+class LeaseLostError(ConflictError):
+    """The writer's lease expired or was taken over: nothing was written."""
+
+    def __init__(self, resource: str, token: int) -> None:
+        super().__init__(f"the lease on {resource} with token {token} is no longer held; nothing was written")
+        self.resource = resource
+        self.token = token
+
+
+class AnalysisUnavailableError(StepsizeError):
+    """Reports and plots come from a process of their own, and it does not answer."""
+
+
+@dataclass(frozen=True)
+class FieldError:
+    """One wrong field: a JSON pointer (RFC 6901) and what to do about it."""
+
+    pointer: str
+    message: str
+
+
+class InvalidRequestError(StepsizeError):
+    """The payload is wrong."""
+
+    def __init__(self, errors: Sequence[FieldError]) -> None:
+        super().__init__("; ".join(f"{error.pointer}: {error.message}".removeprefix(": ") for error in errors))
+        self.errors = list(errors)

@@ -1,0 +1,26 @@
+"""Budgets: when a job has done enough, and when a trial has taken too long."""
+
+from pydantic import Field
+
+from stepsize.spec.base import Spec
+
+
+class Budget(Spec):
+    """Limits of a job. `null` means no limit, or what the job's other fields imply."""
+
+    max_trials: int | None = Field(default=None, ge=1, le=1_000_000)
+    """Trials of any outcome but cancelled; null: 40, or every cell of a grid."""
+    max_parallel_trials: int | None = Field(default=None, ge=1, le=1024)
+    """Trials that run at once; null: as many as the worker has slots."""
+    timeout_s: float | None = Field(default=None, gt=0)
+    """Seconds of wall time from the first start after which no trial is started."""
+    trial_timeout_s: float | None = Field(default=None, gt=0)
+    """Longest wall time of one attempt of a trial, in seconds."""
+    stall_timeout_s: float | None = Field(default=None, gt=0)
+    """Longest silence between two reports of a trial, in seconds."""
+    max_failed_trials: int | None = Field(default=10, ge=1)
+    """The job fails when this many trials have failed; infeasible trials do not count."""
+    max_attempts: int = Field(default=3, ge=1, le=100)
+    """Starts of one trial whose process dies before it is failed as lost."""
+    max_gpu_seconds: float | None = Field(default=None, gt=0)
+    """GPU seconds of all trials after which no trial is started."""

@@ -1,0 +1,76 @@
+"""What has changed in a job: rows by their `change`."""
+
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from sqlalchemy import Connection, select
+
+from stepsize.domain.trial import Report, Trial
+from stepsize.store.models import jobs, reports, trials
+from stepsize.store.rows import REPORT_COLUMNS, TRIAL_COLUMNS, report_from_row, trial_from_row
+
+T_co = TypeVar("T_co", covariant=True)
+_FOR_EVER = 2**62
+_IDS_AT_ONCE = 500
+
+
+@dataclass(frozen=True)
+class Changed(Generic[T_co]):
+    """A row and the change it was last written by."""
+
+    change: int
+    row: T_co
+
+
+def current_changes(connection: Connection, job_ids: Collection[str]) -> dict[str, int]:
+    """Return the `change` of each of these jobs that still exists."""
+    ids = list(job_ids)
+    found: dict[str, int] = {}
+    for start in range(0, len(ids), _IDS_AT_ONCE):
+        wanted = ids[start : start + _IDS_AT_ONCE]
+        found |= {
+            row.id: row.change
+            for row in connection.execute(select(jobs.c.id, jobs.c.change).where(jobs.c.id.in_(wanted)))
+        }
+    return found
+
+
+def end_of_batch(connection: Connection, job_id: str, *, after: int, limit: int) -> int:
+    """Return the change up to which about `limit` rows of a kind have changed; whole changes only."""
+    ends = [_FOR_EVER]
+    for table in (trials, reports):
+        statement = (
+            select(table.c.change)
+            .where(table.c.job_id == job_id, table.c.change > after)
+            .order_by(table.c.change)
+            .offset(limit - 1)
+            .limit(1)
+        )
+        ends += connection.scalars(statement).all()
+    return min(ends)
+
+
+def trials_changed(connection: Connection, job_id: str, *, after: int, upto: int) -> Iterator[Changed[Trial]]:
+    """Yield the trials whose change lies in (after, upto], in order."""
+    statement = (
+        select(*TRIAL_COLUMNS)
+        .where(trials.c.job_id == job_id, trials.c.change > after, trials.c.change <= upto)
+        .order_by(trials.c.change, trials.c.number)
+    )
+    for row in connection.execute(statement):
+        trial = trial_from_row(row)
+        yield Changed(trial.change, trial)
+
+
+def reports_changed(connection: Connection, job_id: str, *, after: int, upto: int) -> Iterator[Changed[Report]]:
+    """Yield the reports whose change lies in (after, upto], in order."""
+    statement = (
+        select(reports.c.change, *REPORT_COLUMNS)
+        .where(reports.c.job_id == job_id, reports.c.change > after, reports.c.change <= upto)
+        .order_by(reports.c.change, reports.c.number, reports.c.step)
+    )
+    found = connection.execute(statement).freeze()
+    changes = found().scalars().all()
+    for change, row in zip(changes, found().columns(*range(1, 1 + len(REPORT_COLUMNS))), strict=True):
+        yield Changed(change, report_from_row(row))

@@ -1,0 +1,81 @@
+"""Jobs: insert, read, delete. States change only through a ledger."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, delete, select
+
+from stepsize.clock import now
+from stepsize.domain.job import Desired, Job, JobKind, JobState
+from stepsize.errors import JobNotFoundError
+from stepsize.spec.job import JobSpec
+from stepsize.store.ledger import announce
+from stepsize.store.models import jobs, reports
+from stepsize.store.rows import JOB_COLUMNS, job_from_row
+
+
+@dataclass(frozen=True)
+class NewJob:
+    """A job about to be recorded; `spec` has every default written back."""
+
+    id: str
+    spec: JobSpec
+    warnings: tuple[str, ...]
+    total_cells: int | None
+    project: str = "default"
+    kind: JobKind = JobKind.TUNE
+    details: Mapping[str, object] | None = None
+    """See `Job.details`."""
+    waits_for: str | None = None
+    """The id of a job that must finish first."""
+
+
+def insert_job(connection: Connection, new: NewJob) -> Job:
+    """Record a queued job and return it."""
+    spec = new.spec
+    connection.execute(
+        jobs.insert().values(
+            id=new.id,
+            project=new.project,
+            kind=new.kind,
+            name=spec.name,
+            labels=dict(spec.labels),
+            priority=spec.priority,
+            state=JobState.QUEUED,
+            desired=Desired.RUN,
+            spec=spec.model_dump(mode="json"),
+            warnings=list(new.warnings),
+            trainer_name=spec.trainer.name,
+            trainer_version=spec.trainer.version,
+            gpus=spec.resources.gpus,
+            cpus=spec.resources.cpus,
+            engine=spec.engine,
+            details=None if new.details is None else dict(new.details),
+            waits_for=new.waits_for,
+            total_cells=new.total_cells,
+            created_at=now(),
+            revision=1,
+            change=1,
+        )
+    )
+    announce(connection, new.id)
+    return get_job(connection, new.id, project=new.project)
+
+
+def get_job(connection: Connection, job_id: str, *, project: str = "default") -> Job:
+    """Return a job.
+
+    Raises:
+        JobNotFoundError: no such job in the project.
+    """
+    row = connection.execute(select(*JOB_COLUMNS).where(jobs.c.id == job_id, jobs.c.project == project)).one_or_none()
+    if row is None:
+        raise JobNotFoundError(job_id)
+    return job_from_row(row)
+
+
+def delete_job(connection: Connection, job_id: str) -> None:
+    """Remove a job with its trials and reports."""
+    connection.execute(delete(reports).where(reports.c.job_id == job_id))
+    connection.execute(delete(jobs).where(jobs.c.id == job_id))
+    announce(connection, job_id)

@@ -1,0 +1,134 @@
+"""Keyset paging: a page begins after the last row of the one before, so inserts never shift or repeat rows.
+
+Nulls come last in either direction, and so do rows that lack the key.
+"""
+
+import base64
+import binascii
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from math import isfinite
+from typing import Any, Generic, TypeVar
+
+from sqlalchemy import ColumnElement, Connection, Row, Select, and_, false, literal, null, or_
+
+from stepsize.errors import FieldError, InvalidRequestError
+
+Key = str | float | None
+T = TypeVar("T")
+
+_LARGEST_INT = 2**63 - 1
+
+
+def is_text(value: str) -> bool:
+    """Tell whether a database can store a string: PostgreSQL knows no NUL, and no database lone surrogates."""
+    return "\0" not in value and not any("\ud800" <= character <= "\udfff" for character in value)
+
+
+class PageTokenError(InvalidRequestError):
+    """The page token is none this listing gave out."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__([FieldError("?page_token", message)])
+
+
+@dataclass(frozen=True)
+class Page(Generic[T]):
+    """One page of a list; `next_token` is None on the last."""
+
+    items: Sequence[T]
+    next_token: str | None
+
+
+@dataclass(frozen=True)
+class SortKey:
+    """One expression rows are ordered by."""
+
+    expression: ColumnElement[Any]
+    kind: type[str] | type[float] | type[int]
+    descending: bool = False
+
+    @property
+    def order(self) -> ColumnElement[Any]:
+        ordered = self.expression.desc() if self.descending else self.expression.asc()
+        return ordered.nulls_last()
+
+    def after(self, value: Key) -> ColumnElement[bool]:
+        """Return the condition of coming later in the order than `value`."""
+        if value is None:
+            return false()
+        later = self.expression < value if self.descending else self.expression > value
+        return or_(later, self.expression.is_(null()))
+
+    def same(self, value: Key) -> ColumnElement[bool]:
+        return self.expression.is_(null()) if value is None else self.expression == literal(value)
+
+
+def fetch_page(
+    connection: Connection,
+    statement: Select[Any],
+    keys: Sequence[SortKey],
+    *,
+    make: Callable[[Row[Any]], T],
+    listing: str,
+    limit: int,
+    token: str | None,
+) -> Page[T]:
+    """Return one page of what `make` makes of the statement's rows.
+
+    Args:
+        keys: the order; the last ones must make it total.
+        listing: names what is listed and how it is sorted; a token of another listing is refused.
+
+    Raises:
+        PageTokenError: the token is garbage, or of another listing.
+    """
+    if token is not None:
+        statement = statement.where(_after(keys, _decode(token, listing, keys)))
+    n_columns = len(statement.selected_columns)
+    labelled = [key.expression.label(f"sort_key_{index}") for index, key in enumerate(keys)]
+    statement = statement.add_columns(*labelled).order_by(*(key.order for key in keys)).limit(limit + 1)
+    found = connection.execute(statement).freeze()
+    items = [make(row) for row in found().columns(*range(n_columns)).fetchmany(limit)]
+    sorted_by = found().columns(*range(n_columns, n_columns + len(keys))).all()
+    return Page(items, _encode(listing, sorted_by[limit - 1]) if len(sorted_by) > limit else None)
+
+
+def _after(keys: Sequence[SortKey], values: Sequence[Key]) -> ColumnElement[bool]:
+    return or_(
+        *(
+            and_(*(key.same(value) for key, value in zip(keys[:index], values, strict=False)), keys[index].after(value))
+            for index, value in enumerate(values)
+        )
+    )
+
+
+def _encode(listing: str, values: Sequence[Key]) -> str:
+    document = json.dumps([listing, *values], separators=(",", ":"))
+    return base64.urlsafe_b64encode(document.encode()).decode().rstrip("=")
+
+
+def _decode(token: str, listing: str, keys: Sequence[SortKey]) -> list[Key]:
+    try:
+        document = json.loads(base64.b64decode(token + "=" * (-len(token) % 4), altchars=b"-_", validate=True))
+    except (binascii.Error, ValueError, RecursionError) as error:
+        raise PageTokenError("not a page token") from error
+    if not isinstance(document, list) or len(document) != 1 + len(keys) or document[0] != listing:
+        raise PageTokenError("a page token of another list or another sort; start again without it")
+    values = document[1:]
+    if not all(_fits(value, key.kind) for value, key in zip(values, keys, strict=True)):
+        raise PageTokenError("not a page token")
+    return values
+
+
+def _fits(value: object, kind: type) -> bool:
+    if value is None:
+        return True
+    if isinstance(value, str):
+        return kind is str and is_text(value)
+    if isinstance(value, bool) or kind is str:
+        return False
+    if isinstance(value, int):
+        return abs(value) <= _LARGEST_INT
+    return kind is float and isinstance(value, float) and isfinite(value)

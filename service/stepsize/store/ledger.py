@@ -1,0 +1,408 @@
+"""One transaction on one job: the only way trials and states are written.
+
+Opening a ledger takes the job's row lock and the transaction's `change`; closing it brings the counters, the revision
+and the best trial in line with what was moved and announces the change. Lock order: the job's row, then its trials.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import cache
+from typing import Any
+
+from sqlalchemy import BindParameter, ColumnElement, Connection, Update, bindparam, func, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+
+from stepsize.clock import now
+from stepsize.domain.job import ALLOWED as ALLOWED_JOB
+from stepsize.domain.job import Job, JobReason, JobState
+from stepsize.domain.lease import Lease
+from stepsize.domain.trial import ALLOWED as ALLOWED_TRIAL
+from stepsize.domain.trial import Report, TrialState
+from stepsize.errors import JobNotFoundError, LeaseLostError, StateConflictError
+from stepsize.spec.space import Scalar
+from stepsize.store.best import find_best
+from stepsize.store.database import db_now
+from stepsize.store.models import jobs, reports, trials
+from stepsize.store.rows import JOB_COLUMNS, job_from_row
+
+CHANNEL = "stepsize"
+"""PostgreSQL NOTIFY channel; the payload is the job's id."""
+
+
+@dataclass(frozen=True)
+class NewTrial:
+    """A trial about to be recorded."""
+
+    number: int
+    state: TrialState
+    params: Mapping[str, Scalar]
+    seed: int
+    study_attrs: Mapping[str, object] | None = None
+    cell: int | None = None
+    enqueued: bool = False
+    replicate_of: int | None = None
+    worker: str | None = None
+    device: str | None = None
+    on_offer: bool = False
+    """Whether any client that asks may be given it."""
+
+
+class Ledger:
+    """An open transaction on one job. Get one from `open_ledger`."""
+
+    def __init__(self, connection: Connection, job: Job) -> None:
+        self._connection = connection
+        self.job = job
+        """The job as it was when the lock was taken, with `change` already this transaction's own; after `close`, the
+        job as this transaction leaves it."""
+        self.change = job.change
+        self._deltas: Counter[TrialState] = Counter()
+        self._n_inserted = 0
+        self._recount = False
+        self._gpu_seconds = 0.0
+        self._job_columns: dict[str, Any] = {}
+        self._state_changed = False
+        self._best_stale = False
+
+    def insert_trials(self, new_trials: Sequence[NewTrial]) -> None:
+        """Record new trials.
+
+        Raises:
+            sqlalchemy.exc.IntegrityError: a number or a grid cell is in the record already.
+        """
+        if not new_trials:
+            return
+        time = now()
+        self._connection.execute(trials.insert(), [self._new_row(trial, time) for trial in new_trials])
+        self._deltas.update(trial.state for trial in new_trials)
+        self._n_inserted += len(new_trials)
+        self._recount |= any(trial.replicate_of is not None for trial in new_trials)
+        self._state_changed = True
+
+    def _new_row(self, trial: NewTrial, time: float) -> dict[str, Any]:
+        return {
+            "job_id": self.job.id,
+            "number": trial.number,
+            "project": self.job.project,
+            "state": trial.state,
+            "params": dict(trial.params),
+            "values": {},
+            "study_attrs": dict(trial.study_attrs or {}),
+            "cell": trial.cell,
+            "enqueued": trial.enqueued,
+            "cancel_requested": False,
+            "attempt": 1 if trial.state is TrialState.RUNNING else 0,
+            "replicate_of": trial.replicate_of,
+            "seed": trial.seed,
+            "worker": trial.worker,
+            "device": trial.device,
+            "lease_token": int(trial.on_offer),
+            "created_at": time,
+            "started_at": time if trial.state is TrialState.RUNNING else None,
+            "gpu_seconds": 0.0,
+            "artifacts": [],
+            "change": self.change,
+        }
+
+    def move_trial(
+        self, number: int, have: TrialState, to: TrialState, *, gpu_seconds: float = 0.0, **columns: Any
+    ) -> bool:
+        """Move a trial from one state to another, setting other columns with it; False: it was not in that state.
+
+        Args:
+            gpu_seconds: what its attempt used of a device, added to the trial's account and the job's.
+        """
+        assert to in ALLOWED_TRIAL[have], f"a trial never goes from {have} to {to}"
+        if to.is_finished:
+            columns.setdefault("finished_at", now())
+        columns |= {"state": to, "change": self.change}
+        statement = _update_trial(frozenset(columns), guarded=True)
+        of_trial = {"of_job": self.job.id, "of_number": number, "of_state": have, "more_gpu_seconds": gpu_seconds}
+        moved = self._connection.execute(statement, of_trial | _as_new(columns)).rowcount
+        if moved:
+            self._gpu_seconds += gpu_seconds
+            self._deltas[have] -= 1
+            self._deltas[to] += 1
+            self._state_changed = True
+            self._best_stale |= TrialState.COMPLETED in (have, to)
+            self._recount |= TrialState.CANCELLED in (have, to)
+        return bool(moved)
+
+    def move_trials(self, have: Iterable[TrialState], to: TrialState, **columns: Any) -> list[int]:
+        """Move every trial that is in one of the states `have`; return their numbers."""
+        moved: list[int] = []
+        for state in have:
+            numbers = self._connection.scalars(
+                select(trials.c.number).where(trials.c.job_id == self.job.id, trials.c.state == state)
+            ).all()
+            moved += [number for number in numbers if self.move_trial(number, state, to, **columns)]
+        return moved
+
+    def touch_trial(self, number: int, **columns: Any) -> None:
+        """Set columns of a trial without a change of its state."""
+        statement = _update_trial(frozenset({"change", *columns}), guarded=False)
+        of_trial = {"of_job": self.job.id, "of_number": number}
+        self._connection.execute(statement, {**of_trial, **_as_new({"change": self.change, **columns})})
+
+    def touch_trials(self, numbers: Iterable[int], **columns: Any) -> None:
+        """Set the same columns of several trials."""
+        for number in numbers:
+            self.touch_trial(number, **columns)
+
+    def running_since(self, first: int) -> Sequence[int]:
+        """Return the numbers of running trials from `first` on."""
+        statement = select(trials.c.number).where(
+            trials.c.job_id == self.job.id, trials.c.number >= first, trials.c.state == TrialState.RUNNING
+        )
+        return self._connection.scalars(statement.order_by(trials.c.number)).all()
+
+    def is_running(self, number: int, *, worker: str, attempt: int) -> bool:
+        """Tell whether this very attempt of a trial is recorded as running."""
+        statement = select(trials.c.number).where(
+            trials.c.job_id == self.job.id,
+            trials.c.number == number,
+            trials.c.state == TrialState.RUNNING,
+            trials.c.worker == worker,
+            trials.c.attempt == attempt,
+        )
+        return self._connection.scalar(statement) is not None
+
+    def offer_trial(self, number: int, **columns: Any) -> bool:
+        """Let clients be given a queued trial, its parameters now complete; False: it is queued no more."""
+        columns |= {"lease_token": 1, "change": self.change}
+        statement = _update_trial(frozenset(columns), guarded=True)
+        of_trial = {"of_job": self.job.id, "of_number": number, "of_state": TrialState.QUEUED, "more_gpu_seconds": 0.0}
+        return bool(self._connection.execute(statement, of_trial | _as_new(columns)).rowcount)
+
+    def offered_since(self, first: int) -> Sequence[int]:
+        """Return the numbers of trials from `first` on that were put on offer to clients."""
+        statement = select(trials.c.number).where(
+            trials.c.job_id == self.job.id, trials.c.number >= first, trials.c.lease_token > 0
+        )
+        return self._connection.scalars(statement.order_by(trials.c.number)).all()
+
+    def is_held(self, number: int, *, token: int) -> bool:
+        """Tell whether a client still has the trial under this token, its lease run out or not."""
+        statement = select(trials.c.number).where(
+            trials.c.job_id == self.job.id,
+            trials.c.number == number,
+            trials.c.state == TrialState.RUNNING,
+            trials.c.lease_token == token,
+        )
+        return self._connection.scalar(statement) is not None
+
+    def lapsed_trials(self) -> dict[int, int]:
+        """Return the running trials whose client has let its lease run out: number → attempt."""
+        statement = select(trials.c.number, trials.c.attempt).where(
+            trials.c.job_id == self.job.id, trials.c.state == TrialState.RUNNING, trials.c.lease_expires_at <= db_now()
+        )
+        return {row.number: row.attempt for row in self._connection.execute(statement.order_by(trials.c.number))}
+
+    def tell_infeasible(self, values: Sequence[float]) -> None:
+        """Give every infeasible trial that has no stand-in yet the first feasible values as one."""
+        self._connection.execute(
+            update(trials)
+            .where(
+                trials.c.job_id == self.job.id,
+                trials.c.state == TrialState.INFEASIBLE,
+                trials.c.told.is_(None),
+            )
+            .values(told=list(values), change=self.change)
+        )
+
+    def add_reports(self, new_reports: Sequence[Report]) -> None:
+        """Record measurements; a step reported again (by a later attempt) takes the later values."""
+        if not new_reports:
+            return
+        rows = [
+            {
+                "job_id": self.job.id,
+                "number": report.number,
+                "step": report.step,
+                "project": self.job.project,
+                "values": report.values,
+                "elapsed_s": report.elapsed_s,
+                "change": self.change,
+            }
+            for report in new_reports
+        ]
+        self._connection.execute(_UPSERT_REPORT[self._connection.dialect.name], rows)
+
+    def forget_reports(self, number: int, *, after_step: int) -> None:
+        """Drop the reports an interrupted attempt made after its checkpoint: the next attempt makes them again."""
+        self._connection.execute(
+            reports.delete().where(
+                reports.c.job_id == self.job.id, reports.c.number == number, reports.c.step > after_step
+            )
+        )
+
+    def move_job(self, to: JobState, reason: JobReason | None = None, **columns: Any) -> None:
+        """Move the job to another state.
+
+        Raises:
+            StateConflictError: there is no such transition.
+        """
+        have = JobState(self._job_columns.get("state", self.job.state))
+        if to is have and reason == self.job.reason and not columns:
+            return
+        if to is not have and to not in ALLOWED_JOB[have]:
+            raise StateConflictError(f"a {have} job can't become {to}", state=have)
+        self._job_columns |= {"state": to, "reason": reason, **columns}
+        if to.is_finished or to is JobState.QUEUED:
+            self._job_columns["finished_at"] = now() if to.is_finished else None
+        self._state_changed = True
+
+    def set_job(self, **columns: Any) -> None:
+        """Set columns of the job that clients see (labels, priority, spec, desired …)."""
+        self._job_columns |= columns
+        self._state_changed = True
+
+    def release_lease(self) -> None:
+        """Give the job back so that any worker may claim it."""
+        self._job_columns |= {"lease_owner": None, "lease_expires_at": None}
+
+    def close(self) -> None:
+        """Write what the moves imply for the job's own row, and announce the change."""
+        before = self.job
+        counts = {state: n + self._deltas[state] for state, n in before.counts.items()}
+        n_trials = before.n_trials + self._n_inserted
+        # The row is locked, so what was read when the lock was taken is still so.
+        columns = dict(self._job_columns)
+        columns |= {f"n_{state}": counts[state] for state, delta in self._deltas.items() if delta}
+        if self._n_inserted:
+            columns["n_trials"] = n_trials
+        n_counted = self._count_trials() if self._recount else before.n_counted + self._n_inserted
+        if n_counted != before.n_counted:
+            columns["n_counted"] = n_counted
+        if self._gpu_seconds:
+            columns["gpu_seconds"] = before.gpu_seconds + self._gpu_seconds
+        if self._best_stale:
+            columns["best_trial"] = find_best(self._connection, before)
+        if self._state_changed:
+            columns["revision"] = self.change
+        self.job = replace(
+            before,
+            state=columns.get("state", before.state),
+            reason=columns.get("reason", before.reason),
+            best_trial=columns.get("best_trial", before.best_trial),
+            counts=counts,
+            n_trials=n_trials,
+            n_counted=n_counted,
+            gpu_seconds=before.gpu_seconds + self._gpu_seconds,
+        )
+        if columns:
+            statement = _update_job(frozenset(columns))
+            self._connection.execute(statement, {"of_job": before.id, **_as_new(columns)})
+        announce(self._connection, before.id)
+
+    def _count_trials(self) -> int:
+        """Count what `max_trials` counts, where cancelled trials or replicates have come or gone."""
+        counted = self._connection.scalar(_COUNT_TRIALS, {"of_job": self.job.id})
+        assert counted is not None, "a count is never null"
+        return counted
+
+
+# Built once: to build and to hash these took longer than to run them, in every transaction of every trial.
+_TAKE = (
+    update(jobs)
+    .where(jobs.c.id == bindparam("of_job"), jobs.c.project == bindparam("of_project"))
+    .values(change=jobs.c.change + 1)
+    .returning(*JOB_COLUMNS)
+)
+_TAKE_LEASED = (
+    update(jobs)
+    .where(
+        jobs.c.id == bindparam("of_job"),
+        jobs.c.lease_token == bindparam("of_token"),
+        jobs.c.lease_expires_at > db_now(),
+    )
+    .values(change=jobs.c.change + 1)
+    .returning(*JOB_COLUMNS)
+)
+_COUNT_TRIALS = (
+    select(func.count())
+    .select_from(trials)
+    .where(
+        trials.c.job_id == bindparam("of_job"),
+        trials.c.state != TrialState.CANCELLED,
+        trials.c.replicate_of.is_(None),
+    )
+)
+
+
+@cache
+def _update_job(columns: frozenset[str]) -> Update:
+    return update(jobs).where(jobs.c.id == bindparam("of_job")).values({name: _new(name) for name in columns})
+
+
+@cache
+def _update_trial(columns: frozenset[str], *, guarded: bool) -> Update:
+    """Return the statement that sets these columns of a trial, if guarded only where its state is `of_state`."""
+    of_trial = [trials.c.job_id == bindparam("of_job"), trials.c.number == bindparam("of_number")]
+    if guarded:
+        of_trial.append(trials.c.state == bindparam("of_state"))
+    values: dict[str, ColumnElement[Any]] = {name: _new(name) for name in columns}
+    if guarded:
+        values["gpu_seconds"] = trials.c.gpu_seconds + bindparam("more_gpu_seconds")
+    return update(trials).where(*of_trial).values(values)
+
+
+def _new(column: str) -> BindParameter[Any]:
+    return bindparam(f"new_{column}")
+
+
+def _as_new(columns: Mapping[str, Any]) -> dict[str, Any]:
+    return {f"new_{name}": value for name, value in columns.items()}
+
+
+_NOTIFY = select(func.pg_notify(CHANNEL, bindparam("of_job")))
+
+
+@contextmanager
+def open_ledger(connection: Connection, job_id: str, *, project: str = "default") -> Iterator[Ledger]:
+    """Open a transaction on a job for a client's request.
+
+    Raises:
+        JobNotFoundError: no such job.
+    """
+    row = connection.execute(_TAKE, {"of_job": job_id, "of_project": project}).one_or_none()
+    if row is None:
+        raise JobNotFoundError(job_id)
+    ledger = Ledger(connection, job_from_row(row))
+    yield ledger
+    ledger.close()
+
+
+@contextmanager
+def open_leased_ledger(connection: Connection, lease: Lease) -> Iterator[Ledger]:
+    """Open a transaction on a job for the worker that holds its lease.
+
+    Raises:
+        LeaseLostError: the lease has expired or another worker holds the job; nothing may be written.
+    """
+    row = connection.execute(_TAKE_LEASED, {"of_job": lease.job_id, "of_token": lease.token}).one_or_none()
+    if row is None:
+        raise LeaseLostError(f"job {lease.job_id}", lease.token)
+    ledger = Ledger(connection, job_from_row(row))
+    yield ledger
+    ledger.close()
+
+
+def announce(connection: Connection, job_id: str) -> None:
+    """Tell listeners of the job's change once this transaction commits (SQLite's data_version does so by itself)."""
+    if connection.dialect.name == "postgresql":
+        connection.execute(_NOTIFY, {"of_job": job_id})
+
+
+def _upsert(dialect_insert: Any) -> Any:
+    statement = dialect_insert(reports)
+    new = statement.excluded
+    return statement.on_conflict_do_update(
+        index_elements=[reports.c.job_id, reports.c.number, reports.c.step],
+        set_={"values": new["values"], "elapsed_s": new.elapsed_s, "change": new.change},
+    )
+
+
+_UPSERT_REPORT = {"sqlite": _upsert(sqlite.insert), "postgresql": _upsert(postgresql.insert)}

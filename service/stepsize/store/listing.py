@@ -1,0 +1,250 @@
+"""Lists of jobs, trials and reports: filtered, sorted, a page at a time."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, String, and_, case, false, null, or_, select, tuple_
+
+from stepsize.domain.job import Job, JobState
+from stepsize.domain.trial import Report, Trial, TrialState
+from stepsize.store.documents import number_in, text_in
+from stepsize.store.keyset import Page, SortKey, fetch_page
+from stepsize.store.models import jobs, reports, trials
+from stepsize.store.rows import (
+    JOB_COLUMNS,
+    REPORT_COLUMNS,
+    TRIAL_COLUMNS,
+    job_from_row,
+    report_from_row,
+    trial_from_row,
+)
+
+
+class Comparison(StrEnum):
+    EQUAL = "="
+    NOT_EQUAL = "!="
+    LESS = "<"
+    LESS_OR_EQUAL = "<="
+    GREATER = ">"
+    GREATER_OR_EQUAL = ">="
+
+
+@dataclass(frozen=True)
+class Field:
+    """A number or string of a trial: one of its own columns, or an entry of its params or values."""
+
+    column: str
+    entry: str | None = None
+
+
+@dataclass(frozen=True)
+class Condition:
+    """What a trial must satisfy to be listed; a trial without the field satisfies none.
+
+    `number` is set where the operand reads as a number; it then equals numbers and strings that read like it.
+    """
+
+    field: Field
+    comparison: Comparison
+    text: str
+    number: float | None
+
+
+@dataclass(frozen=True)
+class Sort:
+    """An order of trials."""
+
+    field: Field
+    descending: bool = False
+
+
+@dataclass(frozen=True)
+class TrialQuery:
+    """Which trials to list; None: of all jobs."""
+
+    job_id: str | None = None
+    state: TrialState | None = None
+    conditions: Sequence[Condition] = ()
+    sort: Sort | None = None
+    limit: int = 50
+    page_token: str | None = None
+    project: str = "default"
+
+
+@dataclass(frozen=True)
+class JobQuery:
+    """Which jobs to list, newest first unless sorted."""
+
+    state: JobState | None = None
+    name: str | None = None
+    trainer: str | None = None
+    labels: dict[str, str] = field(default_factory=dict)
+    sort: str = "created_at"
+    descending: bool = True
+    limit: int = 50
+    page_token: str | None = None
+    project: str = "default"
+
+
+JOB_SORTS = ("created_at", "started_at", "finished_at", "name", "priority", "state")
+TRIAL_COLUMN_FIELDS = ("number", "duration_s", "step", "attempt", "gpu_seconds")
+"""A trial's own numbers that lists filter and sort by."""
+TRIAL_DOCUMENT_FIELDS = ("params", "values")
+"""Documents whose entries lists filter and sort by."""
+
+
+def list_jobs(connection: Connection, query: JobQuery) -> Page[Job]:
+    """Return one page of jobs.
+
+    Raises:
+        PageTokenError: the token is none of this list's.
+    """
+    statement = select(*JOB_COLUMNS).where(jobs.c.project == query.project)
+    if query.state is not None:
+        statement = statement.where(jobs.c.state == query.state)
+    if query.name is not None:
+        statement = statement.where(jobs.c.name == query.name)
+    if query.trainer is not None:
+        statement = statement.where(jobs.c.trainer_name == query.trainer)
+    for key, value in query.labels.items():
+        statement = statement.where(text_in(jobs.c.labels, key) == value)
+    column = jobs.c[query.sort]
+    kind: type[str] | type[float] = str if isinstance(column.type, String) else float
+    keys = [SortKey(column, kind, query.descending), SortKey(jobs.c.id, str, query.descending)]
+    listing = f"jobs {'-' if query.descending else ''}{query.sort}"
+    return fetch_page(
+        connection, statement, keys, make=job_from_row, listing=listing, limit=query.limit, token=query.page_token
+    )
+
+
+def list_trials(connection: Connection, query: TrialQuery) -> Page[Trial]:
+    """Return one page of trials: by number within a job, newest first across jobs, unless sorted.
+
+    Raises:
+        PageTokenError: the token is none of this list's.
+    """
+    statement = select(*TRIAL_COLUMNS).where(trials.c.project == query.project)
+    if query.job_id is not None:
+        statement = statement.where(trials.c.job_id == query.job_id)
+    if query.state is not None:
+        statement = statement.where(trials.c.state == query.state)
+    statement = statement.where(*(_holds(condition) for condition in query.conditions))
+    return fetch_page(
+        connection,
+        statement,
+        _trial_keys(query),
+        make=trial_from_row,
+        listing=f"trials {query.sort}",
+        limit=query.limit,
+        token=query.page_token,
+    )
+
+
+def list_reports(
+    connection: Connection, job_id: str, number: int, *, limit: int, page_token: str | None
+) -> Page[Report]:
+    """Return one page of a trial's reports, by step.
+
+    Raises:
+        PageTokenError: the token is none of this list's.
+    """
+    statement = select(*REPORT_COLUMNS).where(reports.c.job_id == job_id, reports.c.number == number)
+    keys = [SortKey(reports.c.step, int)]
+    return fetch_page(
+        connection, statement, keys, make=report_from_row, listing="reports", limit=limit, token=page_token
+    )
+
+
+def best_trials(connection: Connection, job_id: str, *, descending: bool, limit: int) -> list[Trial]:
+    """Return a job's completed trials by their first objective, replicates left out."""
+    order = trials.c.objective.desc() if descending else trials.c.objective.asc()
+    statement = (
+        select(*TRIAL_COLUMNS)
+        .where(
+            trials.c.job_id == job_id,
+            trials.c.state == TrialState.COMPLETED,
+            trials.c.objective.is_not(None),
+            trials.c.replicate_of.is_(None),
+        )
+        .order_by(order, trials.c.number)
+        .limit(limit)
+    )
+    return [trial_from_row(row) for row in connection.execute(statement)]
+
+
+def completed_replicates(connection: Connection, job_id: str) -> list[Trial]:
+    """Return a job's replicates that have completed, by number."""
+    statement = select(*TRIAL_COLUMNS).where(
+        trials.c.job_id == job_id, trials.c.state == TrialState.COMPLETED, trials.c.replicate_of.is_not(None)
+    )
+    return [trial_from_row(row) for row in connection.execute(statement.order_by(trials.c.number))]
+
+
+def find_trials(connection: Connection, ids: Iterable[tuple[str, int]]) -> list[Trial]:
+    """Return the trials with these (job id, number)."""
+    wanted = list(ids)
+    if not wanted:
+        return []
+    statement = select(*TRIAL_COLUMNS).where(tuple_(trials.c.job_id, trials.c.number).in_(wanted))
+    return [trial_from_row(row) for row in connection.execute(statement)]
+
+
+def running_trials(connection: Connection, *, project: str = "default") -> list[Trial]:
+    """Return every trial that runs now."""
+    statement = (
+        select(*TRIAL_COLUMNS)
+        .where(trials.c.project == project, trials.c.state == TrialState.RUNNING)
+        .order_by(trials.c.job_id, trials.c.number)
+    )
+    return [trial_from_row(row) for row in connection.execute(statement)]
+
+
+def _trial_keys(query: TrialQuery) -> list[SortKey]:
+    number = SortKey(trials.c.number, int)
+    total = [number] if query.job_id is not None else [SortKey(trials.c.job_id, str), number]
+    if query.sort is None:
+        return total if query.job_id is not None else [SortKey(trials.c.created_at, float, True), *total]
+    descending = query.sort.descending
+    if query.sort.field == Field("number"):
+        return [SortKey(trials.c.number, int, descending), *total[:-1]]
+    keys = [SortKey(_number(query.sort.field), float, descending)]
+    if (text := _text(query.sort.field)) is not None:
+        keys.append(SortKey(text, str, descending))
+    return keys + total
+
+
+def _number(chosen: Field) -> ColumnElement[Any]:
+    if chosen.entry is not None:
+        return number_in(trials.c[chosen.column], chosen.entry)
+    if chosen.column == "duration_s":
+        return trials.c.finished_at - trials.c.started_at
+    return trials.c[chosen.column]
+
+
+def _text(chosen: Field) -> ColumnElement[Any] | None:
+    return None if chosen.entry is None else text_in(trials.c[chosen.column], chosen.entry)
+
+
+def _holds(condition: Condition) -> ColumnElement[bool]:
+    equal = [_number(condition.field) == condition.number] if condition.number is not None else []
+    present = [_number(condition.field).is_not(null())]
+    if (text := _text(condition.field)) is not None:
+        equal.append(text == condition.text)
+        present.append(text.is_not(null()))
+    number = _number(condition.field)
+    match condition.comparison:
+        case Comparison.EQUAL:
+            return or_(false(), *equal)
+        case Comparison.NOT_EQUAL:
+            # Equality is NULL where the value is of the other type: it is different then, not unknown.
+            return and_(or_(*present), case((or_(false(), *equal), False), else_=True))
+        case Comparison.LESS:
+            return number < condition.number
+        case Comparison.LESS_OR_EQUAL:
+            return number <= condition.number
+        case Comparison.GREATER:
+            return number > condition.number
+        case Comparison.GREATER_OR_EQUAL:
+            return number >= condition.number

@@ -1,0 +1,52 @@
+"""From table rows to the domain's frozen dataclasses."""
+
+from typing import Any
+
+from sqlalchemy import Row, case, func
+
+from stepsize.domain.job import Desired, Job, JobKind, JobReason, JobState
+from stepsize.domain.trial import Report, Trial, TrialError, TrialReason, TrialState
+from stepsize.spec.job import JobSpec
+from stepsize.store.database import db_now
+from stepsize.store.models import jobs, reports, trials
+
+_JOB_HIDDEN = {"trainer_name", "trainer_version", "gpus", "cpus", "lease_expires_at"}
+JOB_COLUMNS = [
+    *(column for column in jobs.c if column.name not in _JOB_HIDDEN),
+    case((func.coalesce(jobs.c.lease_expires_at, 0.0) > db_now(), True), else_=False).label("lease_live"),
+]
+"""What `job_from_row` needs; `lease_live` is judged by the database's clock at the time of reading."""
+
+TRIAL_COLUMNS = [column for column in trials.c if column.name != "project"]
+REPORT_COLUMNS = [reports.c.number, reports.c.step, reports.c["values"], reports.c.elapsed_s]
+
+
+def job_from_row(row: Row[Any]) -> Job:
+    """Return the job in a row of JOB_COLUMNS."""
+    data = dict(row._mapping)
+    counts = {state: data.pop(f"n_{state}") for state in TrialState}
+    data["counts"] = counts
+    data["kind"] = JobKind(data["kind"])
+    data["state"] = JobState(data["state"])
+    data["reason"] = data["reason"] and JobReason(data["reason"])
+    data["desired"] = Desired(data["desired"])
+    data["spec"] = JobSpec.model_validate(data["spec"])
+    data["warnings"] = tuple(data["warnings"])
+    data["lease_live"] = bool(data["lease_live"])
+    return Job(**data)
+
+
+def trial_from_row(row: Row[Any]) -> Trial:
+    """Return the trial in a row of TRIAL_COLUMNS."""
+    data = dict(row._mapping)
+    data["state"] = TrialState(data["state"])
+    data["reason"] = data["reason"] and TrialReason(data["reason"])
+    data["error"] = data["error"] and TrialError(**data["error"])
+    data["told"] = data["told"] and tuple(data["told"])
+    data["artifacts"] = tuple(data["artifacts"])
+    return Trial(**data)
+
+
+def report_from_row(row: Row[Any]) -> Report:
+    """Return the report in a row of REPORT_COLUMNS."""
+    return Report(**row._mapping)

@@ -1,0 +1,119 @@
+"""Suggestions: which trials clients may be given, and what those who wait are waiting for. Reading only."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import ColumnElement, Connection, Select, and_, func, or_, select
+
+from stepsize.domain.job import Job
+from stepsize.domain.trial import Report, Trial, TrialState
+from stepsize.store.database import db_now
+from stepsize.store.models import reports, trials
+from stepsize.store.rows import REPORT_COLUMNS, TRIAL_COLUMNS, report_from_row, trial_from_row
+
+
+@dataclass(frozen=True)
+class Held:
+    """A trial that a client has."""
+
+    token: int
+    judged_step: int | None
+    expires_in_s: float
+    """Seconds until its lease runs out, by the database's clock; negative: since."""
+
+
+@dataclass(frozen=True)
+class Standing:
+    """What all clients that wait on a job want to know, in one read."""
+
+    change: int
+    """Of the job; once its own is later, there is more to know."""
+    is_over: bool
+    """Whether no trial will be given out any more, however long one waits."""
+    n_offered: int
+    """Trials that may be given out now."""
+    held: Mapping[int, Held]
+    """By trial number."""
+
+    @property
+    def next_lapse_s(self) -> float | None:
+        """Seconds until a lease runs out next, which no commit announces; None: none is left to."""
+        return min((held.expires_in_s for held in self.held.values() if held.expires_in_s > 0), default=None)
+
+
+def load_standing(connection: Connection, job: Job, *, gives: bool, is_over: bool) -> Standing:
+    """Return how a job stands for those who wait; the cost doesn't grow with its history.
+
+    Args:
+        job: as it is in this transaction.
+        gives: whether it gives out trials now.
+        is_over: whether it never will again.
+    """
+    columns = trials.c.number, trials.c.state, trials.c.attempt, trials.c.lease_token, trials.c.judged_step
+    expires_in_s = func.coalesce(trials.c.lease_expires_at - db_now(), 0.0).label("expires_in_s")
+    rows = connection.execute(select(*columns, expires_in_s).where(trials.c.job_id == job.id, _is_open())).all()
+    running = [row for row in rows if row.state == TrialState.RUNNING]
+    held = {row.number: Held(row.lease_token, row.judged_step, row.expires_in_s) for row in running}
+    budget = job.spec.budget
+    n_live = sum(row.expires_in_s > 0 for row in running)
+    n_lapsed = sum(row.expires_in_s <= 0 and row.attempt < budget.max_attempts for row in running)
+    n_offered = len(rows) - len(running) + n_lapsed
+    if budget.max_parallel_trials is not None:
+        n_offered = min(n_offered, max(0, budget.max_parallel_trials - n_live))
+    return Standing(job.change, is_over, n_offered if gives else 0, held)
+
+
+def trials_of_client(connection: Connection, job_id: str, client_id: str) -> list[Trial]:
+    """Return the trials a client has, by number; also those whose lease has run out and which nobody has taken."""
+    return _load(
+        connection,
+        _select_trials(job_id).where(trials.c.state == TrialState.RUNNING, trials.c.worker == client_id),
+    )
+
+
+def offered_trials(connection: Connection, job_id: str, *, max_attempts: int, limit: int) -> list[Trial]:
+    """Return the trials that may be given out now, the lowest numbers first: those queued, and those lost by others."""
+    lapsed = and_(
+        trials.c.state == TrialState.RUNNING,
+        trials.c.lease_expires_at <= db_now(),
+        trials.c.attempt < max_attempts,
+    )
+    return _load(connection, _select_trials(job_id).where(or_(_is_queued(), lapsed)).limit(limit))
+
+
+def count_live(connection: Connection, job_id: str) -> int:
+    """Return how many trials clients have under a lease that has not run out."""
+    live = select(trials.c.number).where(
+        trials.c.job_id == job_id, trials.c.state == TrialState.RUNNING, trials.c.lease_expires_at > db_now()
+    )
+    return len(connection.scalars(live).all())
+
+
+def reports_at(connection: Connection, job_id: str, number: int, steps: Sequence[int]) -> dict[int, Report]:
+    """Return what a trial has reported at these steps: step → report."""
+    statement = select(*REPORT_COLUMNS).where(
+        reports.c.job_id == job_id, reports.c.number == number, reports.c.step.in_(steps)
+    )
+    return {row.step: report_from_row(row) for row in connection.execute(statement)}
+
+
+def database_time(connection: Connection) -> float:
+    """Return the database's clock, which judges leases."""
+    time_s: float = connection.execute(select(db_now())).scalar_one()
+    return time_s
+
+
+def _select_trials(job_id: str) -> "Select[tuple[object, ...]]":
+    return select(*TRIAL_COLUMNS).where(trials.c.job_id == job_id).order_by(trials.c.number)
+
+
+def _load(connection: Connection, statement: "Select[tuple[object, ...]]") -> list[Trial]:
+    return [trial_from_row(row) for row in connection.execute(statement)]
+
+
+def _is_queued() -> ColumnElement[bool]:
+    return and_(trials.c.state == TrialState.QUEUED, trials.c.lease_token > 0)
+
+
+def _is_open() -> ColumnElement[bool]:
+    return or_(_is_queued(), trials.c.state == TrialState.RUNNING)

@@ -1,0 +1,52 @@
+"""`python -m stepsize_workers`: one worker process, with the slots of this machine, until SIGTERM or SIGINT."""
+
+import argparse
+import os
+import signal
+
+import structlog
+from pydantic import TypeAdapter
+from stepsize.domain.trainer import TrainerCard
+from stepsize.logs import configure_logs
+from stepsize.settings import Settings
+from stepsize.store.database import Database
+
+from stepsize_workers.engines.local import LocalEngine, Preload, detect_slots
+from stepsize_workers.lifelines import die_with
+from stepsize_workers.loop import WorkerLoop
+from stepsize_workers.trainers.registry import SNAPSHOT, extra_cards
+
+log = structlog.get_logger()
+
+
+def main() -> None:
+    """Run a worker as the environment and the command line say."""
+    parser = argparse.ArgumentParser(prog="python -m stepsize_workers", description=main.__doc__)
+    parser.add_argument("--slots", type=int, default=None, help="slots instead of one per GPU or share of the cores")
+    n_slots = parser.parse_args().slots
+    settings = Settings()
+    configure_logs(settings.log_level)
+    if parent := os.environ.get("STEPSIZE_PARENT_PID"):
+        die_with(int(parent))
+    cards = _cards(settings.trainer_modules)
+    preload = Preload([card.name for card in cards], settings.trainer_modules)
+    engine = LocalEngine(detect_slots(n_slots or settings.slots), preload)
+    worker = WorkerLoop(
+        Database(settings.url, pool_size=3), engine, settings, cards, worker_id=os.environ.get("STEPSIZE_WORKER_ID")
+    )
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: worker.stop())
+    worker.run()
+
+
+def _cards(extras: list[str]) -> list[TrainerCard]:
+    """Return the cards of all trainers, the built-in ones' from the snapshot: this process never imports torch."""
+    built_in = TypeAdapter(list[TrainerCard]).validate_json(SNAPSHOT.read_bytes())
+    others, problems = extra_cards(extras)
+    for problem in problems:
+        log.warning("trainer left out", reason=problem)
+    return built_in + others
+
+
+if __name__ == "__main__":
+    main()

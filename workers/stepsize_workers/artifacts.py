@@ -1,0 +1,52 @@
+"""Which trials' files are kept: the best three trials', all, or none."""
+
+import shutil
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from stepsize.domain.trial import Trial, TrialState, trial_dir
+from stepsize.spec.job import JobSpec
+from stepsize.spec.objective import Direction
+
+N_BEST = 3
+"""More where more are replicated: the best by their means must not have lost its model by then."""
+
+
+class ArtifactKeeper:
+    """Decides, as trials of one job complete, whose artifacts to drop."""
+
+    def __init__(self, spec: JobSpec, data_dir: Path, job_id: str) -> None:
+        assert spec.objectives, "a stored spec has its objectives written back"
+        self._keep = spec.keep_artifacts
+        self._n_best = max(N_BEST, spec.replicates.top if spec.replicates else 0)
+        self._sign = -1.0 if spec.objectives[0].direction is Direction.MAXIMIZE else 1.0
+        self._data_dir = data_dir
+        self._job_id = job_id
+        self._kept: list[tuple[float, int]] = []
+
+    def restore(self, trials: Iterable[Trial]) -> None:
+        """Take in what the record says is kept."""
+        self._kept = sorted(
+            (self._sign * trial.objective, trial.number)
+            for trial in trials
+            if trial.state is TrialState.COMPLETED and trial.artifacts and trial.objective is not None
+        )
+
+    def to_drop(self, number: int, objective: float | None) -> Sequence[int]:
+        """Return whose artifacts go when trial `number` has ended (`objective` None: without a result)."""
+        if self._keep == "all":
+            return ()
+        if self._keep == "none" or objective is None:
+            return (number,)
+        self._kept = sorted([*self._kept, (self._sign * objective, number)])
+        dropped = [other for _, other in self._kept[self._n_best :]]
+        del self._kept[self._n_best :]
+        return dropped
+
+    def remove_artifacts(self, number: int) -> None:
+        """Delete a trial's artifacts; its log stays."""
+        shutil.rmtree(trial_dir(self._data_dir, self._job_id, number) / "artifacts", ignore_errors=True)
+
+    def remove_checkpoint(self, number: int) -> None:
+        """Delete what only an interrupted trial needs."""
+        (trial_dir(self._data_dir, self._job_id, number) / "checkpoint").unlink(missing_ok=True)

@@ -1,0 +1,79 @@
+"""Renews the leases a worker holds, from a thread of its own: nothing that trains or searches can hold it up."""
+
+import threading
+from collections.abc import Callable
+
+import structlog
+from sqlalchemy.exc import SQLAlchemyError
+from stepsize.domain.lease import Lease
+from stepsize.store.database import Database
+from stepsize.store.leases import renew_leases
+from stepsize.store.workers import mark_seen
+
+log = structlog.get_logger()
+
+_RETRY_S = 0.5
+
+
+class LeaseKeeper:
+    """Renews every third of a lease and notes which leases were lost. Thread-safe."""
+
+    def __init__(self, database: Database, *, worker_id: str, lease_s: float, on_loss: Callable[[], None]) -> None:
+        self._database = database
+        self._worker_id = worker_id
+        self._lease_s = lease_s
+        self._on_loss = on_loss
+        self._lock = threading.Lock()
+        self._held: dict[str, Lease] = {}
+        self._lost: set[Lease] = set()
+        self._closing = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="lease-keeper", daemon=True)
+
+    def start(self) -> None:
+        """Start renewing."""
+        self._thread.start()
+
+    def hold(self, lease: Lease) -> None:
+        """Renew this lease from now on."""
+        with self._lock:
+            self._held[lease.job_id] = lease
+
+    def drop(self, lease: Lease) -> None:
+        """Renew this lease no longer."""
+        with self._lock:
+            if self._held.get(lease.job_id) == lease:
+                del self._held[lease.job_id]
+
+    def take_lost(self) -> set[Lease]:
+        """Return the leases found lost since the last call."""
+        with self._lock:
+            lost, self._lost = self._lost, set()
+            return lost
+
+    def close(self) -> None:
+        """Stop renewing; held leases run out."""
+        self._closing.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        pause_s = self._lease_s / 3
+        while not self._closing.wait(pause_s):
+            try:
+                self._renew()
+                pause_s = self._lease_s / 3
+            except SQLAlchemyError as error:  # a full pool is not a DBAPIError
+                log.warning("leases not renewed, trying again", error=str(error))
+                pause_s = min(_RETRY_S, self._lease_s / 3)
+
+    def _renew(self) -> None:
+        with self._lock:
+            leases = list(self._held.values())
+        with self._database.write() as connection:
+            kept = renew_leases(connection, leases, lease_s=self._lease_s)
+            mark_seen(connection, self._worker_id)
+        lost = [lease for lease in leases if lease.job_id not in kept]
+        with self._lock:
+            # One given back meanwhile is not lost.
+            self._lost |= {lease for lease in lost if self._held.get(lease.job_id) == lease}
+        if lost:
+            self._on_loss()

@@ -1,0 +1,85 @@
+"""What the first worker to take a tuning job settles before it searches: bounds from a range test, and history."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from sqlalchemy import Connection
+from stepsize.domain.job import Job, JobKind
+from stepsize.domain.range_test import RangeTestFindings
+from stepsize.domain.trial import TrialState
+from stepsize.domain.tuning import TuningDetails, TuningFindings
+from stepsize.errors import JobNotFoundError
+from stepsize.spec.range_test import RangeTestSpec
+from stepsize.spec.space import FloatParameter, SearchSpace
+from stepsize.store.jobs import get_job
+from stepsize.store.trials import load_trials
+
+from stepsize_workers.range_tests import Bounds, bounds_from
+from stepsize_workers.warm_start import WARNING, load_history
+
+_LEARNING_RATE = "learning_rate"
+
+
+@dataclass(frozen=True)
+class Preparation:
+    """What is to be written to a job before its search begins."""
+
+    findings: TuningFindings
+    warnings: tuple[str, ...]
+
+
+def prepare(connection: Connection, job: Job) -> Preparation | None:
+    """Return what is still to be settled of a job; None: nothing."""
+    if job.kind is not JobKind.TUNE or job.findings is not None:
+        return None
+    warnings: list[str] = []
+    space = job.spec.search_space or {}
+    resolved = _with_bounds(connection, job, space, warnings)
+    if TuningDetails.model_validate(job.details or {}).warm_start and not _is_told(job.warnings):
+        warnings.append(load_history(connection, job, resolved or space).summary())
+    if resolved is None and not warnings:
+        return None
+    return Preparation(TuningFindings(search_space=resolved), (*job.warnings, *warnings))
+
+
+def _is_told(warnings: Iterable[str]) -> bool:
+    return any(warning.startswith(WARNING) for warning in warnings)
+
+
+def _with_bounds(connection: Connection, job: Job, space: SearchSpace, warnings: list[str]) -> SearchSpace | None:
+    """Return the search space with the bounds a range test found; None: no bounds had to be found."""
+    parameter = space.get(_LEARNING_RATE)
+    if not isinstance(parameter, FloatParameter) or not parameter.range_test:
+        return None
+    bounds = _find_bounds(connection, job)
+    warnings += bounds.warnings
+    asked_for = _asked_for(connection, job)
+    found = {
+        # A configuration of a client's own may lie outside; the search must be able to hold it.
+        "low": min([bounds.low, *asked_for]),
+        "high": max([bounds.high, *asked_for]),
+        "log": parameter.step is None,
+        "range_test": False,
+    }
+    return {**space, _LEARNING_RATE: parameter.model_copy(update=found)}
+
+
+def _find_bounds(connection: Connection, job: Job) -> Bounds:
+    default = TuningDetails.model_validate(job.details or {}).default_learning_rate
+    plan, findings = RangeTestSpec.model_fields, None
+    low, high = plan["low"].default, plan["high"].default
+    try:
+        test = get_job(connection, job.waits_for or "", project=job.project)
+    except JobNotFoundError:  # deleted since
+        test = None
+    if test is not None:
+        swept = RangeTestSpec.model_validate(test.details)
+        low, high = swept.low, swept.high
+        findings = test.findings and RangeTestFindings.model_validate(test.findings)
+    return bounds_from(findings or RangeTestFindings(sweep_low=low, sweep_high=high, results=[]), default=default)
+
+
+def _asked_for(connection: Connection, job: Job) -> list[float]:
+    """Return the learning rates of configurations that clients have enqueued."""
+    queued = load_trials(connection, job.id, [TrialState.QUEUED])
+    return [float(trial.params[_LEARNING_RATE]) for trial in queued if _LEARNING_RATE in trial.params]

@@ -1,0 +1,60 @@
+"""Between the parameters of a spec and Optuna's distributions; a power of two is its exponent to Optuna."""
+
+import optuna
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+)
+from stepsize.spec.space import CategoricalParameter, FloatParameter, IntParameter, Parameter, Scalar
+
+from stepsize_workers.sampling.scales import index_of, value_at, value_number
+
+
+def distribution_of(parameter: Parameter) -> BaseDistribution:
+    """Return what Optuna is told about a parameter: up to the last value that steps reach, or it would complain."""
+    match parameter:
+        case FloatParameter(low=float() as low, high=float(), step=float() as step):
+            return FloatDistribution(low, float(value_at(parameter, 1.0)), step=step)
+        case FloatParameter(low=float() as low, high=float() as high):
+            return FloatDistribution(low, high, log=parameter.log)
+        case IntParameter(powers_of_two=True):
+            return IntDistribution(parameter.low.bit_length() - 1, parameter.high.bit_length() - 1)
+        case IntParameter(low=low, high=high, step=step):
+            return IntDistribution(low, high - (high - low) % step, log=parameter.log, step=step)
+        case CategoricalParameter():
+            return CategoricalDistribution(parameter.choices)
+        case _:
+            raise AssertionError("bounds are resolved before a search starts")
+
+
+def to_optuna(parameter: Parameter, value: Scalar) -> Scalar:
+    """Return a client's value as Optuna has it."""
+    if isinstance(parameter, IntParameter) and parameter.powers_of_two:
+        return int(value).bit_length() - 1
+    return value
+
+
+def from_optuna(parameter: Parameter, value: Scalar) -> Scalar:
+    """Return Optuna's value as clients have it."""
+    if isinstance(parameter, IntParameter) and parameter.powers_of_two:
+        return 1 << int(value)
+    if isinstance(parameter, FloatParameter) and parameter.step is not None:
+        return value_number(parameter, index_of(parameter, value))  # 0.9, not Optuna's 0.8999999999999999
+    return value
+
+
+def suggest(trial: optuna.trial.Trial, name: str, distribution: BaseDistribution) -> Scalar:
+    """Have Optuna fix the value of one parameter of a trial and return it, as Optuna has it."""
+    match distribution:
+        case FloatDistribution(low=low, high=high, log=log, step=step):
+            return trial.suggest_float(name, low, high, log=log, step=step)
+        case IntDistribution(low=low, high=high, log=log, step=step):
+            return trial.suggest_int(name, low, high, log=log, step=step)
+        case CategoricalDistribution(choices=choices):
+            choice = trial.suggest_categorical(name, choices)
+            assert choice is not None, "no choice is null"
+            return choice
+        case _:
+            raise AssertionError(f"unknown distribution {distribution}")

@@ -1,0 +1,93 @@
+"""Where a worker's jobs are run: its database, engine and directory, and how it waits for a database that is away."""
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeVar
+
+import structlog
+from sqlalchemy import Connection
+from sqlalchemy.exc import DBAPIError
+from stepsize.domain.job import Job, JobReason, JobState
+from stepsize.domain.lease import Lease
+from stepsize.domain.trial import TrialReason, TrialState
+from stepsize.store.database import Database, is_transient
+from stepsize.store.ledger import Ledger, open_leased_ledger
+
+from stepsize_workers.engines.base import Engine
+
+log = structlog.get_logger()
+T = TypeVar("T")
+
+_RETRY_FIRST_S = 0.05
+_RETRY_MOST_S = 1.0
+_PATIENCE_WHEN_STOPPING_S = 5.0
+
+
+@dataclass(frozen=True)
+class Site:
+    """One a worker."""
+
+    database: Database
+    engine: Engine
+    worker_id: str
+    data_dir: Path
+    stopping: threading.Event = field(default_factory=threading.Event)
+    """Set when the worker is asked to end: from then on a database that is away is not waited for much longer."""
+
+    def transact(self, lease: Lease, body: Callable[[Ledger], T]) -> tuple[T, Job]:
+        """Run one transaction under a lease, again while the database is away; return its result and the job after it.
+
+        A commit may have succeeded although its answer was lost; then the second try finds every guarded move made and
+        every new row there.
+
+        Raises:
+            LeaseLostError: the job is another worker's now.
+        """
+
+        def attempt() -> tuple[T, Job]:
+            with self.database.write() as connection, open_leased_ledger(connection, lease) as ledger:
+                result = body(ledger)
+            return result, ledger.job
+
+        return self._persist(attempt)
+
+    def read(self, look: Callable[[Connection], T]) -> T:
+        """Run one read, again while the database is away."""
+
+        def attempt() -> T:
+            with self.database.read() as connection:
+                return look(connection)
+
+        return self._persist(attempt)
+
+    def _persist(self, attempt: Callable[[], T]) -> T:
+        pause_s, waited_s = _RETRY_FIRST_S, 0.0
+        while True:
+            try:
+                return attempt()
+            except DBAPIError as error:
+                impatient = self.stopping.is_set() and waited_s > _PATIENCE_WHEN_STOPPING_S
+                if impatient or not is_transient(error):
+                    raise
+                log.warning("database away, trying again", error=str(error.orig), pause_s=pause_s)
+                time.sleep(pause_s)
+                waited_s += pause_s
+                pause_s = min(2 * pause_s, _RETRY_MOST_S)
+
+
+def fail_job(site: Site, lease: Lease, error: Exception) -> None:
+    """Fail a job that can't be run at all, so that it takes no other job and no other worker down with it.
+
+    Raises:
+        LeaseLostError: the job is another worker's now.
+    """
+
+    def fail(ledger: Ledger) -> None:
+        ledger.move_trials([TrialState.RUNNING, TrialState.QUEUED], TrialState.CANCELLED, reason=TrialReason.ERROR)
+        ledger.move_job(JobState.FAILED, JobReason.ERROR, error=f"{type(error).__name__}: {error}"[:2000])
+        ledger.release_lease()
+
+    site.transact(lease, fail)

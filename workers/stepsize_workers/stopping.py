@@ -1,0 +1,97 @@
+"""When a job starts no more trials: its budget, its target, its stopping rules."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from stepsize.clock import now
+from stepsize.domain.job import Job, JobReason
+from stepsize.domain.trial import Trial, TrialState
+from stepsize.spec.job import StopWhen
+from stepsize.spec.objective import Direction, Objective
+
+LIMITS = frozenset({JobReason.MAX_FAILED_TRIALS, JobReason.TIMEOUT, JobReason.MAX_GPU_SECONDS})
+"""Reasons that leave nothing to spend, not even on replicates of the best."""
+
+_COUNTED = frozenset({TrialState.COMPLETED, TrialState.PRUNED, TrialState.INFEASIBLE})
+"""Ends that say something about the search: a failed or cancelled trial is no attempt to do better."""
+
+
+def limit_reached(job: Job) -> JobReason | None:
+    """Return the budget that is spent, or None."""
+    budget = job.spec.budget
+    if budget.max_failed_trials and job.counts[TrialState.FAILED] >= budget.max_failed_trials:
+        return JobReason.MAX_FAILED_TRIALS
+    if budget.timeout_s and job.started_at and now() - job.started_at > budget.timeout_s:
+        return JobReason.TIMEOUT
+    if budget.max_gpu_seconds and job.gpu_seconds >= budget.max_gpu_seconds:
+        return JobReason.MAX_GPU_SECONDS
+    return None
+
+
+@dataclass
+class Progress:
+    """What the stopping rules look at: fed with every end of a trial of the search, in the order of the commits."""
+
+    objectives: Sequence[Objective]
+    n_since_better: int = 0
+    """Trials since one was better than all before it; with several objectives, since the Pareto front changed."""
+    target_met: bool = False
+    _front: list[tuple[float, ...]] = field(default_factory=list)
+    """The values that none of the others is at least as good as, each counted so that less is better."""
+
+    def take_in(self, state: TrialState, values: Sequence[float] | None) -> None:
+        """Take in the end of a trial.
+
+        Args:
+            values: of the objectives, feasible trials only.
+        """
+        if state not in _COUNTED:
+            return
+        self.n_since_better += 1
+        if state is not TrialState.COMPLETED or not values:
+            return
+        if self._moves_front(values):
+            self.n_since_better = 0
+        self.target_met |= _meets_target(self.objectives, values)
+
+    def rule_met(self, stop_when: StopWhen) -> JobReason | None:
+        """Return the rule that ends the search before its budget does, or None."""
+        if self.target_met:
+            return JobReason.TARGET
+        patience = stop_when.no_improvement_trials
+        if patience is not None and self.n_since_better >= patience:
+            return JobReason.NO_IMPROVEMENT
+        return None
+
+    def _moves_front(self, values: Sequence[float]) -> bool:
+        """Enter a trial's values into the front, if nothing there is at least as good in every objective."""
+        point = tuple(
+            value if objective.direction is Direction.MINIMIZE else -value
+            for objective, value in zip(self.objectives, values, strict=True)
+        )
+        if any(_is_as_good(other, point) for other in self._front):
+            return False
+        self._front = [other for other in self._front if not _is_as_good(point, other)] + [point]
+        return True
+
+
+def in_order_of_end(trials: Sequence[Trial]) -> list[Trial]:
+    """Return the trials of the search that have ended, as they did."""
+    ended = [trial for trial in trials if trial.state.is_finished and trial.replicate_of is None]
+    return sorted(ended, key=lambda trial: (trial.finished_at or 0.0, trial.number))
+
+
+def _is_as_good(one: Sequence[float], other: Sequence[float]) -> bool:
+    return all(a <= b for a, b in zip(one, other, strict=True))
+
+
+def _meets_target(objectives: Sequence[Objective], values: Sequence[float]) -> bool:
+    """Tell whether one trial is at least as good as every target there is."""
+    pairs = [(objective, value) for objective, value in zip(objectives, values, strict=True)]
+    wanted = [(objective, value) for objective, value in pairs if objective.target is not None]
+    return bool(wanted) and all(_reaches(objective, value) for objective, value in wanted)
+
+
+def _reaches(objective: Objective, value: float) -> bool:
+    assert objective.target is not None, "only objectives with a target are asked"
+    return value <= objective.target if objective.direction is Direction.MINIMIZE else value >= objective.target

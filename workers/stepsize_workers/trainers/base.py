@@ -1,0 +1,236 @@
+"""What a trainer is: the one file to read before writing your own.
+
+A trainer is a class with a `Params` model, a few descriptive attributes and `train(context)`. A trainer whose work is
+"a model, a loss and batches" should derive from `stepsize_workers.training.loop.Task` instead and inherit schedules,
+optimisers, checkpoints and exact resume.
+
+Obligations of `train(context)`:
+  * report at increasing steps with finite numbers; a non-finite number ends the trial as `infeasible, diverged`;
+  * return soon after `report` or `should_stop` answers True; what was reported is kept;
+  * take every random number from `context.seed`: same seed and device, same reports;
+  * raise `Diverged` when training has exploded; let `MemoryError` and CUDA's out-of-memory error through;
+    any other exception fails the trial and its traceback goes to the trial's log;
+  * never write outside `context.artifact(...)` and `context.save_checkpoint(...)`.
+"""
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Generic, Protocol, TypeVar
+
+from pydantic import BaseModel, ConfigDict
+from stepsize.domain.trainer import Capabilities, Metric, TrainerCard
+from stepsize.spec.objective import Objective
+from stepsize.spec.space import Scalar, SearchSpace
+
+
+class Params(BaseModel):
+    """A trainer's parameters: flat, scalars only, each with a default, bounds and a help text (its docstring)."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, allow_inf_nan=False)
+
+
+P_co = TypeVar("P_co", bound=Params, covariant=True)
+P = TypeVar("P", bound=Params)
+
+
+class Diverged(Exception):  # noqa: N818 - an outcome, not a mistake
+    """Training exploded: the trial ends as `infeasible, diverged`.
+
+    Attributes:
+        step: the step being worked on when it happened.
+        learning_rate: the rate at that moment, where known.
+    """
+
+    def __init__(self, message: str, *, step: int, learning_rate: float | None = None) -> None:
+        super().__init__(message)
+        self.step = step
+        self.learning_rate = learning_rate
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """What an interrupted attempt left behind: `path` as its `save_checkpoint` wrote it, after `step`."""
+
+    step: int
+    path: Path
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """A learning-rate range test: one update at each of `steps` rates, evenly spread per decade from low to high."""
+
+    low: float
+    high: float
+    steps: int
+
+    def rate(self, step: int) -> float:
+        """Return the learning rate of a step, from 1 (`low`) to `steps` (`high`)."""
+        if step == self.steps:
+            return self.high
+        return self.low * math.pow(self.high / self.low, (step - 1) / (self.steps - 1))
+
+
+class SweepWatch:
+    """Tells when a sweep has seen enough: its loss is not finite, or far above the lowest so far.
+
+    Losses are smoothed lightly (by half), so that one odd batch ends no sweep.
+    """
+
+    _RATIO = 4.0
+
+    def __init__(self, initial: float) -> None:
+        self._initial = self._smoothed = self._lowest = initial
+
+    def is_finite(self, loss: float) -> bool:
+        """Tell whether there was, and still is, a loss to speak of."""
+        return math.isfinite(self._initial) and math.isfinite(loss)
+
+    def has_exploded(self, loss: float) -> bool:
+        """Take in the next loss and tell whether the sweep is over.
+
+        The bar lies at four times the lowest loss, but never nearer to it than the initial loss is to 0: a loss that
+        has come close to 0 may not end the sweep by rising to a little more.
+        """
+        self._smoothed = (self._smoothed + loss) / 2
+        self._lowest = min(self._lowest, self._smoothed)
+        room = max((self._RATIO - 1) * abs(self._lowest), abs(self._initial))
+        return self._smoothed > self._lowest + room
+
+
+class TrialContext(Protocol[P_co]):
+    """What a running trial may know and say."""
+
+    @property
+    def params(self) -> P_co:
+        """The validated parameters, fixed and searched together."""
+
+    @property
+    def seed(self) -> int:
+        """The training seed: drives initialisation and data order."""
+
+    @property
+    def attempt(self) -> int:
+        """Which start of this trial this is, from 1; it must not change what is reported."""
+
+    @property
+    def device(self) -> str:
+        """A torch device string: `cpu` or `cuda:0`."""
+
+    @property
+    def data_dir(self) -> Path:
+        """Where data sets and their caches live; shared by all trials of the machine."""
+
+    @property
+    def checkpoint(self) -> Checkpoint | None:
+        """The checkpoint to resume from, or None to start at step 0."""
+
+    def report(self, step: int, values: Mapping[str, float]) -> bool:
+        """Record one measurement and return whether the trial should stop now.
+
+        With a pruner this waits for its verdict; without one it returns at once.
+
+        Args:
+            step: in the trainer's `step_unit`, greater than every step reported before.
+            values: metric name → number. A non-finite number raises `Diverged`.
+        """
+
+    def should_stop(self) -> bool:
+        """Return whether the trial was asked to stop; cheap enough to call at every update."""
+
+    def save_checkpoint(self, step: int, write: Callable[[Path], None]) -> None:
+        """Keep what is needed to go on after `step`; `write` gets a path to fill, replaced atomically."""
+
+    def artifact(self, name: str) -> Path:
+        """Return the path at which to write a file that is kept with the trial."""
+
+    def note_data(self, content_hash: str) -> None:
+        """Say what identifies the data the trial is trained on: it stands on the trial, for people who compare."""
+
+
+class Trainer(ABC, Generic[P]):
+    """Code that trains one trial. One class a trainer; an instance is made for each trial."""
+
+    name: ClassVar[str]
+    version: ClassVar[str]
+    """Raise it whenever the same parameters would give different results."""
+    help: ClassVar[str]
+    """One line for the catalogue."""
+    Params: ClassVar[type[Params]]
+    metrics: ClassVar[tuple[Metric, ...]]
+    step_unit: ClassVar[str]
+    max_step_param: ClassVar[str | None] = None
+    default_search_space: ClassVar[SearchSpace]
+    default_objectives: ClassVar[tuple[Objective, ...]]
+    capabilities: ClassVar[Capabilities] = Capabilities()
+
+    @abstractmethod
+    def train(self, context: TrialContext[P]) -> None:
+        """Train one trial, reporting as it goes; see the obligations above."""
+
+    def sweep(self, context: TrialContext[P], sweep: Sweep) -> None:
+        """Train with a learning rate that rises at every update, and report `learning_rate` and `loss` after each.
+
+        The reports' steps count the updates from 1. Return early once the loss has exploded: `SweepWatch` tells. Only
+        asked of a trainer with the capability `range_test`; `params.learning_rate` and the schedule play no part.
+        """
+        raise NotImplementedError(f"{self.name} has no range test")
+
+    def refit(self, context: TrialContext[P]) -> None:
+        """Train on training and validation data, and report metrics named `test_…` once, with the last report.
+
+        Only asked of a trainer with the capability `refit`. There is no validation data left to choose or to stop by.
+        """
+        raise NotImplementedError(f"{self.name} can't be refitted")
+
+    @classmethod
+    def card(cls) -> TrainerCard:
+        """Return the description the service works with.
+
+        Raises:
+            ValueError: it names what is not there, or has parameters that jobs can't give.
+        """
+        card = TrainerCard(
+            name=cls.name,
+            version=cls.version,
+            help=cls.help,
+            params_schema=cls.Params.model_json_schema(),
+            metrics=list(cls.metrics),
+            step_unit=cls.step_unit,
+            max_step_param=cls.max_step_param,
+            default_search_space=cls.default_search_space,
+            default_objectives=list(cls.default_objectives),
+            capabilities=cls.capabilities,
+        )
+        _check(card)
+        return card
+
+
+def _check(card: TrainerCard) -> None:
+    params = card.params_schema.get("properties", {})
+    for name, schema in params.items():
+        if schema.get("type") not in _SCALAR_TYPES or "default" not in schema:
+            raise ValueError(f"parameter {name!r} must be a float, int, bool, str or Literal, with a default")
+    for name in [*card.default_search_space, card.max_step_param]:
+        if name is not None and name not in params:
+            raise ValueError(f"there is no parameter {name!r}")
+    for objective in card.default_objectives:
+        if objective.metric not in {metric.name for metric in card.metrics}:
+            raise ValueError(f"there is no metric {objective.metric!r}")
+
+
+_SCALAR_TYPES = frozenset({"number", "integer", "boolean", "string"})
+"""Of JSON Schema."""
+
+ONE_FOR_ALL: dict[str, Any] = {"x-searchable": False}
+"""The `json_schema_extra` of a parameter that is the same for all trials of a job: searching it is refused."""
+
+
+def applies_when(**parents: Scalar | list[Scalar]) -> dict[str, Any]:
+    """Return the `json_schema_extra` of a parameter that applies only under some values of another.
+
+    Example: `momentum: float = Field(0.9, ge=0, lt=1, json_schema_extra=applies_when(optimizer=["sgd", "rmsprop"]))`.
+    """
+    return {"x-when": {name: values if isinstance(values, list) else [values] for name, values in parents.items()}}

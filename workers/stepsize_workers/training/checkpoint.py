@@ -1,0 +1,56 @@
+"""Checkpoints: what an interrupted training needs to go on exactly where it was.
+
+Random numbers are not among it: see workers/stepsize_workers/training/seeding.py.
+"""
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+State = dict[str, Tensor]
+"""A model's `state_dict`, on the CPU."""
+
+
+@dataclass(frozen=True)
+class Best:
+    """The best epoch so far: its metrics and the model as it was."""
+
+    epoch: int
+    values: dict[str, float]
+    state: State
+
+
+@dataclass
+class Progress:
+    """Where a training stands, apart from its model and optimiser."""
+
+    epoch: int = 0
+    """Epochs completed."""
+    initial_loss: float | None = None
+    """Loss of the very first update, before it."""
+    train_time_s: float = 0.0
+    """Seconds spent in updates, by all attempts together."""
+    best: Best | None = None
+
+
+def copy_state(model: nn.Module) -> State:
+    """Return a copy of the model's state on the CPU, unaffected by further training."""
+    return {name: tensor.detach().cpu().clone() for name, tensor in model.state_dict().items()}
+
+
+def write_checkpoint(path: Path, *, model: nn.Module, optimizer: Optimizer, progress: Progress) -> None:
+    """Write everything to one file, of plain types and tensors only."""
+    torch.save({"model": model.state_dict(), "optimizer": optimizer.state_dict(), "progress": asdict(progress)}, path)
+
+
+def read_checkpoint(path: Path, *, model: nn.Module, optimizer: Optimizer) -> Progress:
+    """Restore the model and the optimiser in place, and return where the training stood."""
+    saved = torch.load(path, map_location="cpu", weights_only=True)
+    model.load_state_dict(saved["model"])
+    optimizer.load_state_dict(saved["optimizer"])
+    progress = saved["progress"]
+    best = progress.pop("best")
+    return Progress(**progress, best=Best(**best) if best else None)

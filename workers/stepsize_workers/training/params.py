@@ -1,0 +1,129 @@
+"""The parameters every task inherits: learning rate, optimiser, schedule and how batches become updates.
+
+The optimisers' and schedules' own parameters are generated from `stepsize.spec.optimizers` and `schedules`: a class
+added there is searchable here. Each is conditional on the choice it belongs to (`x-when`).
+"""
+
+from collections.abc import Mapping
+from copy import copy
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
+
+from pydantic import Field, create_model
+from pydantic.fields import FieldInfo
+from stepsize.spec.base import Spec
+from stepsize.spec.optimizers import OptimizerBase, optimizer_types
+from stepsize.spec.schedules import ScheduleBase, schedule_types
+from stepsize.spec.space import Scalar
+
+from stepsize_workers.trainers.base import ONE_FOR_ALL, Params, applies_when
+
+S = TypeVar("S", bound=Spec)
+
+
+def choice_fields(selector: str, types: Mapping[str, type[Spec]], *, default: str, help_text: str) -> dict[str, Any]:
+    """Return the flat fields of a choice between classes: the selector itself, then each parameter once.
+
+    A parameter that not every class has carries `x-when` with the classes that do.
+
+    Args:
+        selector: the flat parameter that names the class.
+        types: class by name; their field `name` is left out.
+
+    Raises:
+        TypeError: two classes give one parameter name different meanings.
+    """
+    fields: dict[str, Any] = {
+        selector: (Literal[tuple(types)], Field(default=default, description=help_text)),
+    }
+    users: dict[str, list[str]] = {}
+    infos: dict[str, FieldInfo] = {}
+    for name, spec in types.items():
+        for field, info in spec.model_fields.items():
+            if field == "name":
+                continue
+            if not _means_the_same(infos.setdefault(field, info), info):
+                raise TypeError(f"{selector} {name!r} gives {field!r} another meaning than {users[field]}")
+            users.setdefault(field, []).append(name)
+    for field, info in infos.items():
+        flat = copy(info)
+        if len(users[field]) < len(types):
+            names: list[Scalar] = [*users[field]]
+            flat.json_schema_extra = applies_when(**{selector: names})
+        fields[field] = (info.annotation, flat)
+    return fields
+
+
+def parameter_names(types: Mapping[str, type[Spec]]) -> set[str]:
+    """Return the flat parameters that belong to some of the classes."""
+    return {field for spec in types.values() for field in spec.model_fields if field != "name"}
+
+
+def choose(types: Mapping[str, type[S]], name: str, params: Params) -> S:
+    """Return the chosen class built from the flat parameters that belong to it."""
+    chosen = types[name]
+    return chosen(**{field: getattr(params, field) for field in chosen.model_fields if field != "name"})
+
+
+def _means_the_same(one: FieldInfo, other: FieldInfo) -> bool:
+    return (one.annotation, one.default, one.metadata, one.description) == (
+        other.annotation,
+        other.default,
+        other.metadata,
+        other.description,
+    )
+
+
+class _Core(Params):
+    learning_rate: float = Field(default=0.01, gt=0, le=1e4)
+    """The highest rate the schedule reaches."""
+    batch_size: int = Field(default=64, ge=1, le=2**20)
+    """Samples whose gradient is computed at once; see `grad_accumulation`."""
+    epochs: int = Field(default=5, ge=1, le=100_000)
+    """Passes over the training data."""
+    weight_decay: float = Field(default=0.0, ge=0, le=10)
+    """L2 penalty on every weight, as the optimiser applies it (adamw: apart from the gradient)."""
+    clip_norm: float = Field(default=0.0, ge=0, le=1e6)
+    """Scale gradients down to this total norm; 0: never."""
+    grad_accumulation: int = Field(default=1, ge=1, le=4096)
+    """Batches whose gradients are averaged for one update: the effective batch is this times batch_size."""
+    mixed_precision: bool = False
+    """Compute in bfloat16 where that is safe, on CUDA; elsewhere it changes nothing."""
+    checkpoint_every: int = Field(default=1, ge=1, le=100_000, json_schema_extra=ONE_FOR_ALL)
+    """Epochs between two checkpoints: an interrupted trial goes on from its last one."""
+
+
+if TYPE_CHECKING:
+
+    class _Choices(_Core):
+        optimizer: str
+        schedule: str
+
+else:
+    _Choices = create_model(
+        "_Choices",
+        __base__=_Core,
+        **choice_fields(
+            "optimizer",
+            optimizer_types(),
+            default="sgd",
+            help_text="How gradients become updates; each choice has its own parameters.",
+        ),
+        **choice_fields(
+            "schedule",
+            schedule_types(),
+            default="constant",
+            help_text="How the learning rate moves over the training; each choice has its own parameters.",
+        ),
+    )
+
+
+class TrainingParams(_Choices):
+    """What every task can be told; derive your own from it and add fields."""
+
+    def chosen_optimizer(self) -> OptimizerBase:
+        """Return the optimiser with its own parameters."""
+        return choose(optimizer_types(), self.optimizer, self)
+
+    def chosen_schedule(self) -> ScheduleBase:
+        """Return the schedule with its own parameters."""
+        return choose(schedule_types(), self.schedule, self)

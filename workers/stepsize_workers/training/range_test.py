@@ -1,0 +1,191 @@
+"""What a learning-rate range test says: pure rules on the curve of a sweep. Knows nothing of torch.
+
+All rules read one smoothed curve: a straight line is fitted around every point, by Gaussian weights in log10(lr), and
+gives the loss and its derivative there. So smoothing lags in neither direction, and the derivative is per decade:
+against lr itself it would favour the smallest rates, as the sweep is exponential.
+
+Sources: Smith 2017 (arXiv:1506.01186), section 3.3, for the test; the rules are those of common practice, with
+constants from trainings on small real tasks; `benchmarks/range_test.py` measures each against full trainings.
+"""
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from stepsize.spec.range_test import RangeTestRule
+
+Array = NDArray[np.float64]
+
+_BANDWIDTH = 0.2
+"""Standard deviation of the smoothing, in decades: 2.5 points either way of a default sweep, never less than one."""
+_FEWEST_POINTS = 5
+_FEWEST_INITIAL = 3
+_INITIAL_DECADES = 1.0
+"""The loss over the first decade is the initial one: rates there are meant to be too low to learn."""
+_HEADROOM = 0.25
+"""How far above the initial loss the curve may rise, as a share of its fall: an explosion to 1e9 must not drown the
+minimum beside it."""
+_BEGAN_TO_FALL = 1 / 10
+"""Share of the fall from which it is no longer noise."""
+_FELL = 0.4
+"""Share of the fall from which a rate is worth searching."""
+_LOST = 0.4
+"""Share of the fall that is lost again at the divergence edge. To wait for a loss that isn't finite would leave the
+edge to chance: far too high a rate often stalls the loss at that of guessing."""
+_SIGNIFICANCE = 4.0
+"""Standard errors that count as a fall: the lowest of some twenty independent points is chosen."""
+
+
+class RangeTestInconclusive(Exception):  # noqa: N818 - an outcome, not a mistake
+    """The curve doesn't say where the learning rate should lie; the message says why."""
+
+
+@dataclass(frozen=True)
+class SmoothCurve:
+    """A sweep, smoothed: what every rule reads. Shapes (n_steps,)."""
+
+    decades: Array
+    """log10 of the learning rates."""
+    loss: Array
+    slope: Array
+    """Derivative of the loss per decade."""
+    initial: float
+    """The loss before anything was learned."""
+    lowest: int
+    """Where the loss is lowest."""
+    exploded: int | None
+    """The first point at which the sweep had exploded; None: it never did."""
+
+    @property
+    def fall(self) -> float:
+        """How far the loss came down."""
+        return self.initial - float(self.loss[self.lowest])
+
+
+def smooth(lrs: Array, losses: Array) -> SmoothCurve:
+    """Return the curve of one sweep.
+
+    Args:
+        lrs: shape (n_steps,), strictly increasing, > 0.
+        losses: shape (n_steps,), the loss after the update at each rate. One that isn't finite says that the sweep
+            exploded there, and so do all after it.
+
+    Raises:
+        RangeTestInconclusive: fewer than 5 finite points, or no descent.
+    """
+    finite = np.isfinite(losses)
+    exploded = None if finite.all() else int(np.argmin(finite))
+    n = len(losses) if exploded is None else exploded
+    if n < _FEWEST_POINTS:
+        raise RangeTestInconclusive(f"the loss stayed finite for only {n} updates; start from a lower rate")
+    decades = np.log10(lrs)
+    n_initial = min(n, max(_FEWEST_INITIAL, int(np.sum(decades < decades[0] + _INITIAL_DECADES))))
+    initial = float(np.median(losses[:n_initial]))
+    bar = initial + _HEADROOM * (initial - float(losses[:n].min()))
+    bounded = np.where(np.arange(len(losses)) < n, np.minimum(losses, bar), bar)
+    values, slopes = _line_kernels(decades)
+    curve = SmoothCurve(
+        decades, values @ bounded, slopes @ bounded, initial, int(np.argmin(values @ bounded)), exploded
+    )
+    if curve.lowest < n_initial or not _has_fallen(curve, bounded, values[curve.lowest], n_initial):
+        raise RangeTestInconclusive(
+            "the loss never fell clearly below where it began; give more steps, or another range of rates"
+        )
+    return curve
+
+
+def suggest_steepest(curve: SmoothCurve) -> float:
+    """Return the learning rate where the smoothed loss falls fastest per decade."""
+    return _rate(curve.decades[_steepest(curve)])
+
+
+def suggest_valley(curve: SmoothCurve) -> float:
+    """Return the middle, in decades, of the stretch over which the smoothed loss falls furthest without a rise."""
+    turns = np.flatnonzero(np.diff(np.sign(np.diff(curve.loss)))) + 1
+    ends = np.concatenate(([0], turns, [len(curve.loss) - 1]))
+    stretch = int(np.argmin(np.diff(curve.loss[ends])))
+    return _rate((curve.decades[ends[stretch]] + curve.decades[ends[stretch + 1]]) / 2)
+
+
+def suggest_tenth_of_minimum(curve: SmoothCurve) -> float:
+    """Return a tenth of the rate at which the smoothed loss is lowest."""
+    return _rate(curve.decades[curve.lowest] - 1)
+
+
+def suggest_before_rise(curve: SmoothCurve) -> float:
+    """Return the rate half way, in decades, from the steepest point to where the smoothed loss begins to rise."""
+    return _rate((curve.decades[_steepest(curve)] + curve.decades[curve.lowest]) / 2)
+
+
+RULES: Mapping[RangeTestRule, Callable[[SmoothCurve], float]] = {
+    RangeTestRule.STEEPEST: suggest_steepest,
+    RangeTestRule.VALLEY: suggest_valley,
+    RangeTestRule.MINIMUM_OVER_10: suggest_tenth_of_minimum,
+    RangeTestRule.LOSS_RISES: suggest_before_rise,
+}
+
+
+def find_low(curve: SmoothCurve) -> float:
+    """Return the lowest rate worth searching: two fifths of the loss's fall lie below it."""
+    level = curve.initial - _FELL * curve.fall
+    index = _last_above(curve, level)
+    return _rate(curve.decades[0] if index is None else _crossing(curve, index, level))
+
+
+def find_edge(curve: SmoothCurve) -> float | None:
+    """Return the divergence edge, where two fifths of the loss's fall are lost again; None: never reached."""
+    level = float(curve.loss[curve.lowest]) + _LOST * curve.fall
+    above = np.flatnonzero(curve.loss[curve.lowest :] > level)
+    if len(above):
+        return _rate(_crossing(curve, curve.lowest + int(above[0]) - 1, level))
+    return None if curve.exploded is None else _rate(curve.decades[curve.exploded])
+
+
+def _steepest(curve: SmoothCurve) -> int:
+    """Return the point of the steepest slope on the fall itself: noise before it, or a stalled loss after, is none."""
+    first = _last_above(curve, curve.initial - _BEGAN_TO_FALL * curve.fall) or 0
+    return first + int(np.argmin(curve.slope[first : curve.lowest + 1]))
+
+
+def _last_above(curve: SmoothCurve, level: float) -> int | None:
+    """Return the last point before the minimum whose smoothed loss is above a level; None: there is none."""
+    above = np.flatnonzero(curve.loss[: curve.lowest] > level)
+    return int(above[-1]) if len(above) else None
+
+
+def _line_kernels(x: Array) -> tuple[Array, Array]:
+    """Return the matrices, (n_steps, n_steps), that make of losses the values and slopes of the lines fitted around x.
+
+    The fit is least squares with Gaussian weights; the formulas are those of a weighted straight line.
+    """
+    bandwidth = max(_BANDWIDTH, (x[-1] - x[0]) / (len(x) - 1))
+    away = x[None, :] - x[:, None]
+    weight = np.exp(-0.5 * (away / bandwidth) ** 2)
+    s0, s1, s2 = (np.sum(weight * away**power, axis=1, keepdims=True) for power in range(3))
+    determinant = s0 * s2 - s1**2
+    return weight * (s2 - s1 * away) / determinant, weight * (s0 * away - s1) / determinant
+
+
+def _has_fallen(curve: SmoothCurve, losses: Array, kernel: Array, n_initial: int) -> bool:
+    """Tell whether the fall is more than the losses' noise would make of a flat curve.
+
+    Args:
+        kernel: the lowest point's row of the smoothing, shape (n_steps,).
+    """
+    before = slice(0, curve.lowest + 1)
+    noise = 1.4826 * float(np.median(np.abs(losses[before] - curve.loss[before])))  # a Gaussian's MAD is σ / 1.4826
+    # Variances of the lowest point and of the initial median, in units of σ².
+    error = noise * math.sqrt(float(kernel @ kernel) + math.pi / 2 / n_initial)
+    return curve.fall > _SIGNIFICANCE * error + 1e-6 * abs(curve.initial)
+
+
+def _crossing(curve: SmoothCurve, index: int, level: float) -> float:
+    """Return where, between a point and the next, the smoothed loss crosses a level; in decades."""
+    x, y = curve.decades[index : index + 2], curve.loss[index : index + 2]
+    return float(x[0] + (level - y[0]) / (y[1] - y[0]) * (x[1] - x[0]))
+
+
+def _rate(decades: float) -> float:
+    return float(10.0**decades)

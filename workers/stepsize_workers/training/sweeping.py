@@ -1,0 +1,120 @@
+"""The sweep of a learning-rate range test: one update a rate, from low to high, then everything is as before.
+
+Source: Smith 2017, "Cyclical learning rates for training neural networks" (arXiv:1506.01186), section 3.3. The rate
+grows exponentially, so that every decade gets equally many updates.
+"""
+
+import random
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from copy import deepcopy
+from itertools import chain
+
+import numpy as np
+import torch
+from torch import nn
+from torch.amp.grad_scaler import GradScaler
+from torch.optim import Optimizer
+
+from stepsize_workers.trainers.base import Diverged, Sweep, SweepWatch
+
+
+def sweep_learning_rate(
+    model: nn.Module,
+    optimizer: Optimizer,
+    sweep: Sweep,
+    *,
+    backward: Callable[[], float],
+    step: Callable[[], object],
+    report: Callable[[int, Mapping[str, float]], bool],
+    scaler: GradScaler | None = None,
+    generators: Sequence[torch.Generator] = (),
+) -> None:
+    """Report the loss after each update of the sweep; model, optimiser and random numbers are put back at the end.
+
+    It ends early once the loss is not finite or far above its lowest.
+
+    Args:
+        backward: leaves the next batch's gradient in the parameters and returns its loss.
+        step: updates the parameters with that gradient, e.g. `optimizer.step`.
+        report: gets the step, from 1, with its `learning_rate` and `loss`; True ends the sweep.
+        scaler, generators: what `backward` and `step` use beyond the model, the optimiser and the global generators.
+
+    Raises:
+        Diverged: not even the first update left a finite loss.
+    """
+    with preserved(model, optimizer, scaler=scaler, generators=generators):
+        model.train()
+        watch = SweepWatch(backward())
+        for number in range(1, sweep.steps + 1):
+            rate = sweep.rate(number)
+            for group in optimizer.param_groups:
+                group["lr"] = rate
+            step()
+            loss = backward()  # of the next batch: what the update led to
+            if not watch.is_finite(loss):
+                if number == 1:
+                    raise Diverged(f"the loss was {loss} after one update", step=number, learning_rate=rate)
+                return
+            if report(number, {"learning_rate": rate, "loss": loss}) or watch.has_exploded(loss):
+                return
+
+
+@contextmanager
+def preserved(
+    model: nn.Module,
+    optimizer: Optimizer,
+    *,
+    scaler: GradScaler | None = None,
+    generators: Sequence[torch.Generator] = (),
+) -> Iterator[None]:
+    """Put back, bit for bit, whatever a training changes in the body.
+
+    That is: parameters, buffers (those outside `state_dict` too), gradients, each module's mode, the optimiser's state
+    and settings, the scaler, and the generators: those given, torch's on every device, numpy's and `random`'s.
+    """
+    tensors = {tensor: tensor.detach().clone() for tensor in chain(model.parameters(), model.buffers())}
+    gradients = {p: None if p.grad is None else p.grad.detach().clone() for p in model.parameters()}
+    modes = {module: module.training for module in model.modules()}
+    # Not `state_dict`: loading one casts the state to the parameters' type.
+    state = {parameter: deepcopy(values) for parameter, values in optimizer.state.items()}
+    settings = [{name: deepcopy(group[name]) for name in group if name != "params"} for group in optimizer.param_groups]
+    scaling = None if scaler is None else deepcopy(scaler.state_dict())
+    with _preserved_generators(generators):
+        try:
+            yield
+        finally:
+            with torch.no_grad():
+                for tensor, value in tensors.items():
+                    tensor.copy_(value)
+            for parameter, gradient in gradients.items():
+                parameter.grad = gradient
+            for module, mode in modes.items():
+                module.training = mode
+            optimizer.state.clear()
+            optimizer.state.update(state)
+            for group, values in zip(optimizer.param_groups, settings, strict=True):
+                group.update(values)
+            if scaler is not None and scaling is not None:
+                scaler.load_state_dict(scaling)
+
+
+@contextmanager
+def _preserved_generators(generators: Sequence[torch.Generator]) -> Iterator[None]:
+    given = [generator.get_state() for generator in generators]
+    torch_state, numpy_state, python_state = torch.get_rng_state(), np.random.get_state(), random.getstate()
+    cuda_states = torch.cuda.get_rng_state_all() if _uses_cuda() else None
+    try:
+        yield
+    finally:
+        for generator, state in zip(generators, given, strict=True):
+            generator.set_state(state)
+        torch.set_rng_state(torch_state)
+        np.random.set_state(numpy_state)
+        random.setstate(python_state)
+        if cuda_states is not None:
+            torch.cuda.set_rng_state_all(cuda_states)
+
+
+def _uses_cuda() -> bool:
+    return bool(torch.cuda.is_initialized())  # type: ignore[no-untyped-call]
