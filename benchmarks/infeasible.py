@@ -13,11 +13,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import optuna
+
+from benchmarks.orchestration import print_table
 from stepsize.domain.trial import TrialReason, TrialState
 from stepsize.spec.job import JobSpec
 from stepsize_workers.search import Search
-
-from benchmarks.orchestration import print_table
 
 N_SEEDS = 20
 N_TRIALS = 60

@@ -13,6 +13,7 @@ from statistics import median
 
 import numpy as np
 import torch
+
 from stepsize_workers.trainers.image_classifier import ImageClassifier, ImageClassifierParams
 from stepsize_workers.training import memory
 from stepsize_workers.training.devices import use_device

@@ -20,6 +20,8 @@ from pathlib import Path
 from typing import Any
 
 import optuna
+
+from benchmarks.history import add_history
 from stepsize.clock import new_id
 from stepsize.settings import Settings
 from stepsize.spec.job import JobSpec
@@ -31,8 +33,6 @@ from stepsize_workers.engines.local import LocalEngine, detect_slots
 from stepsize_workers.loop import WorkerLoop
 from stepsize_workers.search import Search
 from stepsize_workers.trainers.synthetic import Synthetic
-
-from benchmarks.history import add_history
 from tests.postgres import PostgresServer
 from tests.worker_process import WorkerProcess
 

@@ -21,6 +21,8 @@ from statistics import median
 
 import numpy as np
 import torch
+
+from benchmarks.orchestration import print_table
 from stepsize.domain.trial import TrialReason, TrialState
 from stepsize.spec.job import JobSpec
 from stepsize.spec.range_test import RangeTestRule
@@ -29,8 +31,6 @@ from stepsize_workers.search import Search
 from stepsize_workers.trainers.base import Diverged, Params, Sweep, Trainer
 from stepsize_workers.trainers.registry import load_trainer
 from stepsize_workers.training.range_test import RULES, Array, find_edge, find_low, smooth
-
-from benchmarks.orchestration import print_table
 from tests.fakes import RecordingContext
 
 SWEEP = Sweep(low=1e-7, high=10.0, steps=100)

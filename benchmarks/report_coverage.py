@@ -15,7 +15,6 @@ from stepsize.analysis.report import make_report
 from stepsize.analysis.sample import make_sample
 from stepsize.analysis.valley import Unclear, Valley, fit_valley
 from stepsize.domain.evidence import Evidence
-
 from tests.unit.analysis.designs import concentrated_rates, pruned_evidence, uniform_rates, valley_evidence
 
 N_SEEDS = 100

@@ -13,13 +13,13 @@ import time
 from collections.abc import Callable
 
 import numpy as np
+
+from benchmarks.orchestration import print_table
+from benchmarks.samplers import SPACE, loss_of
 from stepsize.domain.trial import TrialState
 from stepsize.spec.job import JobSpec
 from stepsize.spec.space import Scalar
 from stepsize_workers.search import Search
-
-from benchmarks.orchestration import print_table
-from benchmarks.samplers import SPACE, loss_of
 
 N_HISTORY = 300
 N_ASKS = 5

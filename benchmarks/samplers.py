@@ -13,13 +13,13 @@ from dataclasses import dataclass
 
 import numpy as np
 import optuna
+
+from benchmarks.orchestration import print_table
 from stepsize.domain.trial import TrialState
 from stepsize.spec.job import JobSpec
 from stepsize.spec.space import Scalar
 from stepsize_workers.search import Search
 from stepsize_workers.trainers.synthetic import SyntheticParams, loss_at
-
-from benchmarks.orchestration import print_table
 
 SAMPLERS = ("tpe", "gp", "cmaes", "nsgaii", "qmc", "random", "grid")
 BUDGETS = (20, 40, 80)

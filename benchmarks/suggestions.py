@@ -30,11 +30,11 @@ from optuna.distributions import FloatDistribution, IntDistribution, distributio
 from optuna.storages import RDBStorage
 from optuna.storages._rdb import models
 from sqlalchemy import Engine
-from stepsize.store import migrate
-from stepsize.store.database import Database
 
 from benchmarks.history import add_history
 from benchmarks.orchestration import print_table
+from stepsize.store import migrate
+from stepsize.store.database import Database
 from tests.postgres import PostgresServer
 from tests.worker_process import WorkerProcess
 

@@ -18,6 +18,7 @@ from types import FrameType
 
 import httpx
 from rich.text import Text
+
 from stepsize.cli.job_file import read_job
 from stepsize.cli.printing import console, print_markdown, print_trials
 from stepsize.cli.watching import watch_job

@@ -13,6 +13,7 @@ from sklearn.linear_model import SGDClassifier
 from sklearn.metrics import log_loss
 from sklearn.model_selection import train_test_split
 from sklearn.preprocessing import StandardScaler
+
 from stepsize.domain.trainer import Metric
 from stepsize.spec.objective import Direction, Objective
 from stepsize.spec.space import FloatParameter, SearchSpace

@@ -7,11 +7,12 @@ stepsize submit plain-trainer.yaml --wait
 import torch
 from pydantic import Field
 from sklearn.datasets import load_digits
+from torch import nn
+from torch.nn.functional import cross_entropy
+
 from stepsize.spec.space import FloatParameter, IntParameter
 from stepsize_workers.trainers.base import Params, TrialContext
 from stepsize_workers.trainers.function import trainer
-from torch import nn
-from torch.nn.functional import cross_entropy
 
 
 class DigitsParams(Params):

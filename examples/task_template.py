@@ -12,13 +12,14 @@ from typing import ClassVar
 
 import torch
 from pydantic import Field
+from torch import Tensor, nn
+from torch.nn.functional import mse_loss
+
 from stepsize.domain.trainer import Metric
 from stepsize.spec.objective import Direction, Objective
 from stepsize.spec.space import FloatParameter, IntParameter, SearchSpace
 from stepsize_workers.training.loop import LOOP_METRICS, Task
 from stepsize_workers.training.params import TrainingParams
-from torch import Tensor, nn
-from torch.nn.functional import mse_loss
 
 N_TRAIN, N_VALIDATION = 512, 128
 

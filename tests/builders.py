@@ -6,6 +6,7 @@ What they record goes through the store's own functions, so counters, changes an
 from typing import Any
 
 from sqlalchemy import Connection, func, select, update
+
 from stepsize.clock import new_id
 from stepsize.domain.job import Job, JobReason, JobState
 from stepsize.domain.lease import Lease

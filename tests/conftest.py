@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
 from stepsize.store import migrate
 from stepsize.store.database import Database
-
 from tests.postgres import PostgresServer
 
 _numbers = itertools.count(1)

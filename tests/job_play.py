@@ -14,7 +14,6 @@ from stepsize.store.leases import claim_job
 from stepsize.store.trials import load_trials
 from stepsize_workers.site import Site
 from stepsize_workers.slot_runner import SlotRunner
-
 from tests.builders import expire_lease, make_job, make_spec
 from tests.fake_engine import FakeEngine, Script
 

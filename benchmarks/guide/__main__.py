@@ -10,8 +10,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pydantic import JsonValue
-from stepsize.analysis.figures.style import render
-from stepsize.client import Client, Job
 
 from benchmarks.guide import running
 from benchmarks.guide.experiments import EXPERIMENTS, RANGE_TEST, Experiment, cyclical, tiny
@@ -19,6 +17,8 @@ from benchmarks.guide.figures import all_figures
 from benchmarks.guide.rendering import render_pages
 from benchmarks.guide.results import Results
 from benchmarks.guide.serving import ROOT, running_service
+from stepsize.analysis.figures.style import render
+from stepsize.client import Client, Job
 
 PAGES = ROOT / "docs" / "guide"
 FOLDER = ROOT / "build" / "guide"

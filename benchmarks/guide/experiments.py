@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from pydantic import JsonValue
+
 from stepsize.spec.space import Scalar
 
 Space = dict[str, JsonValue]

@@ -6,6 +6,15 @@ from statistics import fmean
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+
+from benchmarks.guide.answers import schedules, searches
+from benchmarks.guide.answers.batch_sizes import batch_choices, exponent
+from benchmarks.guide.answers.misconceptions import TARGETS, speed
+from benchmarks.guide.answers.rates import best_of
+from benchmarks.guide.answers.scans import Choice, choices_of
+from benchmarks.guide.experiments import N_SEARCH_1, N_SEARCH_3, SAMPLERS
+from benchmarks.guide.results import Results, Run
+from benchmarks.guide.statistics import GUESSING, by_rate, difference, estimate, score
 from stepsize.analysis.figures.style import (
     Draw,
     Palette,
@@ -16,15 +25,6 @@ from stepsize.analysis.figures.style import (
     new_figure,
     plain,
 )
-
-from benchmarks.guide.answers import schedules, searches
-from benchmarks.guide.answers.batch_sizes import batch_choices, exponent
-from benchmarks.guide.answers.misconceptions import TARGETS, speed
-from benchmarks.guide.answers.rates import best_of
-from benchmarks.guide.answers.scans import Choice, choices_of
-from benchmarks.guide.experiments import N_SEARCH_1, N_SEARCH_3, SAMPLERS
-from benchmarks.guide.results import Results, Run
-from benchmarks.guide.statistics import GUESSING, by_rate, difference, estimate, score
 
 LOSS = "validation loss"
 RATE = "learning rate"

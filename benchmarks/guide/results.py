@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Self
 
 from pydantic import JsonValue, TypeAdapter
+
 from stepsize.spec.space import Scalar
 
 _DIGITS = 5

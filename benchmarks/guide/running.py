@@ -6,11 +6,11 @@ from pathlib import Path
 
 import httpx
 from pydantic import JsonValue
-from stepsize.client import Client, Job, RangeTest, Trial
-from stepsize.client.range_tests import Estimate
 
 from benchmarks.guide.experiments import Experiment
 from benchmarks.guide.results import Run, Sweep, rounded, shortened
+from stepsize.client import Client, Job, RangeTest, Trial
+from stepsize.client.range_tests import Estimate
 
 _MOST_CURVES = 500
 _PLOT_TIMEOUT_S = 120.0

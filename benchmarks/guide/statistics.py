@@ -6,10 +6,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean, median, stdev
 
+from benchmarks.guide.results import Run
 from stepsize.domain.student_t import t_quantile
 from stepsize.spec.space import Scalar
-
-from benchmarks.guide.results import Run
 
 GUESSING = math.log(10)
 """The loss of giving each of ten digits the same probability; a training that diverged or ended above it counts as

@@ -9,6 +9,7 @@ import tempfile
 from pathlib import Path
 
 from alembic import command
+
 from stepsize.store.migrate import config_for, differences, migrating, upgrade
 
 USAGE = "usage: python -m stepsize_migrations check | revise MESSAGE | rewrite-first"

@@ -1,6 +1,7 @@
 """Alembic's environment: runs on the connection that stepsize.store.migrate hands over, inside its transaction."""
 
 from alembic import context
+
 from stepsize.store.migrate import CONTEXT_OPTIONS
 from stepsize.store.models import metadata
 

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import psutil
 import pytest
+
 from stepsize.spec.space import Scalar
 from stepsize.store.workers import SlotRecord
 from stepsize_workers.engines.base import Assignment, Ended, Engine, Event, Outcome, Reported, TrialKey
 from stepsize_workers.engines.local import LocalEngine, Preload
-
 from tests.worker_process import wait_until_gone
 
 ROGUES = "tests.contracts.engine_trainers"

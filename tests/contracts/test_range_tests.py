@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 import torch
+
 from stepsize.spec.optimizers import optimizer_types
 from stepsize.spec.space import Scalar
 from stepsize_workers.trainers.base import Params, Sweep, Trainer
 from stepsize_workers.trainers.registry import BUILT_IN, load_trainer
-
 from tests.fakes import RecordingContext
 from tests.unit.training.data import DATA_DIR
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from stepsize.domain.trial import Report, Trial, TrialReason, TrialState
 from stepsize.spec.job import JobSpec
 from stepsize.spec.space import Scalar, applies, contains
@@ -20,7 +21,6 @@ from stepsize_workers.engines.base import Outcome
 from stepsize_workers.search import Proposal, Search
 from stepsize_workers.site import Site
 from stepsize_workers.slot_runner import SlotRunner
-
 from tests.builders import expire_lease, make_job, make_spec
 from tests.fake_engine import FakeEngine
 

@@ -8,6 +8,9 @@ from itertools import pairwise
 import pytest
 import torch
 from pydantic import TypeAdapter, ValidationError
+from torch.optim import SGD
+from torch.optim import lr_scheduler as torch_schedules
+
 from stepsize.spec.schedules import (
     ConstantSchedule,
     CosineRestartsSchedule,
@@ -27,8 +30,6 @@ from stepsize.spec.schedules import (
     preview,
     schedule_types,
 )
-from torch.optim import SGD
-from torch.optim import lr_scheduler as torch_schedules
 
 LENGTHS = (5, 7, 100, 1000)
 

@@ -6,6 +6,7 @@ from typing import Any, get_args
 
 import pytest
 from pydantic import ValidationError
+
 from stepsize.application.catalogue import make_catalogue
 from stepsize.application.submission import resolve
 from stepsize.spec.base import Spec

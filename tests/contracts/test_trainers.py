@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 import torch
+
 from stepsize.domain.trainer import TrainerCard
 from stepsize.spec.space import FloatParameter, IntParameter, Scalar, contains
 from stepsize_workers.trainers.base import Params, Trainer
 from stepsize_workers.trainers.registry import BUILT_IN, load_trainer
-
 from tests.fakes import RecordingContext
 from tests.unit.training.data import DATA_DIR
 

@@ -13,8 +13,8 @@ from typing import Any
 import httpx
 import psutil
 import pytest
-from stepsize.client import Client
 
+from stepsize.client import Client
 from tests.waiting import wait_for
 from tests.worker_process import wait_until_gone
 

@@ -12,10 +12,10 @@ import pytest
 from alembic.migration import MigrationContext
 from alembic.operations import Operations
 from sqlalchemy import Column, Connection, Engine, Integer, create_engine, inspect, text
+
 from stepsize.store import migrate
 from stepsize.store.database import Database
 from stepsize.store.models import metadata
-
 from tests.builders import make_job, make_trial
 
 ROOT = Path(__file__).parents[2]

@@ -6,10 +6,10 @@ from typing import Any
 import optuna
 import pytest
 from sqlalchemy import Engine, create_engine, inspect, text
+
 from stepsize.store import migrate
 from stepsize.store.database import Database
 from stepsize.store.models import metadata
-
 from tests.builders import make_job, make_trial
 
 OURS = {*metadata.tables, "stepsize_alembic_version"}

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import httpx
+
 from stepsize.client import Client
 
 Answers = list[httpx.Response | BaseException]

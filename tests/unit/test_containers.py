@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 import yaml
-from stepsize.cli import app
 from typer.main import get_command
+
+from stepsize.cli import app
 
 ROOT = Path(__file__).parents[2]
 DOCKERFILE = (ROOT / "Dockerfile").read_text()

@@ -6,11 +6,11 @@ import signal
 
 import structlog
 from pydantic import TypeAdapter
+
 from stepsize.domain.trainer import TrainerCard
 from stepsize.logs import configure_logs
 from stepsize.settings import Settings
 from stepsize.store.database import Database
-
 from stepsize_workers.engines.local import LocalEngine, Preload, detect_slots
 from stepsize_workers.lifelines import die_with
 from stepsize_workers.loop import WorkerLoop

@@ -9,7 +9,6 @@ from stepsize.spec.job import JobSpec
 from stepsize.spec.objective import Objective
 from stepsize.spec.space import Params
 from stepsize.store.workers import SlotRecord
-
 from stepsize_workers.engines.base import Ended, Outcome, TrialKey
 
 

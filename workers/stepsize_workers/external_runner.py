@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
 from sqlalchemy import Connection
+
 from stepsize.domain.job import Desired, Job, JobState
 from stepsize.domain.lease import Lease
 from stepsize.domain.seeds import training_seed
@@ -20,7 +21,6 @@ from stepsize.store.ledger import Ledger, NewTrial
 from stepsize.store.suggestions import database_time
 from stepsize.store.trials import load_trials
 from stepsize.store.workers import SlotRecord
-
 from stepsize_workers.conclusions import objective_values
 from stepsize_workers.engines.base import Event
 from stepsize_workers.overdue import WHY_OVERDUE, Timekeeper

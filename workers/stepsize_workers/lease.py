@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
+
 from stepsize.domain.lease import Lease
 from stepsize.store.database import Database
 from stepsize.store.leases import renew_leases

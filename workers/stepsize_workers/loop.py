@@ -13,9 +13,10 @@ from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
-import stepsize
 import structlog
 from sqlalchemy.exc import DBAPIError
+
+import stepsize
 from stepsize.clock import new_id
 from stepsize.domain.job import Job
 from stepsize.domain.lease import Lease
@@ -33,7 +34,6 @@ from stepsize.store.leases import (
 )
 from stepsize.store.signal import open_signal
 from stepsize.store.workers import SlotRecord, Worker, register_worker, remove_worker
-
 from stepsize_workers.engines.base import Engine, Event
 from stepsize_workers.external_runner import ExternalRunner
 from stepsize_workers.lease import LeaseKeeper

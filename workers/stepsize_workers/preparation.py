@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from sqlalchemy import Connection
+
 from stepsize.domain.job import Job, JobKind
 from stepsize.domain.range_test import RangeTestFindings
 from stepsize.domain.trial import TrialState
@@ -13,7 +14,6 @@ from stepsize.spec.range_test import RangeTestSpec
 from stepsize.spec.space import FloatParameter, SearchSpace
 from stepsize.store.jobs import get_job
 from stepsize.store.trials import load_trials
-
 from stepsize_workers.range_tests import Bounds, bounds_from
 from stepsize_workers.warm_start import WARNING, load_history
 

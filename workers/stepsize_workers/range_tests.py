@@ -6,13 +6,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+
 from stepsize.domain.range_test import RangeTestCurve, RangeTestFindings, RangeTestResult
 from stepsize.domain.report import Estimate
 from stepsize.domain.student_t import t_quantile
 from stepsize.domain.trial import Report, Trial, TrialReason, TrialState
 from stepsize.spec.range_test import RangeTestSpec, SweepRange
 from stepsize.spec.space import FloatParameter, Parameter
-
 from stepsize_workers.trainers.base import Sweep
 from stepsize_workers.training.range_test import (
     RULES,

@@ -12,6 +12,7 @@ from functools import partial
 from typing import TypeVar
 
 from sqlalchemy import Connection, select
+
 from stepsize.domain.job import Desired, Job, JobKind, JobReason, JobState
 from stepsize.domain.lease import Lease
 from stepsize.domain.range_test import RangeTestFindings
@@ -28,7 +29,6 @@ from stepsize.store.ledger import Ledger
 from stepsize.store.models import trials as trials_table
 from stepsize.store.trials import load_reports, load_trials
 from stepsize.store.workers import SlotRecord
-
 from stepsize_workers.artifacts import ArtifactKeeper
 from stepsize_workers.conclusions import objective_values
 from stepsize_workers.engines.base import Event

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 import optuna
 from optuna.trial import TrialState as OptunaState
+
 from stepsize.domain.seeds import derive_seed
 from stepsize.domain.trial import Report, Trial, TrialReason, TrialState
 from stepsize.spec.job import JobSpec
@@ -18,7 +19,6 @@ from stepsize.spec.objective import Objective
 from stepsize.spec.pruners import NoPruner
 from stepsize.spec.samplers import GridSampler, RandomSampler
 from stepsize.spec.space import Scalar, SearchSpace, applies, in_dependency_order
-
 from stepsize_workers.sampling.admission import Admission
 from stepsize_workers.sampling.asking import Asker, Closed, Discarded, Note, Opened, Restored, Warmed
 from stepsize_workers.sampling.builders import (

@@ -10,12 +10,12 @@ from typing import TypeVar
 import structlog
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
+
 from stepsize.domain.job import Job, JobReason, JobState
 from stepsize.domain.lease import Lease
 from stepsize.domain.trial import TrialReason, TrialState
 from stepsize.store.database import Database, is_transient
 from stepsize.store.ledger import Ledger, open_leased_ledger
-
 from stepsize_workers.engines.base import Engine
 
 log = structlog.get_logger()

@@ -16,7 +16,6 @@ from stepsize.domain.trial import Report, Trial, TrialReason, TrialState, trial_
 from stepsize.store.ledger import Ledger, NewTrial
 from stepsize.store.trials import load_reports, load_trials
 from stepsize.store.workers import SlotRecord
-
 from stepsize_workers.conclusions import Conclusion, Running, conclude
 from stepsize_workers.engines.base import Assignment, CheckpointSaved, Ended, Event, Mode, Reported, TrialKey
 from stepsize_workers.runner import JobRunner

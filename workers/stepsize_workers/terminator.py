@@ -11,9 +11,9 @@ import threading
 from collections.abc import Callable
 
 import structlog
+
 from stepsize.spec.objective import Direction
 from stepsize.spec.space import CategoricalParameter, Params, SearchSpace
-
 from stepsize_workers.lifelines import tied_command
 from stepsize_workers.sampling.scales import index_of, n_values, position_of
 

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import Connection
+
 from stepsize.domain.job import Job
 from stepsize.domain.trial import Trial, TrialReason, TrialState
 from stepsize.domain.tuning import TuningDetails, WarmStartSource

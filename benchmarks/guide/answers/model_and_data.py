@@ -2,11 +2,10 @@
 
 from collections.abc import Mapping
 
-from stepsize.spec.space import Scalar
-
 from benchmarks.guide import text
 from benchmarks.guide.answers.scans import choices_of, loss_sentence, scan_table, shift_sentence
 from benchmarks.guide.results import Results
+from stepsize.spec.space import Scalar
 
 SCANS: Mapping[str, tuple[str, Scalar]] = {
     "activations": ("activation", "relu"),

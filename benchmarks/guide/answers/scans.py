@@ -3,8 +3,6 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from stepsize.spec.space import Scalar
-
 from benchmarks.guide import text
 from benchmarks.guide.results import Run
 from benchmarks.guide.statistics import (
@@ -18,6 +16,7 @@ from benchmarks.guide.statistics import (
     tuned,
     tuned_runs,
 )
+from stepsize.spec.space import Scalar
 
 CHANCE = 0.1
 """The accuracy of guessing one of ten digits; what a training that diverged counts as."""

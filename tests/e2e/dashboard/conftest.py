@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_playwright
-from stepsize.domain.job import JobState
-from stepsize.store.database import Database
 
 from benchmarks.history import add_history
+from stepsize.domain.job import JobState
+from stepsize.store.database import Database
 from tests.builders import make_job, make_spec
 from tests.e2e.dashboard.chromium import FLAGS, find_chromium
 from tests.e2e.dashboard.site import SPACE, Site, running_site

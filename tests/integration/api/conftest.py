@@ -10,12 +10,12 @@ import pytest
 import uvicorn
 from fastapi import FastAPI
 from starlette.testclient import TestClient
+
 from stepsize.api.app import create_app
 from stepsize.domain.lease import Lease
 from stepsize.settings import Settings
 from stepsize.store.database import Database
 from stepsize.store.workers import register_worker
-
 from tests.builders import make_worker, take_lease
 from tests.waiting import wait_for
 

@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 from sqlalchemy import update
 from starlette.testclient import TestClient
+
 from stepsize.store.database import Database
 from stepsize.store.models import jobs, trials
-
 from tests.builders import expire_lease
 from tests.idle_engine import Searcher
 from tests.integration.api.conftest import enlist, pointers, submit

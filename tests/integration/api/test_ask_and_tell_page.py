@@ -8,9 +8,9 @@ from pathlib import Path
 import httpx
 import pytest
 from pydantic import JsonValue
+
 from stepsize.client import Client
 from stepsize.store.database import Database
-
 from tests.idle_engine import searching
 
 PAGE = (Path(__file__).parents[3] / "docs" / "how-to" / "ask-and-tell.md").read_text()

@@ -5,9 +5,9 @@ import re
 import pytest
 from sqlalchemy import text
 from starlette.testclient import TestClient
+
 from stepsize.domain.trial import TrialState
 from stepsize.store.database import Database
-
 from tests.builders import make_card, make_job, make_trial
 from tests.integration.api.conftest import enlist, pointers
 

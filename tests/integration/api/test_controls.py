@@ -4,13 +4,13 @@ from typing import Any
 
 import pytest
 from starlette.testclient import TestClient
+
 from stepsize.domain.job import Desired, JobState
 from stepsize.domain.trial import TrialReason, TrialState
 from stepsize.store.database import Database
 from stepsize.store.jobs import get_job
 from stepsize.store.ledger import open_ledger
 from stepsize.store.trials import get_trial, load_reports, load_trials
-
 from tests.builders import expire_lease, make_job, make_report, make_trial
 from tests.integration.api.conftest import hold, pointers, submit
 

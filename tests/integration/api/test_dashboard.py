@@ -3,11 +3,11 @@
 import re
 
 from starlette.testclient import TestClient
+
+from benchmarks.history import add_history
 from stepsize.domain.job import JobState
 from stepsize.domain.trial import TrialState
 from stepsize.store.database import Database
-
-from benchmarks.history import add_history
 from tests.builders import make_job, make_spec, make_trial
 
 

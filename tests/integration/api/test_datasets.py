@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 import pytest
 from starlette.testclient import TestClient
+
 from stepsize.domain.dataset import DatasetKind
 from stepsize.settings import Settings
 from stepsize_workers.training.datasets import load
-
 from tests.dataset_files import WINE, N, csv_bytes, images_npz, npz_bytes, png_bytes, zip_bytes
 
 

@@ -10,13 +10,13 @@ import httpx
 import pytest
 from fastapi import FastAPI
 from starlette.testclient import TestClient
+
 from stepsize.client.events import Event, parse_events
 from stepsize.domain.job import JobState
 from stepsize.domain.trial import TrialState
 from stepsize.store.database import Database
 from stepsize.store.jobs import delete_job
 from stepsize.store.ledger import NewTrial, open_ledger
-
 from tests.builders import make_job, make_report, make_trial
 from tests.integration.api.conftest import pointers
 from tests.waiting import wait_for

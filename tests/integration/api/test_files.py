@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 from starlette.testclient import TestClient
+
 from stepsize.application.files import LOG_CAP_BYTES
 from stepsize.domain.trial import TrialState
 from stepsize.settings import Settings
 from stepsize.store.database import Database
-
 from tests.builders import make_job, make_trial
 
 

@@ -9,11 +9,11 @@ import pytest
 from fastapi import FastAPI
 from sqlalchemy import func, select, update
 from starlette.testclient import TestClient
+
 from stepsize.clock import now
 from stepsize.store.database import Database
 from stepsize.store.idempotency import KEEP_S
 from stepsize.store.models import idempotency_keys, jobs
-
 from tests.integration.api.conftest import submit
 
 BODY = {"trainer": {"name": "synthetic"}}

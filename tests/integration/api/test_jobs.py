@@ -6,12 +6,12 @@ from typing import Any
 import pytest
 from sqlalchemy import event
 from starlette.testclient import TestClient
+
 from stepsize.api.examples import JOB_BODIES
 from stepsize.domain.job import JobReason, JobState
 from stepsize.domain.trial import TrialState
 from stepsize.settings import Settings
 from stepsize.store.database import Database
-
 from tests.builders import make_job, make_spec, make_trial
 from tests.integration.api.conftest import enlist, hold, pointers, submit
 

@@ -11,9 +11,9 @@ from urllib.parse import urlsplit
 import httpx
 from fastapi import FastAPI
 from starlette.testclient import TestClient
+
 from stepsize.domain.job import JobState
 from stepsize.store.database import Database
-
 from tests.builders import make_job
 from tests.waiting import wait_for
 

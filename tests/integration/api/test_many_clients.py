@@ -17,10 +17,10 @@ from typing import Any
 import httpx
 import pytest
 from fastapi import FastAPI
+
 from stepsize.domain.trial import TrialState
 from stepsize.store.database import Database
 from stepsize.store.trials import load_trials
-
 from tests.idle_engine import searching
 from tests.training_client import LEASE_S, loss_at, train
 from tests.waiting import wait_for

@@ -17,11 +17,11 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 from starlette.testclient import TestClient
+
 from stepsize.domain.job import JobState
 from stepsize.domain.trial import TrialState
 from stepsize.store.database import Database
 from stepsize.store.ledger import open_ledger
-
 from tests.builders import make_job, make_report, make_trial
 
 CHECKS = [

@@ -9,10 +9,10 @@ from sqlalchemy import text
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.testclient import TestClient
-from stepsize.settings import Settings
-from stepsize.store.database import Database
 from structlog.testing import capture_logs
 
+from stepsize.settings import Settings
+from stepsize.store.database import Database
 from tests.integration.api.conftest import pointers, submit
 
 TRAINER = {"name": "synthetic"}

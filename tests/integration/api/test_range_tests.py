@@ -3,12 +3,12 @@
 import pytest
 from sqlalchemy import update
 from starlette.testclient import TestClient
+
 from stepsize.api.routes.range_tests import RANGE_TEST_BODIES
 from stepsize.domain.range_test import RangeTestCurve, RangeTestFindings, RangeTestResult
 from stepsize.domain.report import Estimate
 from stepsize.store.database import Database
 from stepsize.store.models import jobs
-
 from tests.integration.api.conftest import pointers, submit
 
 BODY = {"trainer": {"name": "synthetic"}, "batch_sizes": [32, 128], "seeds": 2, "seed": 7}

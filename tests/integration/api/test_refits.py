@@ -4,12 +4,12 @@ from typing import Any
 
 import pytest
 from starlette.testclient import TestClient
+
 from stepsize.domain.job import JobKind
 from stepsize.domain.trial import TrialState
 from stepsize.store.database import Database
 from stepsize.store.jobs import get_job
 from stepsize.store.trials import load_trials
-
 from tests.builders import make_job, make_spec, make_trial
 
 

@@ -20,6 +20,7 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from pyarrow import parquet
 from starlette.testclient import TestClient
+
 from stepsize.api.analyst import Analyst
 from stepsize.api.app import create_app
 from stepsize.application.questions import ReportQuestion
@@ -31,7 +32,6 @@ from stepsize.settings import Settings
 from stepsize.store.database import Database
 from stepsize.store.jobs import get_job
 from stepsize.store.ledger import open_ledger
-
 from tests.builders import make_card, make_job, make_report, make_spec, make_trial
 from tests.integration.api.conftest import enlist, pointers
 from tests.integration.api.test_range_tests import FINDINGS

@@ -4,11 +4,11 @@ from typing import Any
 
 import pytest
 from starlette.testclient import TestClient
+
 from stepsize.domain.trial import TrialState
 from stepsize.store.database import Database
 from stepsize.store.jobs import get_job
 from stepsize.store.ledger import NewTrial, open_ledger
-
 from tests.builders import make_job, make_spec, make_trial
 from tests.integration.api.conftest import pointers, submit
 

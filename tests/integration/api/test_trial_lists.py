@@ -4,10 +4,10 @@ from typing import Any
 
 import pytest
 from starlette.testclient import TestClient
+
 from stepsize.domain.trial import TrialState
 from stepsize.store.database import Database
 from stepsize.store.ledger import open_ledger
-
 from tests.builders import make_job, make_report, make_trial
 from tests.integration.api.conftest import pointers
 

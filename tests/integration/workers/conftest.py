@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from stepsize.store.database import Database
 
+from stepsize.store.database import Database
 from tests.job_play import Stage
 
 

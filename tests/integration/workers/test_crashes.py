@@ -6,6 +6,7 @@ from collections import Counter
 from pathlib import Path
 
 from sqlalchemy import func, select
+
 from stepsize.domain.job import Job, JobState
 from stepsize.domain.trial import Trial, TrialState
 from stepsize.store import migrate
@@ -13,7 +14,6 @@ from stepsize.store.database import Database
 from stepsize.store.jobs import get_job
 from stepsize.store.models import reports
 from stepsize.store.trials import load_trials
-
 from tests.builders import make_job, make_spec
 from tests.postgres import PostgresServer
 from tests.waiting import wait_for

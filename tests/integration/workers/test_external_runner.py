@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 from sqlalchemy import event
+
+from benchmarks.history import add_history
 from stepsize.application.suggestions import (
     Asking,
     Ending,
@@ -25,8 +27,6 @@ from stepsize.domain.trial import Trial, TrialReason, TrialState
 from stepsize.store.database import Database
 from stepsize.store.jobs import get_job
 from stepsize.store.trials import load_trials
-
-from benchmarks.history import add_history
 from tests.builders import expire_lease, make_job, make_spec
 from tests.idle_engine import Searcher
 

@@ -7,7 +7,6 @@ from stepsize.domain.lease import Lease
 from stepsize.store.database import Database
 from stepsize.store.jobs import get_job
 from stepsize_workers.lease import LeaseKeeper
-
 from tests.builders import expire_lease, make_job, make_worker, take_lease
 from tests.waiting import wait_for
 

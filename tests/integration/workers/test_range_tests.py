@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from stepsize.application import jobs, range_tests
 from stepsize.domain.job import Job, JobState
 from stepsize.domain.trial import TrialState
@@ -14,7 +15,6 @@ from stepsize.spec.range_test import RangeTestSpec
 from stepsize.store.database import Database
 from stepsize.store.jobs import get_job
 from stepsize.store.trials import load_trials
-
 from tests.waiting import wait_for
 from tests.worker_process import WorkerProcess
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
+
 from stepsize.application import controls, jobs, range_tests, trials
 from stepsize.application.trials import cancel_trial
 from stepsize.domain.job import JobKind, JobReason, JobState
@@ -21,7 +22,6 @@ from stepsize.store.workers import SlotRecord
 from stepsize_workers.engines.base import Assignment, Event, Mode, Outcome, Reported
 from stepsize_workers.trainers.base import Sweep
 from stepsize_workers.trainers.synthetic import SyntheticParams, sweep_loss_at
-
 from tests.fake_engine import FakeEngine
 from tests.job_play import Stage, turn
 

@@ -5,13 +5,13 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pytest
+
 from stepsize.application import jobs, results, trials
 from stepsize.application.jobs import JobChanges
 from stepsize.domain.job import JobReason, JobState
 from stepsize.domain.trial import Trial, TrialReason, TrialState
 from stepsize.spec.space import Scalar
 from stepsize_workers.engines.base import Outcome
-
 from tests.fake_engine import FakeEngine
 from tests.job_play import Stage, turn
 

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection
 from sqlalchemy.exc import OperationalError
+
 from stepsize.application import controls, jobs, trials
 from stepsize.domain.job import Job, JobReason, JobState
 from stepsize.domain.trial import Trial, TrialReason, TrialState, trial_dir
@@ -28,7 +29,6 @@ from stepsize_workers.loop import WorkerLoop
 from stepsize_workers.search import Search
 from stepsize_workers.site import Site
 from stepsize_workers.slot_runner import SlotRunner
-
 from tests.builders import expire_lease, make_card, make_job, make_report, make_spec, make_trial
 from tests.fake_engine import FakeEngine
 from tests.waiting import wait_for

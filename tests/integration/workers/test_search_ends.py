@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pytest
+
 from stepsize.application import controls, jobs, trials
 from stepsize.application.jobs import JobChanges
 from stepsize.domain.job import JobReason, JobState
@@ -15,7 +16,6 @@ from stepsize.spec.space import Scalar
 from stepsize.store.workers import SlotRecord
 from stepsize_workers.engines.base import Ended, Event, Outcome, Reported
 from stepsize_workers.stopping import Progress
-
 from tests.builders import make_spec
 from tests.fake_engine import FakeEngine
 from tests.job_play import Stage, turn

@@ -7,6 +7,7 @@ from statistics import median
 from typing import Any
 
 import pytest
+
 from stepsize.application import jobs, trials
 from stepsize.domain.job import Job
 from stepsize.domain.trial import TrialState
@@ -16,7 +17,6 @@ from stepsize.store.jobs import delete_job
 from stepsize_workers.engines.base import Outcome
 from stepsize_workers.search import Search
 from stepsize_workers.warm_start import EarlierTrial, load_history
-
 from tests.builders import make_spec
 from tests.contracts.test_resume import essence
 from tests.job_play import Stage

@@ -4,6 +4,7 @@ import math
 from typing import Any
 
 import numpy as np
+
 from stepsize.domain.evidence import Evidence, TrialColumns
 from stepsize.spec.objective import Direction, Objective
 from stepsize.spec.space import FloatParameter, IntParameter, SearchSpace

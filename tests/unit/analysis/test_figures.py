@@ -12,6 +12,7 @@ import pytest
 from matplotlib.collections import QuadMesh
 from matplotlib.figure import Figure
 from PIL import Image
+
 from stepsize.analysis.figures.rates import heatmap_figure, range_test_figure, schedule_figure, sensitivity_figure
 from stepsize.analysis.figures.style import LIGHT, Draw, Palette, log_axis, new_figure, no_search_figure, plain, render
 from stepsize.analysis.figures.trials import (
@@ -29,7 +30,6 @@ from stepsize.domain.range_test import RangeTestCurve, RangeTestFindings, RangeT
 from stepsize.domain.report import Estimate
 from stepsize.spec.objective import Direction, Objective
 from stepsize.spec.space import CategoricalParameter
-
 from tests.unit.analysis.designs import SPACE, evidence, trial, valley_evidence
 
 FIGURES: dict[str, Callable[[Evidence, Palette], Figure]] = {

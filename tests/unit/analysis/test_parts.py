@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from stepsize.analysis import intervals
 from stepsize.analysis.divergence import divergence
 from stepsize.analysis.importances import importances
 from stepsize.analysis.sample import make_sample
 from stepsize.domain.evidence import Evidence
 from stepsize.domain.front import non_dominated
-
 from tests.unit.analysis.designs import BATCH_SIZES, evidence, trial, valley_evidence
 
 

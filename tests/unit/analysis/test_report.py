@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+
 from stepsize.analysis.markdown import jobs_markdown, report_markdown, to_html
 from stepsize.analysis.report import compare_jobs, make_report
 from stepsize.domain.evidence import Evidence
@@ -15,7 +16,6 @@ from stepsize.domain.range_test import RangeTestCurve, RangeTestFindings, RangeT
 from stepsize.domain.report import Confidence, Estimate, Report, ScalingRule
 from stepsize.spec.objective import Direction, Objective
 from stepsize.spec.space import CategoricalParameter, FloatParameter, SearchSpace
-
 from tests.unit.analysis.designs import SPACE, evidence, trial, valley_evidence
 
 OPTIMIZER = CategoricalParameter(type="categorical", choices=["sgd", "adam"])

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+
 from stepsize.analysis.sample import make_sample
 from stepsize.analysis.valley import Unclear, Valley, fit_valley
 from stepsize.domain.evidence import Evidence
-
 from tests.unit.analysis.designs import (
     concentrated_rates,
     evidence,

@@ -2,6 +2,7 @@
 
 import pytest
 from starlette.exceptions import HTTPException
+
 from stepsize.api.negotiation import preferred_type
 from stepsize.api.recent import Recent
 

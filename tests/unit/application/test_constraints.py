@@ -3,12 +3,12 @@
 from typing import Any
 
 import pytest
+
 from stepsize.application.catalogue import make_catalogue
 from stepsize.application.submission import Resolution, resolve
 from stepsize.errors import InvalidRequestError
 from stepsize.spec.constraints import broken_outcome, parameter_rule
 from stepsize.spec.job import JobSpec
-
 from tests.builders import make_card
 
 CARD = make_card(

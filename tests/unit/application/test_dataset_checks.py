@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+
 from stepsize.application.datasets import NewDataset, incoming, receive
 from stepsize.domain.dataset import DatasetCard, DatasetFormat, Split
 from stepsize.errors import InvalidRequestError
 from stepsize_workers.training.datasets import load
-
 from tests.dataset_files import WINE, N, birds, csv_bytes, images_npz, npz_bytes, png_bytes, zip_bytes
 
 

@@ -1,6 +1,7 @@
 """Filters and sorts as clients write them."""
 
 import pytest
+
 from stepsize.application.filters import parse_filter, parse_job_sort, parse_labels, parse_sort
 from stepsize.errors import InvalidRequestError
 from stepsize.store.listing import Comparison, Condition, Field, Sort

@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+
 from stepsize.application.catalogue import Catalogue, built_in_cards, make_catalogue
 from stepsize.application.range_tests import plan_for, plan_warnings, resolve, spread_batch_sizes
 from stepsize.application.submission import resolve as resolve_job
@@ -11,7 +12,6 @@ from stepsize.errors import InvalidRequestError
 from stepsize.spec.job import JobSpec
 from stepsize.spec.range_test import RangeTestSpec
 from stepsize.spec.space import CategoricalParameter, IntParameter
-
 from tests.builders import make_card
 
 

@@ -1,10 +1,10 @@
 """A job is told which of its parameters its sampler draws at random."""
 
 import pytest
+
 from stepsize.application.catalogue import make_catalogue
 from stepsize.application.submission import resolve
 from stepsize.spec.job import JobSpec
-
 from tests.builders import make_card
 
 SCHEMA = {

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from stepsize.application.catalogue import built_in_cards, make_catalogue
 from stepsize.application.submission import DEFAULT_MAX_TRIALS, Resolution, resolve
 from stepsize.domain.trainer import TrainerCard
@@ -12,7 +13,6 @@ from stepsize.errors import InvalidRequestError
 from stepsize.spec.grid import grid_cells
 from stepsize.spec.job import JobSpec
 from stepsize.spec.samplers import GridSampler
-
 from tests.builders import make_card, make_worker
 
 OPTIMIZERS = ["sgd", "rmsprop", "adam"]

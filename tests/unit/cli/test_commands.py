@@ -5,9 +5,9 @@ from pathlib import Path
 
 import httpx
 import pytest
-from stepsize.cli import app, connection
 from typer.testing import CliRunner, Result
 
+from stepsize.cli import app, connection
 from tests.unit.fake_service import FakeService, event_stream, event_text, job_json, problem, trial_json
 
 

@@ -5,11 +5,11 @@ from typing import Any
 
 import httpx
 import pytest
+from typer.testing import CliRunner
+
 from stepsize.cli import app
 from stepsize.cli import connection as cli_connection
 from stepsize.client import Client, ServerUnreachableError
-from typer.testing import CliRunner
-
 from tests.unit.fake_service import FakeService
 
 FLOWERS: dict[str, Any] = {

@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 import pytest
+
 from stepsize.cli import app
 from stepsize.cli.job_file import read_job
 from stepsize.spec.budget import Budget

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+
 from stepsize.cli.job_file import read_job
 from stepsize.spec.job import JobSpec
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import typer
+
 from stepsize.cli.job_file import read_job
 
 

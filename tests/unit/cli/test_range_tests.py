@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from stepsize.cli import app, connection
 from typer.testing import CliRunner, Result
 
+from stepsize.cli import app, connection
 from tests.unit.fake_service import FakeService, job_json
 
 

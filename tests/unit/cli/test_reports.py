@@ -4,9 +4,9 @@ from pathlib import Path
 
 import httpx
 import pytest
-from stepsize.cli import app, connection
 from typer.testing import CliRunner
 
+from stepsize.cli import app, connection
 from tests.unit.fake_service import FakeService, problem
 
 MARKDOWN = "# Learning-rate report: mnist\n\n**Use a learning rate of 0.081**\n"

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from stepsize.cli.supervisor import Supervisor
 
+from stepsize.cli.supervisor import Supervisor
 from tests.waiting import wait_for
 
 Start = Callable[[str], Supervisor]

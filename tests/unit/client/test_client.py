@@ -2,10 +2,10 @@
 
 import httpx
 import pytest
+
 from stepsize.client import ApiError, ServerUnreachableError
 from stepsize.client.events import parse_events
 from stepsize.spec.job import JobSpec
-
 from tests.unit.fake_service import (
     CutStream,
     FakeService,

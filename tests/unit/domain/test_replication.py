@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 from scipy import stats
+
 from stepsize.domain.replication import Replication, group_replicates, rank, tied_with
 from stepsize.domain.student_t import t_quantile
 from stepsize.domain.trial import Trial, TrialState
 from stepsize.spec.objective import Direction
-
 from tests.contracts.test_resume import finished_trial
 
 DEGREES = [1, 1.3, 2, 4, 8.7, 30, 200, 5000]

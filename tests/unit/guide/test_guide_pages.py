@@ -4,12 +4,12 @@ import re
 from pathlib import Path
 
 import pytest
-from stepsize.spec.job import JobSpec
 
 from benchmarks.guide.__main__ import PAGES, RESULTS
 from benchmarks.guide.experiments import EXPERIMENTS, Experiment
 from benchmarks.guide.rendering import TEMPLATES, render_pages
 from benchmarks.guide.results import Results
+from stepsize.spec.job import JobSpec
 
 NAMES = sorted(path.name for path in TEMPLATES.glob("*.md"))
 LARGEST_FIGURE = 250_000

@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterator
 
 import psutil
 import pytest
+
 from stepsize.domain.trial import TrialState
 from stepsize_workers.search import Proposal, Search
-
 from tests.builders import make_spec
 
 

@@ -1,11 +1,11 @@
 """Optuna's constraints: for the heavy samplers that model them, and for nobody else."""
 
 import pytest
+
 from stepsize.domain.trial import TrialReason, TrialState
 from stepsize.spec.space import Params
 from stepsize_workers.search import Search
 from stepsize_workers.warm_start import EarlierTrial
-
 from tests.builders import make_spec
 
 

@@ -5,6 +5,7 @@ import random
 from collections.abc import Iterator
 
 import numpy as np
+
 from stepsize_workers.sampling.frontier import Fate, Frontier, Outcome, fit_edge
 
 

@@ -4,10 +4,10 @@ import math
 from typing import Any
 
 import pytest
+
 from stepsize.domain.trial import TrialReason, TrialState
 from stepsize.spec.space import Scalar
 from stepsize_workers.search import Search
-
 from tests.builders import make_spec
 
 SAMPLERS = ["tpe", "random", "qmc", "nsgaii", "cmaes"]

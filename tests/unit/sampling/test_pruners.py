@@ -1,10 +1,10 @@
 """When a pruner begins to judge."""
 
 import pytest
+
 from stepsize.domain.trial import TrialReason, TrialState
 from stepsize_workers.search import Search
 from stepsize_workers.warm_start import EarlierTrial
-
 from tests.builders import make_spec
 
 

@@ -6,6 +6,7 @@ from collections import Counter
 
 import pytest
 from pydantic import TypeAdapter
+
 from stepsize.spec.space import Parameter, contains, grid_values
 from stepsize_workers.sampling.distributions import distribution_of, from_optuna
 from stepsize_workers.sampling.scales import index_of, n_values, position_of, value_at

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
+
 from stepsize.spec.expressions import Constraint, Expression, ExpressionError
 
 FINITE = st.floats(min_value=-1e6, max_value=1e6)

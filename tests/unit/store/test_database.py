@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import select, text, update
+
 from stepsize.store.database import Database, db_now
 from stepsize.store.jobs import get_job
 from stepsize.store.models import jobs
-
 from tests.builders import make_job
 
 

@@ -1,6 +1,7 @@
 """Jobs as recorded and read back."""
 
 import pytest
+
 from stepsize.domain.job import Desired, JobState
 from stepsize.domain.trial import TrialState
 from stepsize.errors import JobNotFoundError
@@ -8,7 +9,6 @@ from stepsize.store.database import Database
 from stepsize.store.jobs import delete_job, get_job
 from stepsize.store.ledger import open_ledger
 from stepsize.store.trials import load_reports, load_trials
-
 from tests.builders import make_job, make_report, make_spec, make_trial
 
 

@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from sqlalchemy import Connection, select
+
 from stepsize.domain.job import JobReason, JobState
 from stepsize.domain.lease import Lease
 from stepsize.domain.trial import TrialState
@@ -17,7 +18,6 @@ from stepsize.store.leases import Offer, claim_job, find_claimable, renew_leases
 from stepsize.store.ledger import NewTrial, open_leased_ledger, open_ledger
 from stepsize.store.models import jobs
 from stepsize.store.trials import load_trials
-
 from tests.builders import expire_lease, make_job, make_spec, make_trial, take_lease
 
 OFFER = Offer(trainers=(("synthetic", "1"),), gpus=0.0, cpus=4)

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, select
 from sqlalchemy.exc import IntegrityError
+
 from stepsize.domain.job import JobReason, JobState
 from stepsize.domain.trial import ALLOWED, TrialReason, TrialState
 from stepsize.errors import JobNotFoundError, StateConflictError
@@ -14,7 +15,6 @@ from stepsize.store.jobs import get_job
 from stepsize.store.ledger import NewTrial, open_ledger
 from stepsize.store.models import reports, trials
 from stepsize.store.trials import get_trial, load_reports, load_trials
-
 from tests.builders import make_job, make_report, make_spec, make_trial
 
 MAXIMIZE = {"objectives": [{"metric": "accuracy", "direction": "maximize"}]}

@@ -4,12 +4,12 @@ from collections import Counter
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+
 from stepsize.domain.trial import ALLOWED, Trial, TrialState
 from stepsize.store.database import Database
 from stepsize.store.jobs import get_job
 from stepsize.store.ledger import NewTrial, open_ledger
 from stepsize.store.trials import load_trials
-
 from tests.builders import make_job
 
 N_TRIALS = 4

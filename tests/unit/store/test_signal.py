@@ -6,12 +6,12 @@ from collections.abc import Callable, Iterator
 
 import pytest
 from sqlalchemy import text
+
 from stepsize.store import migrate
 from stepsize.store.database import Database
 from stepsize.store.jobs import delete_job
 from stepsize.store.ledger import open_ledger
 from stepsize.store.signal import ChangeSignal, open_signal
-
 from tests.builders import make_job, make_trial
 from tests.postgres import PostgresServer
 

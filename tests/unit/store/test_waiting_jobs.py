@@ -1,11 +1,11 @@
 """Jobs that wait for another: nobody claims them before that one has finished. On both databases."""
 
 import pytest
+
 from stepsize.domain.job import FINISHED_JOB_STATES, JobState
 from stepsize.store.database import Database
 from stepsize.store.jobs import delete_job
 from stepsize.store.leases import Offer, claim_job, find_claimable
-
 from tests.builders import make_job
 
 OFFER = Offer(trainers=(("synthetic", "1"),), gpus=0.0, cpus=4)

@@ -1,10 +1,10 @@
 """The list of workers."""
 
 from sqlalchemy import Connection, update
+
 from stepsize.store.database import Database, db_now
 from stepsize.store.models import workers
 from stepsize.store.workers import FORGET_AFTER_S, list_workers, mark_seen, register_worker, remove_worker
-
 from tests.builders import make_worker
 
 LEASE_S = 30.0

@@ -1,6 +1,7 @@
 """A trainer that is a plain function."""
 
 from pydantic import Field
+
 from stepsize.spec.space import FloatParameter
 from stepsize_workers.trainers.base import Params, TrialContext
 from stepsize_workers.trainers.function import trainer

@@ -10,6 +10,7 @@ from textwrap import dedent
 
 import psutil
 import pytest
+
 from stepsize.spec.space import Scalar
 from stepsize.store.workers import SlotRecord
 from stepsize_workers.engines.base import Assignment, Ended, Event, Outcome, Reported, TrialKey
@@ -17,7 +18,6 @@ from stepsize_workers.engines.local import LocalEngine, Preload
 from stepsize_workers.trainers.base import Diverged, Params, Trainer
 from stepsize_workers.trainers.command import CommandFailedError, CommandFileError, read_commands
 from stepsize_workers.trainers.registry import extra_cards
-
 from tests.fakes import RecordingContext
 from tests.waiting import wait_for
 from tests.worker_process import wait_until_gone

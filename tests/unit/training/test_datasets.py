@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 import torch
 from pydantic import TypeAdapter
+
 from stepsize.domain.dataset import SNAPSHOT, DatasetCard, DatasetKind
 from stepsize_workers.training.datasets import DATASETS, LabelledData, load, with_label_noise
 from stepsize_workers.training.datasets.arrays import Arrays, hash_content
 from stepsize_workers.training.datasets.cache import cached
 from stepsize_workers.training.datasets.labelled import split_indices
 from stepsize_workers.training.datasets.snapshot import built_in_cards
-
 from tests.unit.training.data import DATA_DIR
 
 

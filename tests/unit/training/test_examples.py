@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 import torch
+
 from stepsize_workers.trainers.base import Params
 from stepsize_workers.trainers.registry import extra_cards, load_trainer
 from stepsize_workers.training.datasets import load as load_data
-
 from tests.fakes import RecordingContext
 from tests.unit.training.data import DATA_DIR
 

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 import torch
-from stepsize_workers.trainers.base import Params
 from torch import Tensor, nn
 from torch.nn.functional import mse_loss
 
+from stepsize_workers.trainers.base import Params
 from tests.fakes import RecordingContext
 
 EXAMPLES = Path(__file__).parents[3] / "examples"

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch import Tensor
+
 from stepsize_workers.trainers.image_classifier import ImageClassifier, ImageClassifierParams
 from stepsize_workers.training.datasets import load as load_data
 from stepsize_workers.training.models import load as load_model
-from torch import Tensor
-
 from tests.fakes import RecordingContext
 from tests.unit.training.data import DATA_DIR
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
-from stepsize_workers.trainers.base import Diverged
 from torch import Tensor, nn
 
+from stepsize_workers.trainers.base import Diverged
 from tests.fakes import RecordingContext
 from tests.unit.training.tiny import TinyParams, TinyTask
 

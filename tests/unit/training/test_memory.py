@@ -7,10 +7,10 @@ from pathlib import Path
 import psutil
 import pytest
 import torch
+
 from stepsize_workers.trainers.image_classifier import ImageClassifier, ImageClassifierParams
 from stepsize_workers.training import memory
 from stepsize_workers.training.memory import Extent, MemoryLine, OutOfMemoryForeseenError, available_bytes, check_memory
-
 from tests.fakes import RecordingContext
 from tests.unit.training.data import DATA_DIR
 

@@ -5,10 +5,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch import Tensor, nn
+
 from stepsize_workers.training.models import MODELS, Sizes, build_model, load
 from stepsize_workers.training.models.activations import ACTIVATIONS
 from stepsize_workers.training.models.artifact import describe_layers, write_model
-from torch import Tensor, nn
 
 SIZES = Sizes(in_shape=(1, 28, 28), n_classes=10, width=64, depth=3, activation="relu", dropout=0.0)
 

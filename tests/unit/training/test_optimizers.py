@@ -2,6 +2,9 @@
 
 import pytest
 import torch
+from torch import optim
+from torch.nn import Parameter
+
 from stepsize.spec.optimizers import (
     Adagrad,
     Adam,
@@ -14,8 +17,6 @@ from stepsize.spec.optimizers import (
     optimizer_types,
 )
 from stepsize_workers.training.optimizers import build_optimizer
-from torch import optim
-from torch.nn import Parameter
 
 ROWS: list[tuple[OptimizerBase, type[optim.Optimizer], dict[str, object]]] = [
     (Sgd(momentum=0.5, nesterov=True), optim.SGD, {"momentum": 0.5, "nesterov": True}),

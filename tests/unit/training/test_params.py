@@ -4,6 +4,7 @@ from typing import Literal
 
 import pytest
 from pydantic import Field, ValidationError
+
 from stepsize.spec.base import Spec
 from stepsize.spec.optimizers import RAdam, Sgd, optimizer_types
 from stepsize.spec.schedules import ExponentialSchedule, schedule_types

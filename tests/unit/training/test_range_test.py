@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+
 from stepsize.spec.range_test import RangeTestRule
 from stepsize_workers.training.range_test import (
     RULES,

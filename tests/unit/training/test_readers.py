@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+
 from stepsize.domain.dataset import DatasetKind, UnknownDatasetError, UnreadableDatasetError
 from stepsize_workers.training.datasets import LabelledData, load
 

@@ -5,6 +5,7 @@ from importlib.metadata import EntryPoint, EntryPoints
 from pathlib import Path
 
 import pytest
+
 from stepsize.spec.space import FloatParameter, SearchSpace
 from stepsize_workers.trainers import registry
 from stepsize_workers.trainers.base import Params, TrialContext
@@ -18,7 +19,6 @@ from stepsize_workers.trainers.registry import (
     trainer_names,
 )
 from stepsize_workers.trainers.synthetic import Synthetic
-
 from tests.fakes import RecordingContext
 from tests.unit.training import tiny
 

@@ -4,6 +4,7 @@ import random
 
 import numpy as np
 import torch
+
 from stepsize_workers.training.seeding import generator, seed_global_generators
 
 

@@ -9,14 +9,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from stepsize.spec.optimizers import optimizer_types
-from stepsize_workers.trainers.base import Diverged, Sweep, SweepWatch
-from stepsize_workers.training.optimizers import build_optimizer
-from stepsize_workers.training.sweeping import preserved, sweep_learning_rate
 from torch import Tensor, nn
 from torch.amp.grad_scaler import GradScaler
 from torch.optim import Optimizer
 
+from stepsize.spec.optimizers import optimizer_types
+from stepsize_workers.trainers.base import Diverged, Sweep, SweepWatch
+from stepsize_workers.training.optimizers import build_optimizer
+from stepsize_workers.training.sweeping import preserved, sweep_learning_rate
 from tests.fakes import RecordingContext
 from tests.unit.training.tiny import TinyParams, TinyTask
 

@@ -8,9 +8,9 @@ import time
 from pathlib import Path
 
 import pytest
+
 from stepsize_workers.trainers.base import Diverged, Sweep
 from stepsize_workers.trainers.synthetic import Synthetic, SyntheticParams, best_lr, draw_crash_step, sweep_loss_at
-
 from tests.fakes import RecordingContext
 
 

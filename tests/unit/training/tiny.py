@@ -4,13 +4,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
+from torch import Tensor, nn
+from torch.nn.functional import mse_loss
+
 from stepsize.domain.trainer import Metric
 from stepsize.spec.objective import Direction, Objective
 from stepsize.spec.space import FloatParameter
 from stepsize_workers.training.loop import LOOP_METRICS, Task
 from stepsize_workers.training.params import TrainingParams
-from torch import Tensor, nn
-from torch.nn.functional import mse_loss
 
 N_SAMPLES = 24
 

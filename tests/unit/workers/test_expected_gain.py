@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+
 from stepsize_workers.expected_gain import expected_gain
 
 NOISE = 0.1

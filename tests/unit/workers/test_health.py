@@ -2,11 +2,11 @@
 
 import pytest
 from sqlalchemy import update
+
 from stepsize.store.database import Database
 from stepsize.store.models import workers
 from stepsize.store.workers import register_worker
 from stepsize_workers import health
-
 from tests.builders import make_worker
 
 

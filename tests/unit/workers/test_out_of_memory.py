@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+
 from stepsize.store.workers import SlotRecord
 from stepsize_workers import out_of_memory
 from stepsize_workers.engines.base import Assignment, Ended, Outcome, TrialKey

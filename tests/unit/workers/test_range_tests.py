@@ -7,6 +7,7 @@ from itertools import count
 from typing import Any
 
 import pytest
+
 from stepsize.domain.range_test import RangeTestFindings
 from stepsize.domain.trial import Report, Trial, TrialReason, TrialState
 from stepsize.spec.range_test import RangeTestSpec
@@ -14,7 +15,6 @@ from stepsize.spec.space import FloatParameter, Scalar
 from stepsize_workers.range_tests import Bounds, bounds_from, conclude_range_test
 from stepsize_workers.trainers.base import Sweep
 from stepsize_workers.trainers.synthetic import Synthetic, SyntheticParams, best_lr
-
 from tests.fakes import RecordingContext
 
 DEFAULT = FloatParameter(type="float", low=1e-4, high=0.5, log=True)

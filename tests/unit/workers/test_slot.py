@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+
 from stepsize_workers.engines.base import Assignment, Outcome, Reported, TrialKey
 from stepsize_workers.engines.slot import SlotContext, _outcome_of
 from stepsize_workers.trainers.base import Diverged, Params

@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 import pytest
+
 from stepsize.store.workers import SlotRecord
 from stepsize_workers.engines import local
 from stepsize_workers.engines.base import Assignment, Ended, Outcome, TrialKey

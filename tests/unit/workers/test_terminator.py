@@ -7,11 +7,11 @@ import time
 from collections.abc import Callable
 
 import pytest
+
 from stepsize.spec.objective import Direction
 from stepsize.spec.space import CategoricalParameter, FloatParameter, IntParameter, Params, SearchSpace
 from stepsize_workers import terminator as module
 from stepsize_workers.terminator import Terminator
-
 from tests.waiting import wait_for
 
 SPACE: SearchSpace = {

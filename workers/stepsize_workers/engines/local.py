@@ -14,7 +14,6 @@ from multiprocessing.connection import Connection, Pipe, wait
 
 from stepsize.domain.trial import TrialError
 from stepsize.store.workers import SlotRecord
-
 from stepsize_workers.engines.base import (
     Answer,
     Assignment,

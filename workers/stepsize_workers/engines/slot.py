@@ -19,7 +19,6 @@ from typing import Any
 
 from stepsize.domain.trial import TrialError
 from stepsize.spec.space import Scalar
-
 from stepsize_workers.engines.base import (
     Answer,
     Assignment,

@@ -9,7 +9,6 @@ from stepsize.domain.trial import TrialReason, TrialState
 from stepsize.spec.constraints import parameter_rule
 from stepsize.spec.job import JobSpec
 from stepsize.spec.space import CategoricalParameter, Params, Scalar, SearchSpace, applies, in_dependency_order
-
 from stepsize_workers.sampling.cells import Cells
 from stepsize_workers.sampling.frontier import Fate, Frontier, Outcome
 from stepsize_workers.sampling.scales import position_of, value_at

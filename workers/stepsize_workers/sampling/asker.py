@@ -10,7 +10,6 @@ from multiprocessing.connection import Connection
 from typing import assert_never
 
 from stepsize.spec.job import JobSpec
-
 from stepsize_workers.sampling.asking import Answer, Ask, Closed, Discarded, Message, Opened, Restored, Warmed
 from stepsize_workers.search import Proposal, Search
 

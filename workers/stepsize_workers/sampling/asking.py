@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection, Pipe
 
 import structlog
+
 from stepsize.domain.trial import Trial, TrialReason, TrialState
 from stepsize.spec.job import JobSpec
 from stepsize.spec.space import Scalar
-
 from stepsize_workers.lifelines import tied_command
 from stepsize_workers.warm_start import EarlierTrial
 

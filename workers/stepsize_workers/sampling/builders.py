@@ -13,6 +13,7 @@ from optuna.samplers import BaseSampler
 from optuna.samplers._lazy_random_state import LazyRandomState
 from optuna.study import Study
 from optuna.trial import FrozenTrial
+
 from stepsize.spec.pruners import (
     AshaPruner,
     HyperbandPruner,
@@ -34,7 +35,6 @@ from stepsize.spec.samplers import (
     TpeSampler,
 )
 from stepsize.spec.space import SearchSpace
-
 from stepsize_workers.sampling.distributions import distribution_of
 
 QMC_ATTRS = "qmc:"

@@ -9,7 +9,6 @@ from stepsize.domain.seeds import derive_seed
 from stepsize.spec.grid import grid_cells
 from stepsize.spec.samplers import GridSampler
 from stepsize.spec.space import Params, Scalar, SearchSpace
-
 from stepsize_workers.sampling.scales import index_of, n_values
 
 Key = frozenset[tuple[str, int]]

@@ -7,8 +7,8 @@ from optuna.distributions import (
     FloatDistribution,
     IntDistribution,
 )
-from stepsize.spec.space import CategoricalParameter, FloatParameter, IntParameter, Parameter, Scalar
 
+from stepsize.spec.space import CategoricalParameter, FloatParameter, IntParameter, Parameter, Scalar
 from stepsize_workers.sampling.scales import index_of, value_at, value_number
 
 

@@ -14,6 +14,7 @@ from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
+
 from stepsize.spec.space import Scalar
 
 Array = NDArray[np.float64]

@@ -10,8 +10,8 @@ from optuna.samplers import BaseSampler
 from optuna.study import Study
 from optuna.trial import FrozenTrial
 from optuna.trial import TrialState as OptunaState
-from stepsize.spec.space import Scalar, applies, in_dependency_order
 
+from stepsize.spec.space import Scalar, applies, in_dependency_order
 from stepsize_workers.sampling.admission import Admission, Objection
 from stepsize_workers.sampling.builders import BuiltSampler, reseed
 from stepsize_workers.sampling.distributions import distribution_of, from_optuna, to_optuna

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
 from pydantic import BaseModel, ConfigDict
+
 from stepsize.domain.trainer import Capabilities, Metric, TrainerCard
 from stepsize.spec.objective import Objective
 from stepsize.spec.space import Scalar, SearchSpace

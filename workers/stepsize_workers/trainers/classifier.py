@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar
 
 import torch
 from pydantic import Field
-from stepsize.domain.dataset import NAME, DatasetKind
-from stepsize.domain.trainer import Capabilities, Metric
-from stepsize.spec.objective import Direction, Objective
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
+from stepsize.domain.dataset import NAME, DatasetKind
+from stepsize.domain.trainer import Capabilities, Metric
+from stepsize.spec.objective import Direction, Objective
 from stepsize_workers.trainers.base import ONE_FOR_ALL
 from stepsize_workers.training.datasets import LabelledData, Part, load, with_label_noise
 from stepsize_workers.training.loop import LOOP_METRICS, Task

@@ -22,10 +22,10 @@ from typing import IO, Any, ClassVar, Literal, Self
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model, model_validator
+
 from stepsize.domain.trainer import Metric
 from stepsize.spec.objective import Direction, Objective
 from stepsize.spec.space import Scalar, SearchSpace
-
 from stepsize_workers.out_of_memory import KernelWatch, says_so
 from stepsize_workers.trainers.base import Diverged, Params, Trainer, TrialContext
 

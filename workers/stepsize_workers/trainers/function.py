@@ -6,7 +6,6 @@ from typing import Any, TypeVar
 from stepsize.domain.trainer import Capabilities, Metric
 from stepsize.spec.objective import Direction, Objective
 from stepsize.spec.space import SearchSpace
-
 from stepsize_workers.trainers.base import Params, Trainer, TrialContext
 
 P = TypeVar("P", bound=Params)

@@ -23,7 +23,6 @@ from typing import cast
 
 import stepsize.domain
 from stepsize.domain.trainer import TrainerCard
-
 from stepsize_workers.trainers.base import Params, Trainer
 from stepsize_workers.trainers.command import SUFFIXES as COMMAND_SUFFIXES
 from stepsize_workers.trainers.command import read_commands

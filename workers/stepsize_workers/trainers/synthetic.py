@@ -11,10 +11,10 @@ import time
 from typing import ClassVar
 
 from pydantic import Field
+
 from stepsize.domain.trainer import Capabilities, Metric
 from stepsize.spec.objective import Direction, Objective
 from stepsize.spec.space import FloatParameter, IntParameter, SearchSpace
-
 from stepsize_workers.trainers.base import Diverged, Params, Sweep, Trainer, TrialContext
 
 _REFERENCE_BATCH_SIZE = 32

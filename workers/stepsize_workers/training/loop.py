@@ -16,13 +16,13 @@ from pathlib import Path
 from typing import Generic, TypeVar
 
 import torch
-from stepsize.domain.trainer import Capabilities, Metric
-from stepsize.spec.objective import Direction
-from stepsize.spec.schedules import ScheduleBase
 from torch import Tensor, nn
 from torch.nn.utils import clip_grad_norm_
 from torch.optim import Optimizer
 
+from stepsize.domain.trainer import Capabilities, Metric
+from stepsize.spec.objective import Direction
+from stepsize.spec.schedules import ScheduleBase
 from stepsize_workers.trainers.base import Diverged, Sweep, Trainer, TrialContext
 from stepsize_workers.training.checkpoint import Best, Progress, copy_state, read_checkpoint, write_checkpoint
 from stepsize_workers.training.devices import autocast, use_device

@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Any
 
 import psutil
 import torch
+
 from stepsize.spec.optimizers import optimizer_types
 from stepsize.spec.schedules import schedule_types
-
 from stepsize_workers.lifelines import tied_command
 from stepsize_workers.out_of_memory import control_group
 from stepsize_workers.training.devices import use_device

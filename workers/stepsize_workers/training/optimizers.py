@@ -5,9 +5,10 @@
 
 from collections.abc import Callable, Iterable
 
-from stepsize.spec.optimizers import Adagrad, Adam, AdamW, NAdam, OptimizerBase, RAdam, Rmsprop, Sgd
 from torch import optim
 from torch.nn import Parameter
+
+from stepsize.spec.optimizers import Adagrad, Adam, AdamW, NAdam, OptimizerBase, RAdam, Rmsprop, Sgd
 
 
 def build_optimizer(

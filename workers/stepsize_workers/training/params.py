@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from pydantic import Field, create_model
 from pydantic.fields import FieldInfo
+
 from stepsize.spec.base import Spec
 from stepsize.spec.optimizers import OptimizerBase, optimizer_types
 from stepsize.spec.schedules import ScheduleBase, schedule_types
 from stepsize.spec.space import Scalar
-
 from stepsize_workers.trainers.base import ONE_FOR_ALL, Params, applies_when
 
 S = TypeVar("S", bound=Spec)

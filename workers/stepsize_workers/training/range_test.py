@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+
 from stepsize.spec.range_test import RangeTestRule
 
 Array = NDArray[np.float64]

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
 from stepsize.domain.dataset import DatasetKind, UnreadableDatasetError, check_amounts
 
 Inputs = NDArray[Any]

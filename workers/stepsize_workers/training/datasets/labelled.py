@@ -11,6 +11,8 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from torch import Tensor
+
 from stepsize.domain.dataset import (
     DatasetKind,
     StoredDataset,
@@ -20,8 +22,6 @@ from stepsize.domain.dataset import (
     list_stored,
     split_sizes,
 )
-from torch import Tensor
-
 from stepsize_workers.training.datasets.arrays import Arrays, Labels, hash_content
 from stepsize_workers.training.datasets.cache import cached
 from stepsize_workers.training.datasets.readers import read_stored

@@ -11,6 +11,7 @@ from importlib import import_module
 from pathlib import Path
 
 import numpy as np
+
 from stepsize.domain.dataset import (
     MOST_CATEGORIES,
     DatasetFormat,
@@ -20,7 +21,6 @@ from stepsize.domain.dataset import (
     read_csv,
     read_value,
 )
-
 from stepsize_workers.training.datasets.arrays import Arrays, Inputs, number_classes
 
 _CHANNELS = (1, 3)

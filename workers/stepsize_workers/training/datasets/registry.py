@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from importlib import import_module
 
 import numpy as np
-from stepsize.domain.dataset import DatasetKind
 
+from stepsize.domain.dataset import DatasetKind
 from stepsize_workers.training.datasets.arrays import Arrays
 
 

@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from stepsize.domain.dataset import SNAPSHOT, DatasetCard, DatasetFormat, split_sizes
-
 from stepsize_workers.training.datasets.labelled import load
 from stepsize_workers.training.datasets.registry import DATASETS
 
