@@ -20,7 +20,7 @@ from stepsize.spec.pruners import NoPruner
 from stepsize.spec.samplers import GridSampler, RandomSampler
 from stepsize.spec.space import Scalar, SearchSpace, applies, in_dependency_order
 from stepsize_workers.sampling.admission import Admission
-from stepsize_workers.sampling.asking import Asker, Closed, Discarded, Note, Opened, Restored, Warmed
+from stepsize_workers.sampling.asker import Asker, Closed, Discarded, Note, Opened, Restored, Warmed
 from stepsize_workers.sampling.builders import (
     build_pruner,
     build_sampler,

@@ -8,7 +8,6 @@ from fastapi import FastAPI
 from fastapi.concurrency import run_in_threadpool
 
 from stepsize import __version__
-from stepsize.api.analyst import Analyst
 from stepsize.api.dependencies import Site
 from stepsize.api.feed import Feed
 from stepsize.api.middleware import BodyLimit, EntityTags, LastResort, LoopbackHost
@@ -35,6 +34,7 @@ from stepsize.api.routes import (
     workers,
 )
 from stepsize.api.waiting_room import WaitingRoom
+from stepsize.asking.analyst import Analyst
 from stepsize.logs import configure_logs
 from stepsize.settings import Settings
 from stepsize.store.database import Database

@@ -9,12 +9,12 @@ from fastapi import Depends, Header, Path, Query, Request, Response
 from pydantic import BaseModel, StringConstraints
 from sqlalchemy import Connection
 
-from stepsize.api.analyst import Analyst
 from stepsize.api.bodies import BodyHash
 from stepsize.api.feed import Feed
 from stepsize.api.notifier import Notifier
 from stepsize.api.recent import Recent
 from stepsize.api.waiting_room import WaitingRoom
+from stepsize.asking.analyst import Analyst
 from stepsize.settings import Settings
 from stepsize.store.database import Database
 from stepsize.store.idempotency import Outcome, RequestKey, record_outcome, reserve_key

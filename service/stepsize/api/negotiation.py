@@ -8,7 +8,7 @@ from fastapi import Request, Response
 from starlette.exceptions import HTTPException
 
 from stepsize import __version__
-from stepsize.application.questions import Question
+from stepsize.asking.questions import Question
 
 
 def preferred_type(accept: str, offered: Sequence[str]) -> str:

@@ -94,6 +94,18 @@ def built_in_cards() -> tuple[TrainerCard, ...]:
     return tuple(TypeAdapter(list[TrainerCard]).validate_json(SNAPSHOT.read_bytes()))
 
 
+def card_of(connection: Connection, spec: JobSpec) -> TrainerCard | None:
+    """Return the card of a job's trainer, for its units; None: nobody offers it, or it runs elsewhere."""
+    if spec.engine == "external":
+        return None
+    wanted = spec.trainer
+    cards = [card for card in built_in_cards() if card.name == wanted.name]
+    if not cards:
+        workers = list_workers(connection, lease_s=0.0)
+        cards = [card for worker in workers for card in worker.trainers if card.name == wanted.name]
+    return next((card for card in cards if card.version == wanted.version), cards[0] if cards else None)
+
+
 def can_run(worker: Worker, spec: JobSpec) -> bool:
     """Tell whether a worker lives, has the job's trainer in its version, and a slot large enough for a trial.
 

@@ -6,7 +6,7 @@ from typing import Literal
 
 from sqlalchemy import Connection
 
-from stepsize.application.analysis import card_of
+from stepsize.application.catalogue import card_of
 from stepsize.application.hints import hint
 from stepsize.domain.job import Job, JobKind
 from stepsize.domain.trainer import TrainerCard

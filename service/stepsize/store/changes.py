@@ -1,12 +1,13 @@
 """What has changed in a job: rows by their `change`."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from sqlalchemy import Connection, select
 
 from stepsize.domain.trial import Report, Trial
+from stepsize.errors import JobNotFoundError
 from stepsize.store.models import jobs, reports, trials
 from stepsize.store.rows import REPORT_COLUMNS, TRIAL_COLUMNS, report_from_row, trial_from_row
 
@@ -34,6 +35,19 @@ def current_changes(connection: Connection, job_ids: Collection[str]) -> dict[st
             for row in connection.execute(select(jobs.c.id, jobs.c.change).where(jobs.c.id.in_(wanted)))
         }
     return found
+
+
+def changes_of(connection: Connection, job_ids: Sequence[str]) -> tuple[int, ...]:
+    """Return the `change` of each job, in order: answers about them are the same as long as these are.
+
+    Raises:
+        JobNotFoundError: one of them doesn't exist.
+    """
+    found = current_changes(connection, job_ids)
+    for job_id in job_ids:
+        if job_id not in found:
+            raise JobNotFoundError(job_id)
+    return tuple(found[job_id] for job_id in job_ids)
 
 
 def end_of_batch(connection: Connection, job_id: str, *, after: int, limit: int) -> int:

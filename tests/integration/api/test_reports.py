@@ -21,9 +21,9 @@ from optuna.storages.journal import JournalFileBackend
 from pyarrow import parquet
 from starlette.testclient import TestClient
 
-from stepsize.api.analyst import Analyst
 from stepsize.api.app import create_app
-from stepsize.application.questions import ReportQuestion
+from stepsize.asking.analyst import Analyst
+from stepsize.asking.questions import ReportQuestion
 from stepsize.domain.job import JobKind, JobState
 from stepsize.domain.report import Importances, JobsReport, Report
 from stepsize.domain.trial import TrialReason, TrialState

@@ -1,72 +1,236 @@
-"""The process in which a heavy sampler asks: a replica of the job's search that follows it and answers.
+"""Asking a sampler that thinks for seconds: in a process of its own, so that leases are renewed meanwhile.
 
-Started as `stepsize_workers.sampling.asker CONNECTION_FD`, tied to its worker: the kernel kills it
-(PR_SET_PDEATHSIG), and its pipe closes.
+The process holds a replica of the search. What happens to the search is noted here and sent along with the next ask;
+an answer that nobody waits for any more is discarded there.
 """
 
-import signal
-import sys
-from multiprocessing.connection import Connection
-from typing import assert_never
+import os
+import subprocess
+import threading
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from multiprocessing.connection import Connection, Pipe
 
+import structlog
+
+from stepsize.domain.trial import Trial, TrialReason, TrialState
 from stepsize.spec.job import JobSpec
-from stepsize_workers.sampling.asking import Answer, Ask, Closed, Discarded, Message, Opened, Restored, Warmed
-from stepsize_workers.search import Proposal, Search
+from stepsize.spec.space import Scalar
+from stepsize_workers.lifelines import tied_command
+from stepsize_workers.warm_start import EarlierTrial
+
+log = structlog.get_logger()
+
+_THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
+_MAX_CRASHES = 3
+"""Processes lost in a row over one ask, after which it is given up."""
+_END_S = 1.0
 
 
-class Replica:
-    """The search as the worker has it, with the heavy sampler inside."""
+@dataclass(frozen=True)
+class Warmed:
+    """What earlier jobs have to say."""
 
-    def __init__(self, job_id: str, spec: JobSpec) -> None:
-        self._search = Search(job_id, spec, asks_here=True)
-        self._drawn: dict[int, Proposal] = {}
+    trials: tuple[EarlierTrial, ...]
 
-    def heed(self, message: Message) -> Answer | None:
-        """Follow what has happened, or answer an ask."""
-        match message:
-            case Warmed():
-                self._search.warm(message.trials)
-            case Restored():
-                self._search.restore(message.trials, [])
-            case Opened():
-                drawn = self._drawn.pop(message.ask, None) if message.ask is not None else None
-                entered = Proposal(dict(message.params), study_attrs=message.study_attrs)
-                self._search.open(message.number, drawn or entered)
-            case Closed():
-                self._search.close(message.number, message.state, message.values, reason=message.reason)
-            case Discarded():
-                self._discard(message.ask)
-            case Ask():
-                return self._answer(message.number)
-            case _:
-                assert_never(message)
+
+@dataclass(frozen=True)
+class Restored:
+    """The record, as a search is rebuilt from it."""
+
+    trials: tuple[Trial, ...]
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A trial is part of the search."""
+
+    number: int
+    params: Mapping[str, Scalar]
+    study_attrs: Mapping[str, object]
+    ask: int | None
+    """The number it was asked for as; None: the parameters are a client's."""
+
+
+@dataclass(frozen=True)
+class Closed:
+    """A trial has ended."""
+
+    number: int
+    state: TrialState
+    values: tuple[float, ...] | None
+    reason: TrialReason | None
+
+
+@dataclass(frozen=True)
+class Discarded:
+    """An answer came to nothing."""
+
+    ask: int
+
+
+@dataclass(frozen=True)
+class Ask:
+    """What should trial `number` try?"""
+
+    number: int
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What trial `number` should try; no params: nothing is left, or (`has_failed`) the process could not say."""
+
+    number: int
+    params: dict[str, Scalar] | None
+    study_attrs: Mapping[str, object]
+    has_failed: bool = False
+
+
+Note = Warmed | Restored | Opened | Closed | Discarded
+Message = Note | Ask
+
+
+class Asker:
+    """The process that asks, and the thread that waits for it; neither exists before the first ask."""
+
+    def __init__(self, job_id: str, spec: JobSpec, on_ready: Callable[[], None] | None) -> None:
+        self._job = (job_id, spec)
+        self._on_ready = on_ready
+        self._notes: list[Note] = []
+        self._wanted: int | None = None
+        self._answer: Answer | None = None
+        self._is_shut = False
+        self._changed = threading.Condition()
+        self._thread: threading.Thread | None = None
+        self._process: _Process | None = None
+
+    @property
+    def is_thinking(self) -> bool:
+        """Whether an ask is under way."""
+        with self._changed:
+            return self._wanted is not None and self._answer is None
+
+    def note(self, note: Note) -> None:
+        """Have the replica follow what has happened."""
+        with self._changed:
+            self._notes.append(note)
+
+    def ask(self, number: int) -> Answer | None:
+        """Return the answer for a trial, once; None: it is being thought about."""
+        with self._changed:
+            if self._wanted == number and self._answer is not None:
+                answer, self._answer, self._wanted = self._answer, None, None
+                return answer
+            if self._wanted != number:
+                if self._answer is not None:
+                    self._notes.append(Discarded(self._answer.number))
+                self._wanted, self._answer = number, None
+                self._changed.notify()
+            if self._thread is None and not self._is_shut:
+                self._thread = threading.Thread(target=self._serve, name=f"asker {self._job[0]}", daemon=True)
+                self._thread.start()
         return None
 
-    def _answer(self, number: int) -> Answer:
-        self._discard(number)  # asked again for the same trial
-        proposal = self._search.propose(number)
-        if proposal is None:
-            return Answer(number, None, {})
-        self._drawn[number] = proposal
-        return Answer(number, proposal.params, proposal.study_attrs)
+    def shut(self) -> None:
+        """End the process, in the middle of an ask if need be."""
+        with self._changed:
+            self._is_shut = True
+            if self._process is not None:
+                self._process.kill()
+            self._changed.notify()
+        if self._thread is not None:
+            self._thread.join(_END_S)
 
-    def _discard(self, ask: int) -> None:
-        if drawn := self._drawn.pop(ask, None):
-            self._search.discard(drawn)
+    def _serve(self) -> None:
+        n_crashes = 0
+        while (number := self._next_ask()) is not None:
+            try:
+                answer = self._exchange(number)
+            except (EOFError, OSError):
+                self._replace_process()
+                n_crashes += 1
+                if n_crashes < _MAX_CRASHES:
+                    continue
+                answer = Answer(number, None, {}, has_failed=True)
+            n_crashes = 0
+            self._publish(answer)
+        self._replace_process()
+
+    def _next_ask(self) -> int | None:
+        """Wait for a number to ask for; None: it is over."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._is_shut or (self._wanted is not None and self._answer is None))
+            return None if self._is_shut else self._wanted
+
+    def _exchange(self, number: int) -> Answer:
+        with self._changed:
+            if self._is_shut:
+                raise EOFError
+            if self._process is None:
+                self._process = _Process(self._job)
+            process = self._process
+            unsent = self._notes[process.n_notes :]
+        for note in unsent:
+            process.connection.send(note)
+        process.n_notes += len(unsent)
+        process.connection.send(Ask(number))
+        answer = process.connection.recv()
+        assert isinstance(answer, Answer)
+        return answer
+
+    def _publish(self, answer: Answer) -> None:
+        with self._changed:
+            if self._is_shut:
+                return
+            if answer.number != self._wanted:
+                self._notes.append(Discarded(answer.number))
+                return
+            self._answer = answer
+        if self._on_ready:
+            self._on_ready()
+
+    def _replace_process(self) -> None:
+        """Bury a process that is gone; the next one is told everything again."""
+        with self._changed:
+            process, self._process = self._process, None
+        if process is not None:
+            status = process.end()
+            if not self._is_shut:
+                log.warning("the sampler's process ended", job_id=self._job[0], exit_status=status)
 
 
-def main(connection_fd: int) -> None:
-    """Answer until the worker closes the pipe."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the worker, which ends this process in order
-    connection: Connection = Connection(connection_fd)
-    try:
-        replica = Replica(*connection.recv())
-        while True:
-            if answer := replica.heed(connection.recv()):
-                connection.send(answer)
-    except EOFError:
-        return
+class _Process:
+    """A living `stepsize_workers.sampling.replica` and the pipe to it."""
+
+    def __init__(self, job: tuple[str, JobSpec]) -> None:
+        self.connection, theirs = Pipe()
+        self.n_notes = 0
+        """How many of the notes it has been told."""
+        self._process = _spawn(theirs)
+        theirs.close()
+        self.connection.send(job)
+
+    def kill(self) -> None:
+        self._process.kill()
+
+    def end(self) -> int:
+        self._process.kill()
+        status = self._process.wait()
+        with suppress(OSError):
+            self.connection.close()
+        return status
 
 
-if __name__ == "__main__":
-    main(int(sys.argv[1]))
+def _spawn(connection: Connection) -> "subprocess.Popen[bytes]":
+    """Start the process: one CPU thread, no GPU.
+
+    The kernel kills it when the thread that starts it ends, which is the one that waits for it.
+    """
+    threads = dict.fromkeys(_THREAD_VARIABLES, "1")
+    return subprocess.Popen(
+        tied_command("stepsize_workers.sampling.replica", str(connection.fileno())),
+        pass_fds=[connection.fileno()],
+        env={**os.environ, **threads, "CUDA_VISIBLE_DEVICES": ""},
+        stdin=subprocess.DEVNULL,
+    )

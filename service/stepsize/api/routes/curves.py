@@ -8,9 +8,9 @@ from stepsize.api.answer_schemas import CurvesOut, FrontOut
 from stepsize.api.bodies import STRICT_QUERY
 from stepsize.api.dependencies import AnySite, JobId, Text
 from stepsize.api.responses import ALWAYS, NOT_MODIFIED, problems
-from stepsize.application.analysis import changes_of
 from stepsize.application.curves import CurvesQuery, read_curves
 from stepsize.application.fronts import read_front
+from stepsize.store.changes import changes_of
 
 router = APIRouter(prefix="/v1/jobs/{job_id}", tags=["results"], dependencies=STRICT_QUERY, responses=ALWAYS)
 

@@ -14,7 +14,7 @@ from stepsize.api.dependencies import AnySite, JobId, Site
 from stepsize.api.responses import ALWAYS, problems
 from stepsize.api.routes.reports import JobChange
 from stepsize.application.exports import Rows, iter_csv, iter_jsonl
-from stepsize.application.questions import ExportQuestion
+from stepsize.asking.questions import ExportQuestion
 
 router = APIRouter(prefix="/v1/jobs/{job_id}", tags=["results"], dependencies=STRICT_QUERY, responses=ALWAYS)
 

@@ -9,7 +9,7 @@ from stepsize.api.dependencies import AnySite, JobId
 from stepsize.api.responses import ALWAYS, NOT_MODIFIED, problems
 from stepsize.api.routes.reports import JobChange, ask
 from stepsize.application import catalogue, range_tests
-from stepsize.application.questions import PlotFormat, PlotKind, PlotQuestion, SchedulePlotQuestion, Theme
+from stepsize.asking.questions import PlotFormat, PlotKind, PlotQuestion, SchedulePlotQuestion, Theme
 
 router = APIRouter(prefix="/v1", tags=["plots"], dependencies=STRICT_QUERY, responses=ALWAYS)
 schedule_router = APIRouter(prefix="/v1", tags=["plots"], responses=ALWAYS)

@@ -10,9 +10,9 @@ from stepsize.api.dependencies import AnySite, JobId, Site
 from stepsize.api.negotiation import is_current, not_modified, preferred_type, tag_of
 from stepsize.api.report_page import PAGE_HEADERS, report_page
 from stepsize.api.responses import ALWAYS, NOT_MODIFIED, problems
-from stepsize.application.analysis import changes_of
-from stepsize.application.questions import ImportancesQuestion, Question, Rendering, ReportQuestion
+from stepsize.asking.questions import ImportancesQuestion, Question, Rendering, ReportQuestion
 from stepsize.domain.report import Importances, JobsReport, Report
+from stepsize.store.changes import changes_of
 
 router = APIRouter(prefix="/v1", tags=["reports"], dependencies=STRICT_QUERY, responses=ALWAYS)
 

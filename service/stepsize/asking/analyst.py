@@ -1,8 +1,8 @@
-"""The API's side of the analysis process: started by the first question, ended when idle, started anew after a crash.
+"""The asking side of the analysis process: started by the first question, ended when idle, started anew after a crash.
 
 Fits and figures need numpy, SciPy, Optuna and matplotlib, hundreds of MiB that the API process must never hold, and
-seconds of one interpreter's lock that its pollers can't spare. One thread speaks to the one child; whoever waits for
-an answer waits without a thread.
+seconds of one interpreter's lock that its pollers, and a worker's leases, can't spare. One thread speaks to the one
+child; whoever waits for an answer waits without a thread.
 """
 
 import asyncio
@@ -19,7 +19,7 @@ from queue import Empty, SimpleQueue
 
 import structlog
 
-from stepsize.application.questions import Failure, Question, Reply
+from stepsize.asking.questions import Failure, Question, Reply
 from stepsize.errors import AnalysisUnavailableError, JobNotFoundError
 
 log = structlog.get_logger(__name__)
@@ -65,26 +65,30 @@ class Analyst:
         return None if child is None else child.pid
 
     async def ask(self, question: Question, changes: Changes = ()) -> Reply:
-        """Return the answer; equal questions at the same changes are asked once.
+        """Return the answer, awaited without a thread; see `submit`."""
+        answer = asyncio.wrap_future(self.submit(question, changes))
+        answer.add_done_callback(_look_at)
+        # Shielded: when one client leaves, the others still want the answer.
+        return await asyncio.shield(answer)
+
+    def submit(self, question: Question, changes: Changes = ()) -> "Future[Reply]":
+        """Return the answer to come; equal questions at the same changes are asked once, so it isn't to be cancelled.
 
         Args:
             changes: of the jobs it is about, as they are now.
 
         Raises:
-            JobNotFoundError: a job was deleted meanwhile.
-            AnalysisUnavailableError: the process can't be started, died twice over this question, or is being ended.
+            AnalysisUnavailableError: the process is being ended. The future raises it too: the process can't be
+                started, or died twice over this question.
+            JobNotFoundError: raised by the future; a job was deleted meanwhile.
         """
         with self._lock:
             if self._closing:
                 raise AnalysisUnavailableError(_STOPPING)
             if (kept := self._kept.get((question, changes))) is not None:
                 self._kept.move_to_end((question, changes))
-                return kept
-            asked = self._asked.get((question, changes)) or self._submit(question, changes)
-        answer = asyncio.wrap_future(asked)
-        answer.add_done_callback(_look_at)
-        # Shielded: when one client leaves, the others still want the answer.
-        return await asyncio.shield(answer)
+                return _answered(kept)
+            return self._asked.get((question, changes)) or self._enqueue(question, changes)
 
     def end(self) -> None:
         """End the child; questions under way and later ones are refused, so that nobody waits for them."""
@@ -102,7 +106,7 @@ class Analyst:
         if thread is not None:
             thread.join(timeout=5)
 
-    def _submit(self, question: Question, changes: Changes) -> "Future[Reply]":
+    def _enqueue(self, question: Question, changes: Changes) -> "Future[Reply]":
         future: Future[Reply] = Future()
         self._asked[question, changes] = future
         future.add_done_callback(lambda done: self._keep(question, changes, done))
@@ -187,13 +191,13 @@ class _Child:
     def __init__(self, url: str) -> None:
         here, there = Pipe()
         self._connection: Connection[str | Question, Reply | Failure] = here
-        command = [sys.executable, "-m", "stepsize.analyst", str(there.fileno())]
+        command = [sys.executable, "-m", "stepsize.analysis.process", str(there.fileno())]
         self._process = subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,
             pass_fds=(there.fileno(),),
             env=os.environ | _ONE_THREAD,
-            process_group=0,  # a Ctrl-C in the terminal is for the API, which ends this process itself
+            process_group=0,  # a Ctrl-C in the terminal is for who asks, which ends this process itself
         )
         there.close()
         with suppress(OSError):  # it died at once: the first question tells
@@ -221,6 +225,12 @@ class _Child:
 
     def close(self) -> None:
         self._connection.close()
+
+
+def _answered(reply: Reply) -> "Future[Reply]":
+    future: Future[Reply] = Future()
+    future.set_result(reply)
+    return future
 
 
 def _look_at(answer: "asyncio.Future[Reply]") -> None:

@@ -22,9 +22,9 @@ from stepsize.analysis.law import find_focus
 from stepsize.analysis.markdown import jobs_markdown, report_markdown, to_html
 from stepsize.analysis.report import compare_jobs, make_report
 from stepsize.analysis.sample import best_numbers, make_sample
-from stepsize.application.analysis import card_of
+from stepsize.application.catalogue import card_of
 from stepsize.application.exports import iter_rows
-from stepsize.application.questions import (
+from stepsize.asking.questions import (
     ExportQuestion,
     ImportancesQuestion,
     PlotQuestion,

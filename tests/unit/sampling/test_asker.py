@@ -40,7 +40,7 @@ def asked() -> Iterator[Asked]:
 
 def askers(parent: int | None = None) -> list[psutil.Process]:
     children = psutil.Process(parent).children(recursive=True)
-    return [child for child in children if "stepsize_workers.sampling.asker" in child.cmdline()]
+    return [child for child in children if "stepsize_workers.sampling.replica" in child.cmdline()]
 
 
 def is_gone(process: psutil.Process) -> bool:

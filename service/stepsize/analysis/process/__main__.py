@@ -1,6 +1,6 @@
-"""The analysis process: answers the API's questions, one after another, until the API closes the pipe.
+"""The analysis process: answers questions, one after another, until whoever asks closes the pipe.
 
-Started as `python -m stepsize.analyst FD`; the first message is the database's URL.
+Started as `python -m stepsize.analysis.process FD`; the first message is the database's URL.
 """
 
 import importlib
@@ -11,13 +11,13 @@ from contextlib import suppress
 from multiprocessing.connection import Connection
 from typing import Protocol
 
-from stepsize.application.questions import Failure, Question, Reply
+from stepsize.asking.questions import Failure, Question, Reply
 from stepsize.errors import JobNotFoundError
 from stepsize.store.database import Database
 
 
 class Answering(Protocol):
-    """What `stepsize.analyst.answers.Answers` does."""
+    """What `stepsize.analysis.process.answers.Answers` does."""
 
     def answer(self, question: Question) -> Reply: ...
 
@@ -27,7 +27,7 @@ _NICENESS = 5
 
 
 def main(fd: int) -> None:
-    """Serve the pipe until it closes: the API has ended then, or wants its memory back."""
+    """Serve the pipe until it closes: whoever asked has ended, or wants the memory back."""
     os.nice(_NICENESS)
     with suppress(EOFError, BrokenPipeError, ConnectionResetError):
         _serve(Connection(fd))
@@ -47,7 +47,7 @@ def _make_answers(database: Database) -> Answering:
     # Optuna's importances import scikit-learn where it is installed, for a method that isn't used here: half of the
     # start-up's time and 110 of 257 MiB, measured. Hence also the import of what imports Optuna at this late moment.
     sys.modules.setdefault("sklearn", None)  # type: ignore[arg-type]  # Python's own way to say "not to be had"
-    answers: Answering = importlib.import_module("stepsize.analyst.answers").Answers(database)
+    answers: Answering = importlib.import_module("stepsize.analysis.process.answers").Answers(database)
     return answers
 
 
@@ -61,7 +61,7 @@ def _answer(answers: Answering, question: object) -> Reply | Failure:
         return answers.answer(question)  # type: ignore[arg-type]  # what comes after the URL are questions
     except JobNotFoundError as error:
         return Failure(str(error), is_missing=error.job_id)
-    except Exception:  # noqa: BLE001 - one question must not take the process down: the API answers it with a 500
+    except Exception:  # noqa: BLE001 - one question must not take the process down: who asked gets to see it
         return Failure(traceback.format_exc())
 
 

@@ -1,0 +1,1 @@
+"""The analysis process itself: the only part of `stepsize.analysis` that reads the database."""
