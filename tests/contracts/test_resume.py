@@ -200,7 +200,7 @@ class Book:
         if isinstance(end, Outcome) or float(trial.params["learning_rate"]) > 1.0:
             state, told, values = TrialState.INFEASIBLE, worst, {}
             self.search.close(number, state, told, reason=TrialReason.DIVERGED)
-            ended = replace(trial, state=state, reason=TrialReason.DIVERGED, told=told, study_attrs=attrs)
+            ended = replace(trial, state=state, reason=TrialReason.DIVERGED, stand_in=told, study_attrs=attrs)
         else:
             state, values = TrialState.COMPLETED, {"loss": end}
             self.search.close(number, state, [end])
@@ -216,7 +216,7 @@ class Book:
     def _give_stand_ins(self, told: tuple[float, ...]) -> None:
         """The first feasible value: as the worker does, write it to the infeasible trials and rebuild."""
         infeasible = TrialState.INFEASIBLE
-        self.trials = [replace(trial, told=told) if trial.state is infeasible else trial for trial in self.trials]
+        self.trials = [replace(trial, stand_in=told) if trial.state is infeasible else trial for trial in self.trials]
         self.rebuild()
 
 

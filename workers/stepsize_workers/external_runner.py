@@ -8,14 +8,13 @@ any moment has the same search.
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
-from sqlalchemy import Connection
-
 from stepsize.domain.job import Desired, Job, JobState
 from stepsize.domain.lease import Lease
 from stepsize.domain.seeds import training_seed
 from stepsize.domain.trial import Report, Trial, TrialReason, TrialState
 from stepsize.errors import LeaseLostError
 from stepsize.store.changes import Changed, reports_changed, trials_changed
+from stepsize.store.database import Connection
 from stepsize.store.jobs import get_job
 from stepsize.store.ledger import Ledger, NewTrial
 from stepsize.store.suggestions import database_time
@@ -175,7 +174,7 @@ class ExternalRunner(JobRunner):
             self._rebuild_search()
             return
         told = [
-            replace(row, told=stand_ins[row.number]) if isinstance(row, Trial) and row.number in stand_ins else row
+            replace(row, stand_in=stand_ins[row.number]) if isinstance(row, Trial) and row.number in stand_ins else row
             for row in news
         ]
         self._feed(told)
@@ -213,9 +212,9 @@ class ExternalRunner(JobRunner):
 
         def write(ledger: Ledger) -> None:
             if first is not None:
-                ledger.tell_infeasible(first)
+                ledger.give_stand_ins(first)
             for number, values in stand_ins.items():
-                ledger.touch_trial(number, told=list(values))
+                ledger.touch_trial(number, stand_in=list(values))
 
         if stand_ins or others_wait:
             self._transact(write)
@@ -261,7 +260,7 @@ class ExternalRunner(JobRunner):
         if values is not None:
             self._remember_worst(values)
         self._learn(trial.params, trial.state, values)
-        self._search.close(number, trial.state, values or trial.told, reason=trial.reason)
+        self._search.close(number, trial.state, values or trial.stand_in, reason=trial.reason)
 
     def _record_verdicts(self, ledger: Ledger, verdicts: _Verdicts) -> None:
         for number, step in verdicts.judged.items():
@@ -414,7 +413,7 @@ class ExternalRunner(JobRunner):
 
 
 def _lacks_stand_in(trial: Trial) -> bool:
-    return trial.state is TrialState.INFEASIBLE and trial.told is None
+    return trial.state is TrialState.INFEASIBLE and trial.stand_in is None
 
 
 def _cancel(ledger: Ledger, have: TrialState, numbers: Iterable[int], reason: TrialReason | None) -> None:

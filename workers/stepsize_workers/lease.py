@@ -4,10 +4,9 @@ import threading
 from collections.abc import Callable
 
 import structlog
-from sqlalchemy.exc import SQLAlchemyError
 
 from stepsize.domain.lease import Lease
-from stepsize.store.database import Database
+from stepsize.store.database import Database, DatabaseError
 from stepsize.store.leases import renew_leases
 from stepsize.store.workers import mark_seen
 
@@ -62,7 +61,7 @@ class LeaseKeeper:
             try:
                 self._renew()
                 pause_s = self._lease_s / 3
-            except SQLAlchemyError as error:  # a full pool is not a DBAPIError
+            except DatabaseError as error:  # a full pool is not a DBAPIError
                 log.warning("leases not renewed, trying again", error=str(error))
                 pause_s = min(_RETRY_S, self._lease_s / 3)
 

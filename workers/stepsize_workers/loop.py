@@ -14,7 +14,6 @@ from functools import partial
 from pathlib import Path
 
 import structlog
-from sqlalchemy.exc import DBAPIError
 
 import stepsize
 from stepsize.clock import new_id
@@ -23,7 +22,7 @@ from stepsize.domain.lease import Lease
 from stepsize.domain.trainer import TrainerCard
 from stepsize.errors import JobNotFoundError, LeaseLostError
 from stepsize.settings import Settings
-from stepsize.store.database import Database, is_transient
+from stepsize.store.database import Database, DatabaseError, is_transient, reason_of
 from stepsize.store.leases import (
     Offer,
     Precedence,
@@ -145,7 +144,7 @@ class WorkerLoop:
             with self._database.read() as connection:
                 self._claimable = find_claimable(connection, self._offer)
                 external = find_claimable_external(connection)
-        except DBAPIError as error:
+        except DatabaseError as error:
             self._tolerate(error)
             return
         if external is not None:  # it takes no slot; the next is seen after this claim's own commit
@@ -192,7 +191,7 @@ class WorkerLoop:
                 self._take_over(*claimed)
             with self._database.read() as connection:
                 self._claimable = find_claimable(connection, self._offer)
-        except DBAPIError as error:
+        except DatabaseError as error:
             self._tolerate(error)
 
     def _take_over(self, lease: Lease, job: Job) -> None:
@@ -211,10 +210,10 @@ class WorkerLoop:
     # -- settling ----------------------------------------------------------------------------------------------------
 
     def _settle(self) -> None:
-        others_wait = not self._engine.free_slots()
+        slots_are_taken = not self._engine.free_slots()
         for runner in list(self._runners.values()):
             self._guarded(runner, runner.settle)
-            if others_wait and not runner.is_over and not runner.n_running and runner.wants_slots():
+            if slots_are_taken and not runner.is_over and not runner.n_running and runner.wants_slots():
                 self._guarded(runner, runner.release)
             if runner.is_over:
                 self._forget(runner)
@@ -236,7 +235,7 @@ class WorkerLoop:
             action()
         except (LeaseLostError, JobNotFoundError):
             self._abandon(runner)
-        except DBAPIError as error:
+        except DatabaseError as error:
             self._tolerate(error)
         except Exception as error:  # noqa: BLE001 - one job must not take the others down
             runner.abandon()
@@ -250,10 +249,10 @@ class WorkerLoop:
         with suppress(LeaseLostError):
             fail_job(self._site, lease, error)
 
-    def _tolerate(self, error: DBAPIError) -> None:
+    def _tolerate(self, error: DatabaseError) -> None:
         if not is_transient(error):
             raise error
-        log.warning("database away", error=str(error.orig))
+        log.warning("database away", error=reason_of(error))
 
     # -- coming and going --------------------------------------------------------------------------------------------
 
@@ -294,7 +293,7 @@ class WorkerLoop:
                 self._guarded(runner, runner.depart)
         self._keeper.close()
         self._engine.close()
-        with suppress(DBAPIError), self._database.write() as connection:
+        with suppress(DatabaseError), self._database.write() as connection:
             remove_worker(connection, self.id)
         log.info("worker stopped", worker=self.id)
 

@@ -3,8 +3,6 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from sqlalchemy import Connection
-
 from stepsize.domain.job import Job, JobKind
 from stepsize.domain.range_test import RangeTestFindings
 from stepsize.domain.trial import TrialState
@@ -12,6 +10,7 @@ from stepsize.domain.tuning import TuningDetails, TuningFindings
 from stepsize.errors import JobNotFoundError
 from stepsize.spec.range_test import RangeTestSpec
 from stepsize.spec.space import FloatParameter, SearchSpace
+from stepsize.store.database import Connection
 from stepsize.store.jobs import get_job
 from stepsize.store.trials import load_trials
 from stepsize_workers.range_tests import Bounds, bounds_from

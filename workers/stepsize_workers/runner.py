@@ -11,8 +11,6 @@ from dataclasses import replace
 from functools import partial
 from typing import TypeVar
 
-from sqlalchemy import Connection, select
-
 from stepsize.domain.job import Desired, Job, JobKind, JobReason, JobState
 from stepsize.domain.lease import Lease
 from stepsize.domain.range_test import RangeTestFindings
@@ -23,11 +21,11 @@ from stepsize.spec.objective import Direction
 from stepsize.spec.pruners import NoPruner
 from stepsize.spec.range_test import RangeTestSpec
 from stepsize.spec.space import Params
+from stepsize.store.database import Connection
 from stepsize.store.jobs import get_job
 from stepsize.store.leases import Precedence
 from stepsize.store.ledger import Ledger
-from stepsize.store.models import trials as trials_table
-from stepsize.store.trials import load_reports, load_trials
+from stepsize.store.trials import load_reports, load_trials, trials_to_cancel
 from stepsize.store.workers import SlotRecord
 from stepsize_workers.artifacts import ArtifactKeeper
 from stepsize_workers.conclusions import objective_values
@@ -205,13 +203,7 @@ class JobRunner(ABC):
             self._adopt(get_job(connection, self._job.id, project=self._job.project))
             if self._job.lease_token != self.lease.token:
                 raise LeaseLostError(f"job {self._job.id}", self.lease.token)
-            cancelled = connection.scalars(
-                select(trials_table.c.number).where(
-                    trials_table.c.job_id == self._job.id,
-                    trials_table.c.state == TrialState.RUNNING,
-                    trials_table.c.cancel_requested,
-                )
-            ).all()
+            cancelled = trials_to_cancel(connection, self._job.id)
             if self._job.counts[TrialState.QUEUED] != len(self._queued):
                 self._queued = load_trials(connection, self._job.id, [TrialState.QUEUED])
         self._cancel_trials(cancelled)

@@ -303,7 +303,7 @@ class Search:
         return {_FEASIBLE: 1.0 if state is TrialState.INFEASIBLE else -1.0} if self._constrains else {}
 
     def _waits_for_stand_in(self, trial: Trial) -> bool:
-        return trial.state is TrialState.INFEASIBLE and trial.told is None
+        return trial.state is TrialState.INFEASIBLE and trial.stand_in is None
 
     def _freeze(self, trial: Trial, reported: Mapping[int, float]) -> optuna.trial.FrozenTrial:
         """Return a finished trial as the study would have had it."""
@@ -321,7 +321,7 @@ class Search:
     def _frozen_values(self, trial: Trial, state: OptunaState, reported: Mapping[int, float]) -> Sequence[float] | None:
         match state:
             case OptunaState.COMPLETE:
-                return trial.told or [trial.values[objective.metric] for objective in self._objectives]
+                return trial.stand_in or [trial.values[objective.metric] for objective in self._objectives]
             case OptunaState.PRUNED if reported:
                 return [reported[max(reported)]]  # as Optuna does when it is told PRUNED
             case _:

@@ -8,13 +8,11 @@ from pathlib import Path
 from typing import TypeVar
 
 import structlog
-from sqlalchemy import Connection
-from sqlalchemy.exc import DBAPIError
 
 from stepsize.domain.job import Job, JobReason, JobState
 from stepsize.domain.lease import Lease
 from stepsize.domain.trial import TrialReason, TrialState
-from stepsize.store.database import Database, is_transient
+from stepsize.store.database import Connection, Database, DatabaseError, is_transient, reason_of
 from stepsize.store.ledger import Ledger, open_leased_ledger
 from stepsize_workers.engines.base import Engine
 
@@ -68,11 +66,11 @@ class Site:
         while True:
             try:
                 return attempt()
-            except DBAPIError as error:
+            except DatabaseError as error:
                 impatient = self.stopping.is_set() and waited_s > _PATIENCE_WHEN_STOPPING_S
                 if impatient or not is_transient(error):
                     raise
-                log.warning("database away, trying again", error=str(error.orig), pause_s=pause_s)
+                log.warning("database away, trying again", error=reason_of(error), pause_s=pause_s)
                 time.sleep(pause_s)
                 waited_s += pause_s
                 pause_s = min(2 * pause_s, _RETRY_MOST_S)

@@ -255,7 +255,7 @@ class SlotRunner(JobRunner):
         is_feasible = conclusion.state is TrialState.COMPLETED
         values = conclusion.values
         if is_feasible and self._worst is None and values:
-            ledger.tell_infeasible(values)
+            ledger.give_stand_ins(values)
         error = conclusion.error
         ledger.move_trial(
             number,
@@ -265,7 +265,7 @@ class SlotRunner(JobRunner):
             step=run.step,
             values=run.values,
             objective=values[0] if is_feasible and values else None,
-            told=None if is_feasible or values is None else list(values),
+            stand_in=None if is_feasible or values is None else list(values),
             study_attrs=self._search.study_attrs(number) if self._search.is_open(number) else {},
             error={"type": error.type, "message": error.message} if error else None,
             artifacts=list(conclusion.artifacts),

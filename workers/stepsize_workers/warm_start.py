@@ -8,14 +8,13 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import Connection
-
 from stepsize.domain.job import Job
 from stepsize.domain.trial import Trial, TrialReason, TrialState
 from stepsize.domain.tuning import TuningDetails, WarmStartSource
 from stepsize.errors import JobNotFoundError
 from stepsize.spec.objective import Direction, Objective
 from stepsize.spec.space import Scalar, SearchSpace, applies, contains, in_dependency_order
+from stepsize.store.database import Connection
 from stepsize.store.jobs import get_job
 from stepsize.store.trials import load_trials
 

@@ -112,7 +112,7 @@ def upgrade() -> None:
         sa.Column("params", sa.JSON(none_as_null=True), nullable=False),
         sa.Column("values", sa.JSON(none_as_null=True), nullable=False),
         sa.Column("objective", sa.Double(), nullable=True),
-        sa.Column("told", sa.JSON(none_as_null=True), nullable=True),
+        sa.Column("stand_in", sa.JSON(none_as_null=True), nullable=True),
         sa.Column("study_attrs", sa.JSON(none_as_null=True), nullable=False),
         sa.Column("cell", sa.BigInteger(), nullable=True),
         sa.Column("enqueued", sa.Boolean(), nullable=False),

@@ -42,7 +42,7 @@ FRESH: dict[str, Any] = {
     "error": None,
     "values": {},
     "objective": None,
-    "told": None,
+    "stand_in": None,
     "study_attrs": {},
     "step": None,
     "checkpoint_step": None,

@@ -71,7 +71,7 @@ class Trial:
     values: dict[str, float]
     objective: float | None
     """The first objective's value, feasible trials only."""
-    told: tuple[float, ...] | None
+    stand_in: tuple[float, ...] | None
     """What stands in for the objectives of an infeasible trial in the study; never shown to clients."""
     study_attrs: dict[str, object]
     """Optuna's system attributes, kept so that a rebuilt study is the same study."""

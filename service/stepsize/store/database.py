@@ -1,4 +1,8 @@
-"""The database: connections, transactions, and the few places where SQLite and PostgreSQL differ."""
+"""The database: connections, transactions, and the few places where SQLite and PostgreSQL differ.
+
+Whoever uses the store takes its names from here and knows nothing of SQLAlchemy: `Connection` is an open transaction,
+`DatabaseError` whatever a statement or a connection raises.
+"""
 
 import sqlite3
 import time
@@ -9,8 +13,12 @@ from typing import Any
 
 from sqlalchemy import Connection, Double, Engine, create_engine, event
 from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import SQLAlchemyError as DatabaseError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
+
+__all__ = ["Connection", "Database", "DatabaseError", "db_now", "is_transient", "reason_of"]
 
 _BUSY_TIMEOUT_MS = 30_000
 
@@ -65,11 +73,18 @@ class Database:
         self.engine.dispose()
 
 
-def is_transient(error: DBAPIError) -> bool:
+def is_transient(error: DatabaseError) -> bool:
     """Tell whether the same transaction may succeed when tried again: the server restarts, or a lock was busy."""
+    if not isinstance(error, DBAPIError):
+        return isinstance(error, PoolTimeoutError)
     if isinstance(error.orig, sqlite3.OperationalError):  # which also says "no such table" and "disk full"
         return any(word in str(error.orig) for word in ("locked", "busy"))
     return isinstance(error, OperationalError) or error.connection_invalidated
+
+
+def reason_of(error: DatabaseError) -> str:
+    """Return what went wrong in the driver's own words, without the statement."""
+    return str(error.orig if isinstance(error, DBAPIError) else error)
 
 
 def _create_engine(url: str, *, pool_size: int) -> Engine:

@@ -200,16 +200,16 @@ class Ledger:
         )
         return {row.number: row.attempt for row in self._connection.execute(statement.order_by(trials.c.number))}
 
-    def tell_infeasible(self, values: Sequence[float]) -> None:
+    def give_stand_ins(self, values: Sequence[float]) -> None:
         """Give every infeasible trial that has no stand-in yet the first feasible values as one."""
         self._connection.execute(
             update(trials)
             .where(
                 trials.c.job_id == self.job.id,
                 trials.c.state == TrialState.INFEASIBLE,
-                trials.c.told.is_(None),
+                trials.c.stand_in.is_(None),
             )
-            .values(told=list(values), change=self.change)
+            .values(stand_in=list(values), change=self.change)
         )
 
     def add_reports(self, new_reports: Sequence[Report]) -> None:

@@ -90,7 +90,7 @@ trials = Table(
     Column("params", Document, nullable=False),
     Column("values", Document, nullable=False),
     Column("objective", Double),
-    Column("told", Document),
+    Column("stand_in", Document),
     Column("study_attrs", Document, nullable=False),
     Column("cell", BigInteger),
     Column("enqueued", Boolean, nullable=False),

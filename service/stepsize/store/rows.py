@@ -42,7 +42,7 @@ def trial_from_row(row: Row[Any]) -> Trial:
     data["state"] = TrialState(data["state"])
     data["reason"] = data["reason"] and TrialReason(data["reason"])
     data["error"] = data["error"] and TrialError(**data["error"])
-    data["told"] = data["told"] and tuple(data["told"])
+    data["stand_in"] = data["stand_in"] and tuple(data["stand_in"])
     data["artifacts"] = tuple(data["artifacts"])
     return Trial(**data)
 

@@ -32,6 +32,14 @@ def load_trials(connection: Connection, job_id: str, states: Sequence[TrialState
     return [trial_from_row(row) for row in connection.execute(statement)]
 
 
+def trials_to_cancel(connection: Connection, job_id: str) -> Sequence[int]:
+    """Return the numbers of running trials that a client wants ended."""
+    statement = select(trials.c.number).where(
+        trials.c.job_id == job_id, trials.c.state == TrialState.RUNNING, trials.c.cancel_requested
+    )
+    return connection.scalars(statement).all()
+
+
 def load_reports(connection: Connection, job_id: str, number: int | None = None) -> Iterator[Report]:
     """Yield a job's (or one trial's) reports by trial number and step."""
     statement = select(*REPORT_COLUMNS).where(reports.c.job_id == job_id).order_by(reports.c.number, reports.c.step)

@@ -158,7 +158,7 @@ def test_infeasible_trials_are_told_the_worst_feasible_value_before_them(databas
             worst = max(worst, trial.values["loss"])
         else:
             n_infeasible += 1
-            assert trial.told == (worst,)
+            assert trial.stand_in == (worst,)
     assert n_infeasible >= 2
     assert len(losses) >= 2
 

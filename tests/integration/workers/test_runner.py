@@ -339,10 +339,10 @@ def test_infeasible_first_trial_gets_its_stand_in_from_the_first_feasible_one(wo
     loop = world.loop(FakeEngine(diverging_above_a_half))
     turn(loop, 2)
     assert world.trials(job_id)[0].state is TrialState.INFEASIBLE
-    assert world.trials(job_id)[0].told is None
+    assert world.trials(job_id)[0].stand_in is None
     turn(loop, 8)
     first, feasible, last = world.trials(job_id)
-    assert (first.told, feasible.told, last.told) == ((0.25,), None, (0.25,))
+    assert (first.stand_in, feasible.stand_in, last.stand_in) == ((0.25,), None, (0.25,))
     assert first.objective is None
     assert world.job(job_id).best_trial == 1
 

@@ -247,7 +247,7 @@ def test_a_trial_that_breaks_an_outcome_constraint_is_infeasible_and_keeps_its_v
     )
     assert broken.error is not None
     assert (broken.error.type, broken.error.message) == ("OutcomeConstraintBroken", "loss <= 0.25: it was 0.3")
-    assert broken.told == (0.2,)  # the first feasible value, as for a trial that diverged
+    assert broken.stand_in == (0.2,)  # the first feasible value, as for a trial that diverged
     assert (worst.state, best.state) == (TrialState.COMPLETED, TrialState.COMPLETED)
     assert stage.job(job_id).best_trial == best.number
 
@@ -291,7 +291,7 @@ def test_infeasible_trials_stand_in_with_the_worst_of_each_objective(stage: Stag
         stage.do(trials.enqueue, job_id, {"learning_rate": lr})
     play_two_metrics(stage, job_id)
     *_, infeasible = stage.trials(job_id)
-    assert infeasible.told == (0.4, 0.1)
+    assert infeasible.stand_in == (0.4, 0.1)
     assert stage.job(job_id).best_trial is None
 
 

@@ -140,7 +140,7 @@ def test_a_trial_comes_back_as_it_was_written(database: Database) -> None:
     assert repr(trial.study_attrs) == repr(new.study_attrs)
     assert (trial.seed, trial.cell, trial.enqueued) == (new.seed, new.cell, True)
     assert (trial.state, trial.attempt, trial.worker, trial.device) == (TrialState.RUNNING, 1, "worker-1", "cpu")
-    assert (trial.error, trial.told, trial.artifacts) == (None, None, ())
+    assert (trial.error, trial.stand_in, trial.artifacts) == (None, None, ())
 
 
 def test_a_queued_trial_has_not_been_attempted(database: Database) -> None:
@@ -319,12 +319,12 @@ def test_several_objectives_have_no_best(database: Database) -> None:
 def test_infeasible_trials_without_a_stand_in_get_one(database: Database) -> None:
     with database.write() as connection:
         job_id = make_job(connection).id
-        make_trial(connection, job_id, state=TrialState.INFEASIBLE, told=[9.0])
+        make_trial(connection, job_id, state=TrialState.INFEASIBLE, stand_in=[9.0])
         make_trial(connection, job_id, state=TrialState.INFEASIBLE)
         make_trial(connection, job_id, state=TrialState.FAILED)
         with open_ledger(connection, job_id) as ledger:
-            ledger.tell_infeasible([0.1 + 0.2])
-        told = {trial.number: trial.told for trial in load_trials(connection, job_id)}
+            ledger.give_stand_ins([0.1 + 0.2])
+        told = {trial.number: trial.stand_in for trial in load_trials(connection, job_id)}
 
     assert told == {0: (9.0,), 1: (0.1 + 0.2,), 2: None}, "to the last bit: replay must be exact"
 
@@ -332,7 +332,7 @@ def test_infeasible_trials_without_a_stand_in_get_one(database: Database) -> Non
 def test_a_stand_in_is_no_objective(database: Database) -> None:
     with database.write() as connection:
         job_id = make_job(connection).id
-        trial = make_trial(connection, job_id, state=TrialState.INFEASIBLE, told=[9.0])
+        trial = make_trial(connection, job_id, state=TrialState.INFEASIBLE, stand_in=[9.0])
 
         assert trial.objective is None
         assert _best(connection, job_id) is None
