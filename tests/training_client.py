@@ -5,7 +5,7 @@ import os
 import time
 from pathlib import Path
 
-from stepsize.client import Client
+from stepsize import Client
 
 LEASE_S = 1.0
 

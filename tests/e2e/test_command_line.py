@@ -14,7 +14,7 @@ import httpx
 import psutil
 import pytest
 
-from stepsize.client import Client
+from stepsize import Client
 from tests.waiting import wait_for
 from tests.worker_process import wait_until_gone
 

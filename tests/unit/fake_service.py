@@ -7,7 +7,7 @@ from typing import Any
 
 import httpx
 
-from stepsize.client import Client
+from stepsize import Client
 
 Answers = list[httpx.Response | BaseException]
 

@@ -21,6 +21,7 @@ import structlog
 
 from stepsize.asking.questions import Failure, Question, Reply
 from stepsize.errors import AnalysisUnavailableError, JobNotFoundError
+from stepsize.extras import ANALYSIS, how_to_install, missing_extras
 
 log = structlog.get_logger(__name__)
 
@@ -159,6 +160,7 @@ class Analyst:
         for attempt in (1, 2):  # whatever killed the child may have been another's doing; twice, it was this question
             if self._child is None or not self._child.is_alive:
                 self._end_child()
+                _require_libraries()
                 self._child = _Child(self._url)
             if self._closing:  # looked at after the child is there: either `end` sees the child, or this sees `end`
                 raise AnalysisUnavailableError(_STOPPING)
@@ -176,7 +178,7 @@ class Analyst:
             if isinstance(reply, Failure):
                 raise _error(reply)
             return reply
-        raise AnalysisUnavailableError("the analysis process died; is stepsize[analysis] installed?")
+        raise AnalysisUnavailableError("the analysis process died twice; the service's log says of what")
 
     def _end_child(self) -> None:
         child, self._child = self._child, None
@@ -231,6 +233,11 @@ def _answered(reply: Reply) -> "Future[Reply]":
     future: Future[Reply] = Future()
     future.set_result(reply)
     return future
+
+
+def _require_libraries() -> None:
+    if missing := missing_extras([ANALYSIS]):
+        raise AnalysisUnavailableError(f"reports and plots need: {how_to_install(missing)}")
 
 
 def _look_at(answer: "asyncio.Future[Reply]") -> None:

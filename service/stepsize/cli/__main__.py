@@ -1,5 +1,5 @@
 """`python -m stepsize.cli`, where the console script isn't installed."""
 
-from stepsize.cli import app
+from stepsize.console import main
 
-app(prog_name="stepsize")
+main()

@@ -1,20 +1,24 @@
 """Commands that run the service or a part of it.
 
-What they run (FastAPI, uvicorn, SQLAlchemy) is imported inside them: at the top it would double the start of commands
-that only talk HTTP.
+What they run (FastAPI, uvicorn, SQLAlchemy, the settings) is imported inside them: it belongs to extras that need not
+be installed, and at the top it would double the start of commands that only talk HTTP.
 """
 
 import ipaddress
 import os
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from pydantic import ValidationError
 
+from stepsize.cli.printing import fail, say
 from stepsize.clock import new_id
-from stepsize.settings import Settings
+from stepsize.extras import ANALYSIS, NEEDS, how_to_install, missing_extras
+
+if TYPE_CHECKING:
+    from stepsize.settings import Settings
 
 Host = Annotated[str, typer.Option(help="Address to listen on.")]
 Port = Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0 takes a free one.")]
@@ -38,7 +42,13 @@ def up(
     slots: Slots = None,
     allow_unauthenticated: Unauthenticated = False,
 ) -> None:
-    """Run everything on this machine: migrate, then the API and one worker, until Ctrl-C or SIGTERM."""
+    """Run everything on this machine: migrate, then the API and one worker, until Ctrl-C or SIGTERM.
+
+    Needs stepsize[server,worker]; for reports and plots stepsize[analysis] too.
+    """
+    _require_extras("up")
+    if missing_extras([ANALYSIS]):
+        say(f"reports and plots need: {how_to_install([ANALYSIS])}")
     _refuse_public(host, allow_unauthenticated)
     settings = _settings(data_dir)
 
@@ -54,6 +64,7 @@ def api(
     allow_unauthenticated: Unauthenticated = False,
 ) -> None:
     """Run the API alone; STEPSIZE_DATABASE_URL and STEPSIZE_DATA_DIR say on what."""
+    _require_extras("api")
     _refuse_public(host, allow_unauthenticated)
     settings = _settings()
 
@@ -64,6 +75,7 @@ def api(
 
 def worker(slots: Slots = None) -> None:
     """Run a worker alone; STEPSIZE_DATABASE_URL and STEPSIZE_DATA_DIR say on what."""
+    _require_extras("worker")
     settings = _settings()
 
     from stepsize.cli import schema  # noqa: PLC0415 - see the module's docstring
@@ -75,12 +87,18 @@ def worker(slots: Slots = None) -> None:
 
 def migrate() -> None:
     """Bring the tables of the database in STEPSIZE_DATABASE_URL to this version."""
+    _require_extras("migrate")
     settings = _settings()
 
     from stepsize.cli import schema  # noqa: PLC0415 - see the module's docstring
 
     schema.migrate(settings)
     typer.echo("the database is up to date")
+
+
+def _require_extras(command: str) -> None:
+    if missing := missing_extras(NEEDS[command]):
+        fail(f"{command} needs: {how_to_install(missing)}")
 
 
 def is_loopback(host: str) -> bool:
@@ -100,12 +118,14 @@ def _refuse_public(host: str, allow_unauthenticated: bool) -> None:
         )
 
 
-def _settings(data_dir: Path | None = None) -> Settings:
+def _settings(data_dir: Path | None = None) -> "Settings":
     """Return the environment's settings, with the command's data directory where it names one.
 
     Raises:
         typer.BadParameter: a STEPSIZE_ variable is wrong.
     """
+    from stepsize.settings import Settings  # noqa: PLC0415 - see the module's docstring
+
     try:
         return Settings() if data_dir is None else Settings(data_dir=data_dir)
     except ValidationError as error:
@@ -117,7 +137,7 @@ def _worker_command(slots: int | None) -> list[str]:
     return _WORKER if slots is None else [*_WORKER, "--slots", str(slots)]
 
 
-def _worker_env(settings: Settings) -> dict[str, str]:
+def _worker_env(settings: "Settings") -> dict[str, str]:
     return {
         **os.environ,
         "STEPSIZE_DATABASE_URL": settings.url,

@@ -9,7 +9,7 @@ import httpx
 import pytest
 from pydantic import JsonValue
 
-from stepsize.client import Client
+from stepsize import Client
 from stepsize.store.database import Database
 from tests.idle_engine import searching
 

@@ -1,0 +1,24 @@
+"""The console script: works with whatever extras are installed, and says which a command lacks."""
+
+import importlib
+import sys
+
+from stepsize.extras import NEEDS, TALKING, how_to_install, missing_extras
+
+
+def main() -> None:
+    """Run the command line, or say in one line what to install for it."""
+    try:
+        # Here and not above: the command line's own libraries are an extra.
+        cli = importlib.import_module("stepsize.cli")
+    except ModuleNotFoundError as error:
+        command = next((argument for argument in sys.argv[1:] if not argument.startswith("-")), "")
+        wanted = NEEDS.get(command, TALKING)
+        if not (missing := missing_extras(wanted)):
+            raise
+        sys.exit(f"stepsize {command}".rstrip() + f" needs: {how_to_install(missing)}  ({error.name} is missing)")
+    cli.app(prog_name="stepsize")
+
+
+if __name__ == "__main__":
+    main()
