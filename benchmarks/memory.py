@@ -17,6 +17,7 @@ import torch
 from stepsize_workers.trainers.image_classifier import ImageClassifier, ImageClassifierParams
 from stepsize_workers.training import memory
 from stepsize_workers.training.devices import use_device
+from stepsize_workers.training.loop import make_one_update
 
 CPU = torch.device("cpu")
 NETWORKS: list[dict[str, object]] = [
@@ -76,7 +77,7 @@ def measure_real(params: ImageClassifierParams, data_dir: Path) -> int:
     task.prepare(params, device=use_device("cpu"), data_dir=data_dir)
     memory.forget_peak(CPU)
     for _ in range(3):
-        task.make_one_update(params, CPU)
+        make_one_update(task, params, CPU)
     return memory.peak_bytes(CPU)
 
 

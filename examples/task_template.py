@@ -6,7 +6,7 @@ range tests and the saved best model, and all of their parameters.
 STEPSIZE_TRAINERS=task_template stepsize up           (in this directory)
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar
 
@@ -18,8 +18,9 @@ from torch.nn.functional import mse_loss
 from stepsize.domain.trainer import Metric
 from stepsize.spec.objective import Direction, Objective
 from stepsize.spec.space import FloatParameter, IntParameter, SearchSpace
-from stepsize_workers.training.loop import LOOP_METRICS, Task
 from stepsize_workers.training.params import TrainingParams
+from stepsize_workers.training.task import LOOP_METRICS, Metrics
+from stepsize_workers.training.trainer import TaskTrainer
 
 N_TRAIN, N_VALIDATION = 512, 128
 
@@ -31,7 +32,7 @@ class SineParams(TrainingParams):
     """Units of the hidden layer."""
 
 
-class Sine(Task[SineParams, Tensor]):
+class Sine(TaskTrainer[SineParams, Tensor]):
     """Fits a sine; a batch is a tensor of indices (B,) into the training samples."""
 
     name = "sine"
@@ -68,6 +69,6 @@ class Sine(Task[SineParams, Tensor]):
         """Return the mean loss over a batch."""
         return mse_loss(model(self.x[batch]), self.y[batch])
 
-    def evaluate(self, model: nn.Module) -> Mapping[str, float]:
+    def evaluate(self, model: nn.Module) -> Metrics:
         """Return what is reported after each epoch, beside what the loop reports."""
-        return {"val_loss": mse_loss(model(self.x[N_TRAIN:]), self.y[N_TRAIN:]).item()}
+        return {"val_loss": mse_loss(model(self.x[N_TRAIN:]), self.y[N_TRAIN:])}

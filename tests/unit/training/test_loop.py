@@ -11,6 +11,8 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from stepsize_workers.trainers.base import Diverged
+from stepsize_workers.training.optimizers import ParameterGroup
+from stepsize_workers.training.task import Metrics
 from tests.fakes import RecordingContext
 from tests.unit.training.tiny import TinyParams, TinyTask
 
@@ -29,7 +31,7 @@ class SlopeTask(TinyTask):
         self.weights.append(weight.item())
         return weight.sum()
 
-    def evaluate(self, model: nn.Module) -> Mapping[str, float]:
+    def evaluate(self, model: nn.Module) -> Metrics:
         self.weights.append(next(model.parameters()).item())
         return {"val_loss": 0.0}
 
@@ -44,7 +46,7 @@ class ScriptedTask(TinyTask):
         self.remaining = iter(self.val_losses)
         self.weights: list[float] = []
 
-    def evaluate(self, model: nn.Module) -> Mapping[str, float]:
+    def evaluate(self, model: nn.Module) -> Metrics:
         self.weights.append(next(model.parameters()).item())
         return {"val_loss": next(self.remaining)}
 
@@ -78,6 +80,43 @@ def test_every_update_has_the_schedules_rate(tmp_path: Path) -> None:
     weights = [-0.1 * math.fsum(factors[:n]) for n in range(7)]
     # Before each update, and once more after each epoch; float32 weights hold 7 digits.
     assert task.weights == pytest.approx([*weights[:4], *weights[3:]], abs=1e-6)
+
+
+class TwoSpeedTask(TinyTask):
+    """Two weights with a gradient of 1; the second trains at a tenth of the rate."""
+
+    def build(self, params: TinyParams, rng: torch.Generator) -> nn.Module:
+        model = nn.Linear(1, 1)
+        for weight in model.parameters():
+            nn.init.zeros_(weight)
+        return model
+
+    def parameter_groups(self, model: nn.Module) -> list[ParameterGroup]:
+        weight, bias = model.parameters()
+        return [ParameterGroup([weight]), ParameterGroup([bias], rate_ratio=0.1)]
+
+    def loss(self, model: nn.Module, batch: Tensor) -> Tensor:
+        return torch.stack([weight.sum() for weight in model.parameters()]).sum()
+
+
+def test_parameter_groups_keep_their_ratio_under_a_schedule_and_a_resume(tmp_path: Path) -> None:
+    def final(context: RecordingContext[TinyParams]) -> list[float]:
+        state = load_file(context.artifact("model.safetensors"))
+        return [state["weight"].item(), state["bias"].item()]
+
+    class LastIsBestTask(TwoSpeedTask):
+        def evaluate(self, model: nn.Module) -> Metrics:
+            return {"val_loss": next(model.parameters()).sum()}  # falls with every update
+
+    whole = make_context(tmp_path / "whole", schedule="linear", learning_rate=0.1)
+    LastIsBestTask().train(whole)
+    # 6 updates on a line from 1 to 0.
+    total = 0.1 * math.fsum(1 - update / 6 for update in range(6))
+    assert final(whole) == pytest.approx([-total, -total / 10], rel=1e-5)  # float32
+    resumed = make_context(tmp_path / "resumed", schedule="linear", learning_rate=0.1)
+    resumed.checkpoint = whole.checkpoint_after(1)
+    LastIsBestTask().train(resumed)
+    assert final(resumed) == final(whole)
 
 
 def test_the_reported_rate_is_the_one_the_epoch_began_with(tmp_path: Path) -> None:

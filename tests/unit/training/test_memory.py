@@ -10,7 +10,8 @@ import torch
 
 from stepsize_workers.trainers.image_classifier import ImageClassifier, ImageClassifierParams
 from stepsize_workers.training import memory
-from stepsize_workers.training.memory import Extent, MemoryLine, OutOfMemoryForeseenError, available_bytes, check_memory
+from stepsize_workers.training.memory import MemoryLine, OutOfMemoryForeseenError, available_bytes, check_memory
+from stepsize_workers.training.task import Extent
 from tests.fakes import RecordingContext
 from tests.unit.training.data import DATA_DIR
 

@@ -16,7 +16,7 @@ from stepsize.spec.optimizers import (
     Sgd,
     optimizer_types,
 )
-from stepsize_workers.training.optimizers import build_optimizer
+from stepsize_workers.training.optimizers import ParameterGroup, build_optimizer
 
 ROWS: list[tuple[OptimizerBase, type[optim.Optimizer], dict[str, object]]] = [
     (Sgd(momentum=0.5, nesterov=True), optim.SGD, {"momentum": 0.5, "nesterov": True}),
@@ -35,7 +35,7 @@ ROWS: list[tuple[OptimizerBase, type[optim.Optimizer], dict[str, object]]] = [
 
 
 def build(spec: OptimizerBase, weight: Parameter) -> optim.Optimizer:
-    return build_optimizer(spec, parameters=[weight], learning_rate=0.01, weight_decay=0.1)
+    return build_optimizer(spec, groups=[ParameterGroup([weight])], learning_rate=0.01, weight_decay=0.1)
 
 
 @pytest.mark.parametrize(("spec", "torch_class", "options"), ROWS)

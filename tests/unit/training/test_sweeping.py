@@ -15,7 +15,7 @@ from torch.optim import Optimizer
 
 from stepsize.spec.optimizers import optimizer_types
 from stepsize_workers.trainers.base import Diverged, Sweep, SweepWatch
-from stepsize_workers.training.optimizers import build_optimizer
+from stepsize_workers.training.optimizers import ParameterGroup, build_optimizer
 from stepsize_workers.training.sweeping import preserved, sweep_learning_rate
 from tests.fakes import RecordingContext
 from tests.unit.training.tiny import TinyParams, TinyTask
@@ -41,7 +41,8 @@ def make_training(name: str) -> tuple[Net, Optimizer]:
     torch.manual_seed(0)
     model = Net()
     spec = optimizer_types()[name](name=name)
-    return model, build_optimizer(spec, parameters=model.parameters(), learning_rate=0.01, weight_decay=0.01)
+    groups = [ParameterGroup(list(model.parameters()))]
+    return model, build_optimizer(spec, groups=groups, learning_rate=0.01, weight_decay=0.01)
 
 
 def backward(model: nn.Module, optimizer: Optimizer) -> float:
@@ -177,6 +178,30 @@ def test_a_sweep_clips_and_accumulates_as_training_does(tmp_path: Path) -> None:
     TinyTask().sweep(accumulated, SWEEP)
     losses = [[values["loss"] for _, values in context.reports] for context in (large, accumulated)]
     assert losses[0] == pytest.approx(losses[1], rel=1e-5)  # float32 sums in another order
+
+
+@pytest.mark.parametrize(("base_rate", "factors"), [(None, (1.0, 0.1)), (1.0, (0.5, 0.05))])
+def test_parameter_groups_keep_their_ratio_in_a_sweep(base_rate: float | None, factors: tuple[float, float]) -> None:
+    model = nn.Linear(1, 1)
+    groups = [{"params": [model.weight], "lr": 0.5}, {"params": [model.bias], "lr": 0.05}]
+    optimizer = torch.optim.SGD(groups)
+    rates: list[list[float]] = []
+
+    def loss() -> float:
+        model(torch.ones(1, 1)).sum().backward()
+        return 1.0
+
+    sweep_learning_rate(
+        model,
+        optimizer,
+        SWEEP,
+        backward=loss,
+        step=lambda: rates.append([group["lr"] for group in optimizer.param_groups]),
+        report=lambda _step, _values: False,
+        base_rate=base_rate,
+    )
+    expected = [[factor * SWEEP.rate(step) for factor in factors] for step in range(1, SWEEP.steps + 1)]
+    assert rates == [pytest.approx(pair) for pair in expected]
 
 
 def test_a_sweep_ends_once_the_loss_has_exploded(tmp_path: Path) -> None:

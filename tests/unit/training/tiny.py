@@ -1,6 +1,6 @@
 """A task as small as a task can be: one weight `w`, fitted to y = 3x."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -10,8 +10,9 @@ from torch.nn.functional import mse_loss
 from stepsize.domain.trainer import Metric
 from stepsize.spec.objective import Direction, Objective
 from stepsize.spec.space import FloatParameter
-from stepsize_workers.training.loop import LOOP_METRICS, Task
 from stepsize_workers.training.params import TrainingParams
+from stepsize_workers.training.task import LOOP_METRICS, Metrics
+from stepsize_workers.training.trainer import TaskTrainer
 
 N_SAMPLES = 24
 
@@ -20,7 +21,7 @@ class TinyParams(TrainingParams):
     """Nothing beyond what every task has."""
 
 
-class TinyTask(Task[TinyParams, Tensor]):
+class TinyTask(TaskTrainer[TinyParams, Tensor]):
     """Least squares; a batch is a tensor of indices (B,)."""
 
     name = "tiny"
@@ -50,5 +51,5 @@ class TinyTask(Task[TinyParams, Tensor]):
         x = self.x[batch]
         return mse_loss(model(x), 3 * x)
 
-    def evaluate(self, model: nn.Module) -> Mapping[str, float]:
-        return {"val_loss": mse_loss(model(self.x), 3 * self.x).item()}
+    def evaluate(self, model: nn.Module) -> Metrics:
+        return {"val_loss": mse_loss(model(self.x), 3 * self.x)}

@@ -1,8 +1,8 @@
 """What a trainer is: the one file to read before writing your own.
 
 A trainer is a class with a `Params` model, a few descriptive attributes and `train(context)`. A trainer whose work is
-"a model, a loss and batches" should derive from `stepsize_workers.training.loop.Task` instead and inherit schedules,
-optimisers, checkpoints and exact resume.
+"a model, a loss and batches" should derive from `stepsize_workers.training.trainer.TaskTrainer` instead and inherit
+schedules, optimisers, checkpoints and exact resume.
 
 Obligations of `train(context)`:
   * report at increasing steps with finite numbers; a non-finite number ends the trial as `infeasible, diverged`;

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, TypeVar
 
 import torch
 from pydantic import Field
@@ -15,13 +15,13 @@ from stepsize.domain.trainer import Capabilities, Metric
 from stepsize.spec.objective import Direction, Objective
 from stepsize_workers.trainers.base import ONE_FOR_ALL
 from stepsize_workers.training.datasets import LabelledData, Part, load, with_label_noise
-from stepsize_workers.training.loop import LOOP_METRICS, Task
-from stepsize_workers.training.memory import Extent
 from stepsize_workers.training.models import Sizes, build_model
 from stepsize_workers.training.models.activations import ACTIVATIONS
 from stepsize_workers.training.models.artifact import describe_layers
-from stepsize_workers.training.params import TrainingParams
+from stepsize_workers.training.params import Footprint, TrainingParams
 from stepsize_workers.training.seeding import generator
+from stepsize_workers.training.task import LOOP_METRICS, Extent, Metrics
+from stepsize_workers.training.trainer import TaskTrainer
 
 if TYPE_CHECKING:
     ActivationName = str
@@ -39,7 +39,7 @@ class ClassifierParams(TrainingParams):
     """Which random split into train, validation and test; the same for all trials of a job, so not to be searched."""
     train_fraction: float = Field(default=1.0, gt=0, le=1)
     """Share of the training samples that is used: how does less data change the best rate?"""
-    label_noise: float = Field(default=0.0, ge=0, le=1)
+    label_noise: Annotated[float, Footprint.NONE] = Field(default=0.0, ge=0, le=1)
     """Share of the training labels replaced by a wrong one: how does worse data change the best rate?"""
     model: str
     width: int = Field(default=32, ge=1, le=4096)
@@ -48,9 +48,9 @@ class ClassifierParams(TrainingParams):
     """Hidden layers or convolutions."""
     activation: ActivationName = "relu"
     """Nonlinearity; the initialisation follows it."""
-    dropout: float = Field(default=0.0, ge=0, lt=1)
+    dropout: Annotated[float, Footprint.AMOUNT] = Field(default=0.0, ge=0, lt=1)
     """Share of units left out at random while training."""
-    label_smoothing: float = Field(default=0.0, ge=0, lt=1)
+    label_smoothing: Annotated[float, Footprint.NONE] = Field(default=0.0, ge=0, lt=1)
     """Share of the target spread over all classes while training; validation is measured without."""
 
 
@@ -62,7 +62,7 @@ def dataset_field(default: str, kind: DatasetKind) -> Any:
     return Field(default=default, pattern=NAME, json_schema_extra={"x-dataset": kind.value})
 
 
-class Classifier(Task[CP, Tensor]):
+class Classifier(TaskTrainer[CP, Tensor]):
     """The task; a batch is a tensor of indices (B,) into the training samples."""
 
     metrics = (
@@ -122,12 +122,12 @@ class Classifier(Task[CP, Tensor]):
         logits = model(part.inputs[batch])
         return cross_entropy(logits, part.labels[batch], label_smoothing=self.params.label_smoothing)
 
-    def evaluate(self, model: nn.Module) -> Mapping[str, float]:
+    def evaluate(self, model: nn.Module) -> Metrics:
         """Return the validation part's loss and accuracy."""
         loss, accuracy = _measure(model, self.data.validation)
         return {"val_loss": loss, "val_accuracy": accuracy}
 
-    def test(self, model: nn.Module) -> Mapping[str, float]:
+    def test(self, model: nn.Module) -> Metrics:
         """Return the test part's loss and accuracy."""
         loss, accuracy = _measure(model, self.data.test)
         return {"test_loss": loss, "test_accuracy": accuracy}
@@ -155,13 +155,13 @@ class Classifier(Task[CP, Tensor]):
         return Part(part.inputs, labels.to(part.labels.device)).first(self.params.train_fraction)
 
 
-def _measure(model: nn.Module, part: Part) -> tuple[float, float]:
-    """Return mean cross entropy and accuracy over a part."""
+def _measure(model: nn.Module, part: Part) -> tuple[Tensor, Tensor]:
+    """Return mean cross entropy and accuracy over a part, summed in double precision."""
+    loss = accuracy = torch.zeros((), dtype=torch.float64, device=part.labels.device)
     inputs_batches = torch.split(part.inputs, _EVALUATION_BATCH)
     labels_batches = torch.split(part.labels, _EVALUATION_BATCH)
-    loss, n_right = 0.0, 0.0
     for inputs, labels in zip(inputs_batches, labels_batches, strict=True):
         logits = model(inputs)
-        loss += cross_entropy(logits, labels, reduction="sum").item()
-        n_right += (logits.argmax(1) == labels).sum().item()
-    return loss / len(part), n_right / len(part)
+        loss = loss + cross_entropy(logits, labels, reduction="sum")
+        accuracy = accuracy + (logits.argmax(1) == labels).sum()
+    return loss / len(part), accuracy / len(part)

@@ -1,8 +1,8 @@
 """Will a batch fit into memory? Foretold from two small updates, so that trials which run out of it are rare.
 
-A fresh process makes one update at an eighth and at a quarter of the batch size. Activations grow in proportion to the
-batch and everything else stays, so the line through the two peaks, read off at the whole batch, says what a trial
-takes. The line is kept in the data directory: it is measured once for a network, not once a trial.
+A fresh process (probe.py) makes one update at an eighth and at a quarter of the batch size. Activations grow in
+proportion to the batch and everything else stays, so the line through the two peaks, read off at the whole batch, says
+what a trial takes. The line is kept in the data directory: it is measured once for a network, not once a trial.
 """
 
 import hashlib
@@ -11,23 +11,16 @@ import os
 import subprocess
 import sys
 from dataclasses import asdict, dataclass
-from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import psutil
 import torch
 
-from stepsize.spec.optimizers import optimizer_types
-from stepsize.spec.schedules import schedule_types
 from stepsize_workers.lifelines import tied_command
 from stepsize_workers.out_of_memory import control_group
-from stepsize_workers.training.devices import use_device
-from stepsize_workers.training.params import parameter_names
-
-if TYPE_CHECKING:
-    from stepsize_workers.training.loop import Task
-    from stepsize_workers.training.params import TrainingParams
+from stepsize_workers.training.params import TrainingParams
+from stepsize_workers.training.task import Extent, Task
 
 _WORTH_A_PROBE = 2000
 """A batch is looked into once this many times its inputs would not fit: layers as wide as that are rare, and a probe
@@ -35,13 +28,6 @@ takes seconds."""
 _PARTS = (8, 4)
 """The probed batch sizes are these parts of the one in question."""
 _PROBE_TIMEOUT_S = 120.0
-_WITHOUT_WEIGHT = frozenset(
-    {"batch_size", "learning_rate", "epochs", "weight_decay", "clip_norm", "grad_accumulation", "checkpoint_every"}
-    | {"label_noise", "label_smoothing", "schedule", *parameter_names(schedule_types())}
-)
-"""Parameters that don't change what an update takes."""
-_AMOUNTS = frozenset({"dropout", *parameter_names(optimizer_types())})
-"""Parameters of which, being numbers, only matters whether they are 0."""
 
 
 class OutOfMemoryForeseenError(MemoryError):
@@ -52,15 +38,6 @@ class OutOfMemoryForeseenError(MemoryError):
             f"a batch of {batch_size} would take {_gib(predicted)}, and there is room for {_gib(limit)} "
             "(foretold from two smaller batches; the trial was not run)"
         )
-
-
-@dataclass(frozen=True)
-class Extent:
-    """How large the training data is."""
-
-    n_samples: int
-    sample_bytes: int
-    """Of one sample's inputs, on the device."""
 
 
 @dataclass(frozen=True)
@@ -82,7 +59,7 @@ class MemoryLine:
 
 
 def check_memory(
-    task: "type[Task[Any, Any]]", params: "TrainingParams", *, extent: Extent, device: torch.device, data_dir: Path
+    task: type[Task[Any, Any]], params: TrainingParams, *, extent: Extent, device: torch.device, data_dir: Path
 ) -> None:
     """Return if a batch fits into memory, or is so small that there is no doubt.
 
@@ -127,8 +104,8 @@ class Probe:
     @classmethod
     def of(
         cls,
-        task: "type[Task[Any, Any]]",
-        params: "TrainingParams",
+        task: type[Task[Any, Any]],
+        params: TrainingParams,
         device: torch.device,
         data_dir: Path,
         *,
@@ -136,23 +113,14 @@ class Probe:
     ) -> "Probe":
         """Return what to measure for a batch size."""
         sizes = (batch_size // _PARTS[0], batch_size // _PARTS[1])
-        shaping = {
-            name: _typical(params, name) if name in _AMOUNTS and isinstance(value, float) and value else value
-            for name, value in params.model_dump(mode="json", exclude=set(_WITHOUT_WEIGHT)).items()
-        }
         path = f"{task.__module__}:{task.__qualname__}"
-        return cls(path, task.version, json.dumps(shaping), sizes, str(device), str(data_dir))
+        return cls(path, task.version, json.dumps(params.shaping()), sizes, str(device), str(data_dir))
 
     @property
     def memory(self) -> Path:
         """Where its result is kept."""
         key = hashlib.sha256(json.dumps([asdict(self), torch.__version__]).encode()).hexdigest()
         return Path(self.data_dir) / "cache" / "memory" / f"{key[:32]}.json"
-
-
-def _typical(params: "TrainingParams", name: str) -> float:
-    """Return a value that stands for all of an amount, so that a search over it is measured once."""
-    return float(type(params).model_fields[name].default) or 0.5
 
 
 def _remembered(probe: Probe) -> MemoryLine | None:
@@ -174,7 +142,7 @@ def measure(probe: Probe) -> MemoryLine | None:
     environment = {**os.environ, "MALLOC_MMAP_THRESHOLD_": "65536", "MALLOC_TRIM_THRESHOLD_": "65536"}
     try:
         result = subprocess.run(
-            tied_command("stepsize_workers.training.memory"),
+            tied_command("stepsize_workers.training.probe"),
             input=json.dumps(asdict(probe)),
             env=environment,
             stdout=subprocess.PIPE,
@@ -188,24 +156,6 @@ def measure(probe: Probe) -> MemoryLine | None:
         return None
     first, second = json.loads(result.stdout)
     return MemoryLine.through(probe.sizes, (first, second))
-
-
-def _peaks(probe: Probe) -> list[int]:
-    """Return the peak memory of an update at each batch size, in bytes."""
-    if str(Path.cwd()) not in sys.path:
-        sys.path.append(str(Path.cwd()))  # as workers find trainers beside which they were started
-    module, _, name = probe.task.partition(":")
-    task_class: type[Task[Any, Any]] = getattr(import_module(module), name)
-    device = use_device(probe.device)
-    peaks = []
-    for size in (probe.sizes[0], *probe.sizes):  # the first time only loads libraries
-        params = task_class.Params.model_validate(json.loads(probe.params) | {"batch_size": size})
-        task = task_class()
-        task.prepare(params, device=device, data_dir=Path(probe.data_dir))
-        forget_peak(device)
-        task.make_one_update(params, device)
-        peaks.append(peak_bytes(device))
-    return peaks[1:]
 
 
 def forget_peak(device: torch.device) -> None:
@@ -244,14 +194,3 @@ def _left_in_group() -> int:
 
 def _gib(n_bytes: int) -> str:
     return f"{n_bytes / 2**30:.2f} GiB"
-
-
-def main() -> None:
-    """Read what to measure from standard input, and write the peaks to standard output."""
-    given = json.load(sys.stdin)
-    peaks = _peaks(Probe(**{**given, "sizes": tuple(given["sizes"])}))
-    sys.stdout.write(json.dumps(peaks))
-
-
-if __name__ == "__main__":
-    main()

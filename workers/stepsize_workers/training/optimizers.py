@@ -3,7 +3,9 @@
 `fused` where torch has it on CPU and CUDA: an Adam update of a small net takes 0.21 ms with it, 0.34 ms without.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 from torch import optim
 from torch.nn import Parameter
@@ -11,24 +13,58 @@ from torch.nn import Parameter
 from stepsize.spec.optimizers import Adagrad, Adam, AdamW, NAdam, OptimizerBase, RAdam, Rmsprop, Sgd
 
 
+@dataclass(frozen=True)
+class ParameterGroup:
+    """Parameters that train with a multiple of the learning rate."""
+
+    parameters: Sequence[Parameter]
+    rate_ratio: float = 1.0
+
+
+class GroupRates:
+    """Sets an optimiser's learning rate; its parameter groups keep the ratios to it that they were built with."""
+
+    def __init__(self, optimizer: optim.Optimizer, learning_rate: float | None = None) -> None:
+        """Read the ratios.
+
+        Args:
+            learning_rate: what the groups' rates are ratios of; None: the rate of the first group.
+        """
+        reference = optimizer.param_groups[0]["lr"] if learning_rate is None else learning_rate
+        self._optimizer = optimizer
+        self._ratios = [group["lr"] / reference if reference else 1.0 for group in optimizer.param_groups]
+
+    def set(self, learning_rate: float) -> None:
+        """Give every group its multiple of the rate."""
+        for group, ratio in zip(self._optimizer.param_groups, self._ratios, strict=True):
+            group["lr"] = ratio * learning_rate
+
+
+_Groups = list[dict[str, Any]]
+"""Parameter groups as torch takes them."""
+
+
 def build_optimizer(
-    spec: OptimizerBase, *, parameters: Iterable[Parameter], learning_rate: float, weight_decay: float
+    spec: OptimizerBase, *, groups: Sequence[ParameterGroup], learning_rate: float, weight_decay: float
 ) -> optim.Optimizer:
     """Return the optimiser that `spec` describes.
 
     Args:
-        learning_rate: to begin with; the loop sets it at every update.
+        learning_rate: to begin with; the loop sets it at every update, through `GroupRates`.
     """
-    return _BUILDERS[type(spec)](spec, list(parameters), learning_rate, weight_decay)
+    parameters: _Groups = [
+        {"params": list(group.parameters), "lr": group.rate_ratio * learning_rate} for group in groups
+    ]
+    return _BUILDERS[type(spec)](spec, parameters, learning_rate, weight_decay)
 
 
-def _sgd(spec: Sgd, parameters: list[Parameter], lr: float, weight_decay: float) -> optim.Optimizer:
+def _sgd(spec: Sgd, parameters: _Groups, lr: float, weight_decay: float) -> optim.Optimizer:
     # torch refuses nesterov without momentum, where it would change nothing.
     nesterov = spec.nesterov and spec.momentum > 0
     return optim.SGD(parameters, lr, momentum=spec.momentum, nesterov=nesterov, weight_decay=weight_decay, fused=True)
 
 
-def _adagrad(spec: Adagrad, parameters: list[Parameter], lr: float, weight_decay: float) -> optim.Optimizer:
+def _adagrad(spec: Adagrad, parameters: _Groups, lr: float, weight_decay: float) -> optim.Optimizer:
     return optim.Adagrad(
         parameters,
         lr,
@@ -38,7 +74,7 @@ def _adagrad(spec: Adagrad, parameters: list[Parameter], lr: float, weight_decay
     )
 
 
-def _rmsprop(spec: Rmsprop, parameters: list[Parameter], lr: float, weight_decay: float) -> optim.Optimizer:
+def _rmsprop(spec: Rmsprop, parameters: _Groups, lr: float, weight_decay: float) -> optim.Optimizer:
     return optim.RMSprop(
         parameters,
         lr,
@@ -50,22 +86,22 @@ def _rmsprop(spec: Rmsprop, parameters: list[Parameter], lr: float, weight_decay
     )
 
 
-def _adam(spec: Adam, parameters: list[Parameter], lr: float, weight_decay: float) -> optim.Optimizer:
+def _adam(spec: Adam, parameters: _Groups, lr: float, weight_decay: float) -> optim.Optimizer:
     betas = (spec.beta1, spec.beta2)
     return optim.Adam(parameters, lr, betas, spec.eps, weight_decay, amsgrad=spec.amsgrad, fused=True)
 
 
-def _adamw(spec: AdamW, parameters: list[Parameter], lr: float, weight_decay: float) -> optim.Optimizer:
+def _adamw(spec: AdamW, parameters: _Groups, lr: float, weight_decay: float) -> optim.Optimizer:
     betas = (spec.beta1, spec.beta2)
     return optim.AdamW(parameters, lr, betas, spec.eps, weight_decay, amsgrad=spec.amsgrad, fused=True)
 
 
-def _nadam(spec: NAdam, parameters: list[Parameter], lr: float, weight_decay: float) -> optim.Optimizer:
+def _nadam(spec: NAdam, parameters: _Groups, lr: float, weight_decay: float) -> optim.Optimizer:
     betas = (spec.beta1, spec.beta2)
     return optim.NAdam(parameters, lr, betas, spec.eps, weight_decay, momentum_decay=spec.momentum_decay)
 
 
-def _radam(spec: RAdam, parameters: list[Parameter], lr: float, weight_decay: float) -> optim.Optimizer:
+def _radam(spec: RAdam, parameters: _Groups, lr: float, weight_decay: float) -> optim.Optimizer:
     return optim.RAdam(parameters, lr, (spec.beta1, spec.beta2), spec.eps, weight_decay)
 
 

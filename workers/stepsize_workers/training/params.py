@@ -6,7 +6,8 @@ added there is searchable here. Each is conditional on the choice it belongs to 
 
 from collections.abc import Mapping
 from copy import copy
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 from pydantic import Field, create_model
 from pydantic.fields import FieldInfo
@@ -20,7 +21,21 @@ from stepsize_workers.trainers.base import ONE_FOR_ALL, Params, applies_when
 S = TypeVar("S", bound=Spec)
 
 
-def choice_fields(selector: str, types: Mapping[str, type[Spec]], *, default: str, help_text: str) -> dict[str, Any]:
+class Footprint(StrEnum):
+    """What a parameter does to the memory an update takes; written into its annotation.
+
+    A parameter without one shapes the network or the data: another value is another measurement.
+    """
+
+    NONE = "none"
+    """Nothing."""
+    AMOUNT = "amount"
+    """All amounts but 0 do the same."""
+
+
+def choice_fields(
+    selector: str, types: Mapping[str, type[Spec]], *, default: str, help_text: str, footprint: Footprint | None = None
+) -> dict[str, Any]:
     """Return the flat fields of a choice between classes: the selector itself, then each parameter once.
 
     A parameter that not every class has carries `x-when` with the classes that do.
@@ -28,12 +43,16 @@ def choice_fields(selector: str, types: Mapping[str, type[Spec]], *, default: st
     Args:
         selector: the flat parameter that names the class.
         types: class by name; their field `name` is left out.
+        footprint: of all the classes' parameters; where it is `NONE`, of the selector too.
 
     Raises:
         TypeError: two classes give one parameter name different meanings.
     """
     fields: dict[str, Any] = {
-        selector: (Literal[tuple(types)], Field(default=default, description=help_text)),
+        selector: (
+            _marked(Literal[tuple(types)], footprint if footprint is Footprint.NONE else None),
+            Field(default=default, description=help_text),
+        ),
     }
     users: dict[str, list[str]] = {}
     infos: dict[str, FieldInfo] = {}
@@ -49,13 +68,12 @@ def choice_fields(selector: str, types: Mapping[str, type[Spec]], *, default: st
         if len(users[field]) < len(types):
             names: list[Scalar] = [*users[field]]
             flat.json_schema_extra = applies_when(**{selector: names})
-        fields[field] = (info.annotation, flat)
+        fields[field] = (_marked(info.annotation, footprint), flat)
     return fields
 
 
-def parameter_names(types: Mapping[str, type[Spec]]) -> set[str]:
-    """Return the flat parameters that belong to some of the classes."""
-    return {field for spec in types.values() for field in spec.model_fields if field != "name"}
+def _marked(annotation: Any, footprint: Footprint | None) -> Any:
+    return annotation if footprint is None else Annotated[annotation, footprint]
 
 
 def choose(types: Mapping[str, type[S]], name: str, params: Params) -> S:
@@ -74,21 +92,21 @@ def _means_the_same(one: FieldInfo, other: FieldInfo) -> bool:
 
 
 class _Core(Params):
-    learning_rate: float = Field(default=0.01, gt=0, le=1e4)
+    learning_rate: Annotated[float, Footprint.NONE] = Field(default=0.01, gt=0, le=1e4)
     """The highest rate the schedule reaches."""
-    batch_size: int = Field(default=64, ge=1, le=2**20)
+    batch_size: Annotated[int, Footprint.NONE] = Field(default=64, ge=1, le=2**20)
     """Samples whose gradient is computed at once; see `grad_accumulation`."""
-    epochs: int = Field(default=5, ge=1, le=100_000)
+    epochs: Annotated[int, Footprint.NONE] = Field(default=5, ge=1, le=100_000)
     """Passes over the training data."""
-    weight_decay: float = Field(default=0.0, ge=0, le=10)
+    weight_decay: Annotated[float, Footprint.NONE] = Field(default=0.0, ge=0, le=10)
     """L2 penalty on every weight, as the optimiser applies it (adamw: apart from the gradient)."""
-    clip_norm: float = Field(default=0.0, ge=0, le=1e6)
+    clip_norm: Annotated[float, Footprint.NONE] = Field(default=0.0, ge=0, le=1e6)
     """Scale gradients down to this total norm; 0: never."""
-    grad_accumulation: int = Field(default=1, ge=1, le=4096)
+    grad_accumulation: Annotated[int, Footprint.NONE] = Field(default=1, ge=1, le=4096)
     """Batches whose gradients are averaged for one update: the effective batch is this times batch_size."""
     mixed_precision: bool = False
     """Compute in bfloat16 where that is safe, on CUDA; elsewhere it changes nothing."""
-    checkpoint_every: int = Field(default=1, ge=1, le=100_000, json_schema_extra=ONE_FOR_ALL)
+    checkpoint_every: Annotated[int, Footprint.NONE] = Field(default=1, ge=1, le=100_000, json_schema_extra=ONE_FOR_ALL)
     """Epochs between two checkpoints: an interrupted trial goes on from its last one."""
 
 
@@ -107,12 +125,14 @@ else:
             optimizer_types(),
             default="sgd",
             help_text="How gradients become updates; each choice has its own parameters.",
+            footprint=Footprint.AMOUNT,
         ),
         **choice_fields(
             "schedule",
             schedule_types(),
             default="constant",
             help_text="How the learning rate moves over the training; each choice has its own parameters.",
+            footprint=Footprint.NONE,
         ),
     )
 
@@ -127,3 +147,20 @@ class TrainingParams(_Choices):
     def chosen_schedule(self) -> ScheduleBase:
         """Return the schedule with its own parameters."""
         return choose(schedule_types(), self.schedule, self)
+
+    def shaping(self) -> dict[str, Scalar]:
+        """Return the parameters that bear on the memory an update takes, amounts by one that stands for them all."""
+        shaping: dict[str, Scalar] = {}
+        for name, value in self.model_dump(mode="json").items():
+            field = type(self).model_fields[name]
+            if Footprint.NONE in field.metadata:
+                continue
+            is_amount = Footprint.AMOUNT in field.metadata and isinstance(value, float)
+            shaping[name] = _typical(field) if is_amount and value else value
+        return shaping
+
+
+def _typical(field: FieldInfo) -> Scalar:
+    """Return a value that stands for all of an amount, so that a search over it is measured once."""
+    default: Scalar = field.default
+    return default or 0.5

@@ -17,6 +17,7 @@ from torch.amp.grad_scaler import GradScaler
 from torch.optim import Optimizer
 
 from stepsize_workers.trainers.base import Diverged, Sweep, SweepWatch
+from stepsize_workers.training.optimizers import GroupRates
 
 
 def sweep_learning_rate(
@@ -27,6 +28,7 @@ def sweep_learning_rate(
     backward: Callable[[], float],
     step: Callable[[], object],
     report: Callable[[int, Mapping[str, float]], bool],
+    base_rate: float | None = None,
     scaler: GradScaler | None = None,
     generators: Sequence[torch.Generator] = (),
 ) -> None:
@@ -38,6 +40,8 @@ def sweep_learning_rate(
         backward: leaves the next batch's gradient in the parameters and returns its loss.
         step: updates the parameters with that gradient, e.g. `optimizer.step`.
         report: gets the step, from 1, with its `learning_rate` and `loss`; True ends the sweep.
+        base_rate: what the rates of the optimiser's parameter groups are ratios of, which they keep; None: the first
+            group's rate.
         scaler, generators: what `backward` and `step` use beyond the model, the optimiser and the global generators.
 
     Raises:
@@ -45,11 +49,11 @@ def sweep_learning_rate(
     """
     with preserved(model, optimizer, scaler=scaler, generators=generators):
         model.train()
+        rates = GroupRates(optimizer, base_rate)
         watch = SweepWatch(backward())
         for number in range(1, sweep.steps + 1):
             rate = sweep.rate(number)
-            for group in optimizer.param_groups:
-                group["lr"] = rate
+            rates.set(rate)
             step()
             loss = backward()  # of the next batch: what the update led to
             if not watch.is_finite(loss):

@@ -1,0 +1,151 @@
+"""One training under way: a model, its optimiser, and the updates between them."""
+
+import math
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from itertools import count
+from typing import Generic, TypeVar
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils import clip_grad_norm_
+from torch.optim import Optimizer
+
+from stepsize.spec.schedules import ScheduleBase
+from stepsize_workers.trainers.base import Diverged
+from stepsize_workers.training.checkpoint import Progress
+from stepsize_workers.training.devices import autocast
+from stepsize_workers.training.optimizers import GroupRates, build_optimizer
+from stepsize_workers.training.params import TrainingParams
+from stepsize_workers.training.seeding import generator, seed_global_generators
+from stepsize_workers.training.task import Metrics, Task
+
+P = TypeVar("P", bound=TrainingParams)
+B = TypeVar("B")
+
+_EXPLOSION_RATIO = 10.0
+
+
+@dataclass
+class Run(Generic[P, B]):
+    """What the loop holds of a training; `begin` makes one."""
+
+    task: Task[P, B]
+    params: P
+    seed: int
+    model: nn.Module
+    optimizer: Optimizer
+    rates: GroupRates
+    schedule: ScheduleBase
+    precision: AbstractContextManager[object]
+    progress: Progress
+
+    @classmethod
+    def begin(cls, task: Task[P, B], params: P, *, seed: int, device: torch.device) -> "Run[P, B]":
+        """Return a training before its first update; `task.prepare` has been called."""
+        seed_global_generators(seed, "build")
+        model = task.build(params, generator(seed, "build")).to(device)
+        optimizer = build_optimizer(
+            params.chosen_optimizer(),
+            groups=task.parameter_groups(model),
+            learning_rate=params.learning_rate,
+            weight_decay=params.weight_decay,
+        )
+        return cls(
+            task=task,
+            params=params,
+            seed=seed,
+            model=model,
+            optimizer=optimizer,
+            rates=GroupRates(optimizer, params.learning_rate),
+            schedule=params.chosen_schedule(),
+            precision=autocast(device, enabled=params.mixed_precision),
+            progress=Progress(),
+        )
+
+    def groups(self, epoch: int) -> list[Sequence[B]]:
+        """Return an epoch's batches in groups that each make one update; what the epoch draws is seeded first."""
+        seed_global_generators(self.seed, "epoch", epoch)
+        batches = self.task.batches(epoch, generator(self.seed, "order", epoch))
+        size = self.params.grad_accumulation
+        return [batches[first : first + size] for first in range(0, len(batches), size)]
+
+    def endless_groups(self) -> Iterator[Sequence[B]]:
+        """Yield the groups of one epoch after another, as training would meet them."""
+        for epoch in count(1):
+            yield from self.groups(epoch)
+
+    def rate(self, update: int, *, updates_per_epoch: int) -> float:
+        """Return the learning rate of an update, counted from 0 over the whole training."""
+        n_updates = self.params.epochs * updates_per_epoch
+        return self.params.learning_rate * self.schedule.factor(update, n_updates, updates_per_epoch)
+
+    def set_rate(self, update: int, *, updates_per_epoch: int) -> float:
+        """Give the optimiser the learning rate of an update, and return it."""
+        learning_rate = self.rate(update, updates_per_epoch=updates_per_epoch)
+        self.rates.set(learning_rate)
+        return learning_rate
+
+    def backward(self, group: Sequence[B]) -> float:
+        """Compute the mean gradient of a group of batches, and return its mean loss."""
+        self.optimizer.zero_grad()
+        total: Tensor | None = None
+        for batch in group:
+            with self.precision:
+                loss = self.task.loss(self.model, batch) / len(group)
+            loss.backward()  # type: ignore[no-untyped-call]
+            total = loss.detach() if total is None else total + loss.detach()
+        assert total is not None, "a group has at least one batch"
+        return total.item()  # the only wait for the device
+
+    def step(self) -> None:
+        """Update the model with the gradient there is."""
+        if self.params.clip_norm:
+            clip_grad_norm_(self.model.parameters(), self.params.clip_norm)
+        self.optimizer.step()
+
+    def check_loss(self, loss: float, epoch: int, learning_rate: float) -> None:
+        """Raise `Diverged` if the loss is not finite, or has grown beyond ten times the initial one.
+
+        A far too high rate often ends not in NaN but in a leap of the loss that never comes down again.
+        """
+        initial = self.progress.initial_loss
+        if initial is None and math.isfinite(loss):
+            self.progress.initial_loss = initial = loss
+        # Written so that an initial loss of 0 or below has room above it as well.
+        if (
+            initial is None
+            or not math.isfinite(loss)
+            or loss - initial > (_EXPLOSION_RATIO - 1) * (abs(initial) or 1.0)
+        ):
+            raise Diverged(
+                f"the training loss went from {initial} to {loss} in epoch {epoch} at learning rate {learning_rate:g}",
+                step=epoch,
+                learning_rate=learning_rate,
+            )
+
+    def evaluate(self) -> dict[str, float]:
+        """Return the task's metrics as numbers; the model is left in eval mode."""
+        self.model.eval()
+        with torch.inference_mode():
+            return as_numbers(self.task.evaluate(self.model))
+
+    def test(self) -> dict[str, float]:
+        """Return the task's test metrics as numbers.
+
+        Raises:
+            ValueError: one has another name than `test_…`.
+        """
+        self.model.eval()
+        with torch.inference_mode():
+            values = as_numbers(self.task.test(self.model))
+        for name in values:
+            if not name.startswith("test_"):
+                raise ValueError(f"test() returned {name!r}; names of test metrics begin with test_")
+        return values
+
+
+def as_numbers(metrics: Metrics) -> dict[str, float]:
+    """Return metrics as Python's numbers."""
+    return {name: float(value) for name, value in metrics.items()}

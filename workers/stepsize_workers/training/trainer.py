@@ -1,0 +1,27 @@
+"""A task as a trainer: what to derive from."""
+
+from typing import Generic, TypeVar
+
+from stepsize_workers.trainers.base import Sweep, TrialContext
+from stepsize_workers.training.loop import Loop
+from stepsize_workers.training.params import TrainingParams
+from stepsize_workers.training.task import Task
+
+P = TypeVar("P", bound=TrainingParams)
+B = TypeVar("B")
+
+
+class TaskTrainer(Task[P, B], Generic[P, B]):
+    """A task whose trials the shared loop trains, sweeps and refits."""
+
+    def train(self, context: TrialContext[P]) -> None:
+        """Train for `params.epochs` epochs or until told to stop."""
+        Loop(self, context).train()
+
+    def sweep(self, context: TrialContext[P], sweep: Sweep) -> None:
+        """Raise the rate from `sweep.low` to `sweep.high`, with the updates training would make."""
+        Loop(self, context).sweep(sweep)
+
+    def refit(self, context: TrialContext[P]) -> None:
+        """Train on training and validation data for all epochs, and measure the last model on test data, once."""
+        Loop(self, context).refit()
