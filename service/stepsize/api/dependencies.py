@@ -7,7 +7,6 @@ from typing import Annotated
 
 from fastapi import Depends, Header, Path, Query, Request, Response
 from pydantic import BaseModel, StringConstraints
-from sqlalchemy import Connection
 
 from stepsize.api.bodies import BodyHash
 from stepsize.api.feed import Feed
@@ -16,7 +15,7 @@ from stepsize.api.recent import Recent
 from stepsize.api.waiting_room import WaitingRoom
 from stepsize.asking.analyst import Analyst
 from stepsize.settings import Settings
-from stepsize.store.database import Database
+from stepsize.store.database import Connection, Database
 from stepsize.store.idempotency import Outcome, RequestKey, record_outcome, reserve_key
 
 # Declared as JSON Schema patterns: /openapi.json says them too.

@@ -11,7 +11,6 @@ from itertools import zip_longest
 
 from fastapi.concurrency import run_in_threadpool
 from fastapi.sse import KEEPALIVE_COMMENT, format_sse_event
-from sqlalchemy.exc import SQLAlchemyError
 
 from stepsize.api.notifier import Notifier, Wake
 from stepsize.api.schemas import JobOut, ReportOut, TrialOut
@@ -19,7 +18,7 @@ from stepsize.application.events import Batch, read_batch
 from stepsize.application.jobs import JobReading
 from stepsize.domain.trial import Report, Trial
 from stepsize.errors import JobNotFoundError
-from stepsize.store.database import Database
+from stepsize.store.database import Database, DatabaseError
 
 HEARTBEAT_S = 15.0
 """Longest silence on a stream: proxies close connections that say nothing."""
@@ -52,7 +51,7 @@ class Feed:
             while True:
                 try:
                     told = await self._read(job_id, after)
-                except (JobNotFoundError, SQLAlchemyError):
+                except (JobNotFoundError, DatabaseError):
                     return
                 if told.text:
                     yield told.text

@@ -12,10 +12,9 @@ from contextlib import contextmanager
 from enum import Enum, auto
 
 import structlog
-from sqlalchemy.exc import SQLAlchemyError
 
 from stepsize.store.changes import current_changes
-from stepsize.store.database import Database
+from stepsize.store.database import Database, DatabaseError
 from stepsize.store.signal import open_signal
 
 log = structlog.get_logger(__name__)
@@ -136,7 +135,7 @@ class Notifier:
             self._wanted.wait()
             try:
                 self._serve()
-            except SQLAlchemyError as error:  # the database restarts; streams go on when it is back
+            except DatabaseError as error:  # the database restarts; streams go on when it is back
                 log.warning("notifier: the database does not answer", error=str(error))
                 time.sleep(_RETRY_S)
 

@@ -8,8 +8,6 @@ from http import HTTPStatus
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
-from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
 
 from stepsize.api.validation import field_errors
@@ -27,7 +25,7 @@ from stepsize.errors import (
     StepsizeError,
     TrialNotFoundError,
 )
-from stepsize.store.database import is_transient
+from stepsize.store.database import DatabaseError, is_transient
 
 MEDIA_TYPE = "application/problem+json"
 
@@ -76,7 +74,7 @@ def install_problems(app: FastAPI) -> None:
     app.add_exception_handler(StepsizeError, _answer_stepsize_error)
     app.add_exception_handler(RequestValidationError, _answer_validation_error)
     app.add_exception_handler(HTTPException, _answer_http_exception)
-    app.add_exception_handler(SQLAlchemyError, _answer_database_error)
+    app.add_exception_handler(DatabaseError, _answer_database_error)
 
 
 def _answer_stepsize_error(request: Request, error: Exception) -> Response:
@@ -109,8 +107,7 @@ def _answer_http_exception(request: Request, error: Exception) -> Response:
 
 
 def _answer_database_error(request: Request, error: Exception) -> Response:
-    is_busy = isinstance(error, PoolTimeout) or (isinstance(error, DBAPIError) and is_transient(error))
-    if not is_busy:
+    if not (isinstance(error, DatabaseError) and is_transient(error)):
         raise error
     return problem(
         HTTPStatus.SERVICE_UNAVAILABLE,

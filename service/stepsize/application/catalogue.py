@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any, get_args
 
 from pydantic import TypeAdapter, ValidationError
-from sqlalchemy import Connection
 
 import stepsize.domain
 from stepsize.application.hints import hint
@@ -21,6 +20,7 @@ from stepsize.spec.optimizers import Optimizer
 from stepsize.spec.pruners import Pruner
 from stepsize.spec.samplers import Sampler, Supports
 from stepsize.spec.schedules import PreviewPoint, ScheduleBase, preview, schedule_types
+from stepsize.store.database import Connection
 from stepsize.store.workers import Worker, list_workers
 
 SNAPSHOT = Path(stepsize.domain.__file__).with_name("trainer_cards.json")

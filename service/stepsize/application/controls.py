@@ -7,12 +7,11 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any
 
-from sqlalchemy import Connection
-
 from stepsize.application.jobs import reopen, why_over
 from stepsize.domain.job import ALLOWED_DESIRED, Desired, Job, JobReason, JobState
 from stepsize.domain.trial import Trial, TrialReason, TrialState
 from stepsize.errors import JobNotFoundError, StateConflictError
+from stepsize.store.database import Connection
 from stepsize.store.jobs import get_job
 from stepsize.store.ledger import Ledger, open_ledger
 from stepsize.store.trials import load_trials

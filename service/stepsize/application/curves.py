@@ -4,8 +4,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from sqlalchemy import Connection
-
 from stepsize.application.catalogue import card_of
 from stepsize.application.hints import hint
 from stepsize.domain.job import Job, JobKind
@@ -15,6 +13,7 @@ from stepsize.errors import FieldError, InvalidRequestError
 from stepsize.spec.objective import Direction
 from stepsize.store import curves
 from stepsize.store.curves import CurveTrial, Points
+from stepsize.store.database import Connection
 from stepsize.store.jobs import get_job
 
 Pick = Literal["latest", "best", "trials"]

@@ -14,8 +14,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from sqlalchemy import Connection
-
 from stepsize.application.catalogue import load_catalogue
 from stepsize.application.dataset_checks import BROKEN_FILE, describe, inspect
 from stepsize.application.hints import hint
@@ -36,6 +34,7 @@ from stepsize.domain.dataset import (
 from stepsize.errors import CatalogueEntryNotFoundError, DatasetConflictError, FieldError, InvalidRequestError
 from stepsize.spec.job import JobSpec, TrainerChoice
 from stepsize.spec.space import CategoricalParameter, Scalar, SearchSpace
+from stepsize.store.database import Connection
 
 _MOST_FILES = 1_000_000
 _CHUNK_BYTES = 1 << 20

@@ -7,11 +7,10 @@ whole changes only and its last one is a place to go on from.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import Connection
-
 from stepsize.application.jobs import JobReading, read_job
 from stepsize.domain.trial import Report, Trial
 from stepsize.store.changes import Changed, end_of_batch, reports_changed, trials_changed
+from stepsize.store.database import Connection
 
 BATCH_ROWS = 500
 """Rows of a kind in a batch, more only where a single change has more."""

@@ -4,12 +4,11 @@ import os
 import shutil
 from pathlib import Path
 
-from sqlalchemy import Connection
-
 from stepsize.application.results import best
 from stepsize.application.trials import read_trial
 from stepsize.domain.trial import Trial, trial_dir
 from stepsize.errors import CatalogueEntryNotFoundError
+from stepsize.store.database import Connection
 
 LOG_CAP_BYTES = 1 << 20
 

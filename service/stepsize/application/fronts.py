@@ -3,11 +3,10 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import Connection
-
 from stepsize.domain.front import non_dominated
 from stepsize.domain.trial import Trial
 from stepsize.spec.objective import Direction, Objective
+from stepsize.store.database import Connection
 from stepsize.store.fronts import load_completed_values, load_numbered
 from stepsize.store.jobs import get_job
 

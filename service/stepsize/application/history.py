@@ -3,9 +3,8 @@
 import math
 from dataclasses import dataclass
 
-from sqlalchemy import Connection
-
 from stepsize.spec.objective import Objective
+from stepsize.store.database import Connection
 from stepsize.store.history import Point, count_finished, load_course
 from stepsize.store.jobs import get_job
 

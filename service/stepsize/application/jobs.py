@@ -3,8 +3,6 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from sqlalchemy import Connection
-
 from stepsize.application import range_tests
 from stepsize.application.catalogue import Catalogue, can_run, load_catalogue
 from stepsize.application.pointers import pointer
@@ -21,6 +19,7 @@ from stepsize.spec.budget import Budget
 from stepsize.spec.job import JobSpec
 from stepsize.spec.range_test import RangeTestSpec
 from stepsize.store import jobs as job_store
+from stepsize.store.database import Connection
 from stepsize.store.keyset import Page
 from stepsize.store.ledger import Ledger, NewTrial, open_ledger
 from stepsize.store.listing import JobQuery, find_trials

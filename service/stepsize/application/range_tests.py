@@ -8,8 +8,6 @@ import secrets
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from sqlalchemy import Connection
-
 from stepsize.application.catalogue import Catalogue, load_catalogue
 from stepsize.application.parameters import Choice, ParamsSchema, check_fixed
 from stepsize.application.pointers import pointer
@@ -35,6 +33,7 @@ from stepsize.spec.space import (
     contains,
     in_dependency_order,
 )
+from stepsize.store.database import Connection
 from stepsize.store.jobs import NewJob, get_job, insert_job
 from stepsize.store.ledger import NewTrial, open_ledger
 

@@ -6,8 +6,6 @@ which nobody chose by, says how good the model is.
 
 from collections.abc import Iterator
 
-from sqlalchemy import Connection
-
 from stepsize.application.catalogue import load_catalogue
 from stepsize.application.parameters import Choice, ParamsSchema, check_fixed
 from stepsize.application.pointers import pointer
@@ -23,6 +21,7 @@ from stepsize.spec.objective import Direction, Objective
 from stepsize.spec.refit import RefitSpec
 from stepsize.spec.samplers import RandomSampler
 from stepsize.spec.space import Scalar
+from stepsize.store.database import Connection
 from stepsize.store.jobs import NewJob, get_job, insert_job
 from stepsize.store.ledger import NewTrial, open_ledger
 from stepsize.store.trials import get_trial

@@ -3,13 +3,12 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from sqlalchemy import Connection
-
 from stepsize.domain.job import Job, JobKind
 from stepsize.domain.replication import Replication, group_replicates, rank, tied_with
 from stepsize.domain.trial import Trial
 from stepsize.errors import StateConflictError
 from stepsize.spec.objective import Direction
+from stepsize.store.database import Connection
 from stepsize.store.jobs import get_job
 from stepsize.store.listing import best_trials, completed_replicates, find_trials
 

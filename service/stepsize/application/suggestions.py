@@ -9,8 +9,6 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import Connection
-
 from stepsize.application.controls import is_winding_up
 from stepsize.application.pointers import pointer
 from stepsize.clock import now
@@ -20,6 +18,7 @@ from stepsize.domain.trial import Report, Trial, TrialError, TrialReason, TrialS
 from stepsize.errors import FieldError, InvalidRequestError, LeaseLostError, StateConflictError
 from stepsize.spec.pruners import NoPruner
 from stepsize.store import suggestions as store
+from stepsize.store.database import Connection
 from stepsize.store.jobs import get_job
 from stepsize.store.ledger import Ledger, open_ledger
 from stepsize.store.suggestions import Standing

@@ -2,8 +2,6 @@
 
 from collections.abc import Callable
 
-from sqlalchemy import Connection
-
 from stepsize.application.constraints import check_configuration
 from stepsize.application.controls import is_winding_up, retry_trials
 from stepsize.application.parameters import Params, check_params
@@ -12,6 +10,7 @@ from stepsize.domain.seeds import training_seed
 from stepsize.domain.trial import Report, Trial, TrialReason, TrialState
 from stepsize.errors import InvalidRequestError, StateConflictError
 from stepsize.store import listing
+from stepsize.store.database import Connection
 from stepsize.store.jobs import get_job
 from stepsize.store.keyset import Page
 from stepsize.store.ledger import NewTrial, open_ledger

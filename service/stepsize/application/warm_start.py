@@ -2,8 +2,6 @@
 
 from contextlib import suppress
 
-from sqlalchemy import Connection
-
 from stepsize.application.catalogue import Catalogue
 from stepsize.application.parameters import ParamsSchema
 from stepsize.application.pointers import pointer
@@ -12,6 +10,7 @@ from stepsize.domain.tuning import WarmStartSource
 from stepsize.errors import FieldError, InvalidRequestError, JobNotFoundError
 from stepsize.spec.job import JobSpec
 from stepsize.spec.space import SearchSpace
+from stepsize.store.database import Connection
 from stepsize.store.jobs import get_job
 from stepsize.store.listing import JobQuery, list_jobs
 

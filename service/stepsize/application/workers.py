@@ -2,10 +2,9 @@
 
 from dataclasses import dataclass
 
-from sqlalchemy import Connection
-
 from stepsize.domain.trial import Trial
 from stepsize.store import workers as worker_store
+from stepsize.store.database import Connection
 from stepsize.store.listing import running_trials
 from stepsize.store.workers import Worker
 

@@ -1,10 +1,8 @@
 """What commands do about the database's tables."""
 
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
-
 from stepsize.cli.printing import fail, say
 from stepsize.settings import Settings
-from stepsize.store.database import Database
+from stepsize.store.database import Database, DatabaseError, reason_of
 from stepsize.store.migrate import is_at_head, upgrade
 
 _MIGRATE_FIRST = "the database's tables are missing or of another version; run `stepsize migrate`"
@@ -15,7 +13,7 @@ def migrate(settings: Settings) -> None:
     settings.data_dir.mkdir(parents=True, exist_ok=True)
     try:
         upgrade(settings.url)
-    except SQLAlchemyError as error:
+    except DatabaseError as error:
         fail(f"the database can't be migrated: {_reason(error)}")
 
 
@@ -24,7 +22,7 @@ def require_tables(settings: Settings) -> None:
     try:
         if not _has_tables(settings):
             fail(_MIGRATE_FIRST)
-    except SQLAlchemyError as error:
+    except DatabaseError as error:
         fail(f"the database does not answer: {_reason(error)}")
 
 
@@ -33,7 +31,7 @@ def warn_without_tables(settings: Settings) -> None:
     try:
         if not _has_tables(settings):
             say(f"warning: {_MIGRATE_FIRST}")
-    except SQLAlchemyError as error:
+    except DatabaseError as error:
         say(f"warning: the database does not answer: {_reason(error)}")
 
 
@@ -46,7 +44,6 @@ def _has_tables(settings: Settings) -> bool:
         database.dispose()
 
 
-def _reason(error: SQLAlchemyError) -> str:
-    """Return what the driver said, without SQLAlchemy's statement and link."""
-    said = error.orig if isinstance(error, DBAPIError) else error
-    return " ".join(str(said).split())
+def _reason(error: DatabaseError) -> str:
+    """Return what the driver said, on one line."""
+    return " ".join(reason_of(error).split())

@@ -4,7 +4,6 @@ from http import HTTPStatus
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Body, Query, Response
-from sqlalchemy import Connection
 
 from stepsize.api.bodies import STRICT_QUERY
 from stepsize.api.dependencies import AnySite, JobId, Limit, PageToken, Post, Text, answer
@@ -17,6 +16,7 @@ from stepsize.application.filters import parse_job_sort, parse_labels
 from stepsize.application.jobs import JobReading
 from stepsize.domain.job import JobReason, JobState
 from stepsize.spec.job import JobSpec
+from stepsize.store.database import Connection
 from stepsize.store.listing import JobQuery
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"], dependencies=STRICT_QUERY, responses=ALWAYS)

@@ -5,7 +5,6 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Body, Response
 from fastapi.openapi.models import Example
-from sqlalchemy import Connection
 
 from stepsize.api.bodies import STRICT_QUERY
 from stepsize.api.dependencies import AnySite, JobId, Post, answer
@@ -13,6 +12,7 @@ from stepsize.api.range_test_schemas import RangeTestOut
 from stepsize.api.responses import ALWAYS, NOT_MODIFIED, problems
 from stepsize.application import datasets, range_tests
 from stepsize.spec.range_test import RangeTestSpec
+from stepsize.store.database import Connection
 
 router = APIRouter(prefix="/v1/range-tests", tags=["range tests"], dependencies=STRICT_QUERY, responses=ALWAYS)
 

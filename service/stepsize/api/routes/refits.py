@@ -5,7 +5,6 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Body, Response
 from fastapi.openapi.models import Example
-from sqlalchemy import Connection
 
 from stepsize.api.bodies import STRICT_QUERY
 from stepsize.api.dependencies import JobId, Post, answer
@@ -13,6 +12,7 @@ from stepsize.api.responses import ALWAYS, POSTED
 from stepsize.api.schemas import JobOut
 from stepsize.application import datasets, jobs, refits
 from stepsize.spec.refit import RefitSpec
+from stepsize.store.database import Connection
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"], dependencies=STRICT_QUERY, responses=ALWAYS)
 

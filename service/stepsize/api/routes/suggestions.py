@@ -6,7 +6,6 @@ transaction in a thread of its own.
 
 from fastapi import APIRouter, Request, Response
 from fastapi.concurrency import run_in_threadpool
-from sqlalchemy import Connection
 
 from stepsize.api.bodies import STRICT_QUERY
 from stepsize.api.dependencies import AnySite, JobId, Post, TrialNumber, answer
@@ -21,6 +20,7 @@ from stepsize.api.suggestion_schemas import (
 )
 from stepsize.application import suggestions, trials
 from stepsize.application.suggestions import Asking
+from stepsize.store.database import Connection
 
 router = APIRouter(prefix="/v1/jobs/{job_id}", tags=["ask and tell"], dependencies=STRICT_QUERY, responses=ALWAYS)
 

@@ -5,7 +5,6 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Response
 from fastapi.responses import FileResponse, PlainTextResponse
-from sqlalchemy import Connection
 
 from stepsize.api.bodies import STRICT_QUERY
 from stepsize.api.dependencies import (
@@ -25,6 +24,7 @@ from stepsize.api.schemas import PageOut, ReportOut, TrialOut
 from stepsize.application import files, trials
 from stepsize.application.filters import parse_filter, parse_sort
 from stepsize.domain.trial import TrialState
+from stepsize.store.database import Connection
 from stepsize.store.listing import TrialQuery
 
 router = APIRouter(prefix="/v1", tags=["trials"], dependencies=STRICT_QUERY, responses=ALWAYS)
