@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from stepsize.domain.trainer import TrainerCard
-from stepsize.spec.space import FloatParameter, IntParameter, Scalar, contains
+from stepsize.spec.space import FloatParameter, IntParameter, Scalar
 from stepsize_workers.trainers.base import Params, Trainer
 from stepsize_workers.trainers.registry import BUILT_IN, load_trainer
 from tests.fakes import RecordingContext
@@ -228,7 +228,7 @@ class TestEveryCard:
     def test_the_default_search_space_fits_the_parameters(self, name: str, card: TrainerCard) -> None:
         for parameter_name, parameter in card.default_search_space.items():
             default = card.params_schema["properties"][parameter_name]["default"]
-            assert contains(parameter, default)
+            assert parameter.contains(default)
             if isinstance(parameter, FloatParameter | IntParameter):
                 for bound in (parameter.low, parameter.high):
                     find(name).Params.model_validate({parameter_name: bound})

@@ -15,7 +15,6 @@ import structlog
 from stepsize.spec.objective import Direction
 from stepsize.spec.space import CategoricalParameter, Params, SearchSpace
 from stepsize_workers.lifelines import tied_command
-from stepsize_workers.sampling.scales import index_of, n_values, position_of
 
 log = structlog.get_logger()
 
@@ -125,11 +124,10 @@ class Terminator:
         point: list[float] = []
         for name, parameter in self._space.items():
             if isinstance(parameter, CategoricalParameter):
-                n = n_values(parameter) or 1
-                index = index_of(parameter, params[name]) if name in params else None
-                point += [float(index == other) for other in range(n)]
+                index = parameter.index_of(params[name]) if name in params else None
+                point += [float(index == other) for other in range(parameter.n_values)]
             else:
-                point.append(position_of(parameter, params[name]) if name in params else 0.5)
+                point.append(parameter.position_of(params[name]) if name in params else 0.5)
         return point
 
 

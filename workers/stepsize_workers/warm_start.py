@@ -13,7 +13,7 @@ from stepsize.domain.trial import Trial, TrialReason, TrialState
 from stepsize.domain.tuning import TuningDetails, WarmStartSource
 from stepsize.errors import JobNotFoundError
 from stepsize.spec.objective import Direction, Objective
-from stepsize.spec.space import Scalar, SearchSpace, applies, contains, in_dependency_order
+from stepsize.spec.space import Scalar, SearchSpace, applies, in_dependency_order
 from stepsize.store.database import Connection
 from stepsize.store.jobs import get_job
 from stepsize.store.trials import load_trials
@@ -118,9 +118,9 @@ def _in_terms_of(space: SearchSpace, known: Mapping[str, Scalar]) -> dict[str, S
             continue
         if name not in known:
             return f"without {name}"
-        if not contains(space[name], known[name]):
+        if (value := space[name].own(known[name])) is None:
             return "out of range"
-        params[name] = known[name]
+        params[name] = value
     return params
 
 

@@ -1,5 +1,6 @@
 """The catalogue: trainers, samplers, pruners, schedules and optimisers, as clients may name them."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -168,11 +169,19 @@ def _make_schedule(model: type[ScheduleBase], params: dict[str, str]) -> Schedul
     if unknown:
         raise InvalidRequestError(unknown)
     try:
-        return model.model_validate(params)
+        return model.model_validate({name: _as_json(text) for name, text in params.items()})
     except ValidationError as error:
         raise InvalidRequestError(
             [FieldError(f"?{'.'.join(map(str, wrong['loc']))}", wrong["msg"]) for wrong in error.errors()]
         ) from error
+
+
+def _as_json(text: str) -> object:
+    """Return what a query says as JSON would: 0.5 is a number there, and a word a text."""
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return text
 
 
 def _entries(union: Any) -> tuple[SpecEntry, ...]:

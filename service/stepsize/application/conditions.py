@@ -6,7 +6,7 @@ from stepsize.application.hints import hint
 from stepsize.application.parameters import Choice
 from stepsize.application.pointers import pointer
 from stepsize.errors import FieldError
-from stepsize.spec.space import Scalar, SearchSpace, When, contains
+from stepsize.spec.space import CategoricalParameter, Scalar, SearchSpace, When, is_among
 
 
 def check_conditions(choice: Choice) -> Iterator[FieldError]:
@@ -44,9 +44,9 @@ def _check_condition(choice: Choice, name: str, parent: str, values: list[Scalar
         yield FieldError(pointer(*at), f"list at least one value of {parent}")
     demanded = choice.schema.when(name).get(parent)
     for index, value in enumerate(values):
-        if not contains(choice.space[parent], value):
+        if not choice.space[parent].contains(value):
             yield FieldError(pointer(*at, index), f"{parent} is never {value!r} in this search space")
-        elif demanded is not None and value not in demanded:
+        elif demanded is not None and not is_among(value, demanded):
             wanted = " or ".join(map(repr, demanded))
             yield FieldError(pointer(*at, index), f"{name} applies only when {parent} is {wanted}")
 
@@ -72,5 +72,5 @@ def _needed_when(choice: Choice, name: str, given: When) -> When:
 
 def _always(choice: Choice, parent: str, values: list[Scalar]) -> bool:
     """Tell whether a searched parent only ever has one of these values."""
-    choices: list[Scalar] = getattr(choice.space[parent], "choices", [])
-    return bool(choices) and all(value in values for value in choices)
+    parameter = choice.space[parent]
+    return isinstance(parameter, CategoricalParameter) and all(is_among(one, values) for one in parameter.choices)

@@ -19,7 +19,7 @@ from stepsize.spec.space import (
     SearchSpace,
     When,
     applies,
-    contains,
+    is_same,
 )
 
 Params = Mapping[str, Scalar]
@@ -88,10 +88,11 @@ class Choice:
     def can_be(self, name: str, values: Iterable[Scalar]) -> list[Scalar]:
         """Return which of these values the parameter may take in this job."""
         if name in self.fixed:
-            return [value for value in values if value == self.fixed[name]]
+            return [value for value in values if is_same(value, self.fixed[name])]
         if name in self.space:
-            return [value for value in values if contains(self.space[name], value)]
-        return [value for value in values if value == self.schema.default(name)]
+            return [value for value in values if self.space[name].contains(value)]
+        default = self.schema.default(name)
+        return [value for value in values if default is not None and is_same(value, default)]
 
     def describe(self, name: str) -> str:
         """Say what the parameter is in this job, for people."""
@@ -178,7 +179,7 @@ def check_params(params: Params, *at: str | int, fixed: Params, space: SearchSpa
 
 
 def _why_not_tried(name: str, params: Params, parameter: Parameter) -> str | None:
-    if not contains(parameter, params[name]):
+    if not parameter.contains(params[name]):
         return f"{params[name]!r} is outside the search space"
     if not applies(parameter, params):
         wanted = " and ".join(

@@ -30,7 +30,6 @@ from stepsize.spec.space import (
     Parameter,
     Scalar,
     applies,
-    contains,
     in_dependency_order,
 )
 from stepsize.store.database import Connection
@@ -271,20 +270,5 @@ def _held_params(spec: JobSpec, schema: ParamsSchema) -> dict[str, Scalar]:
     space, held = spec.search_space or {}, dict(spec.trainer.params)
     for name in in_dependency_order(space):
         if name not in (LEARNING_RATE, BATCH_SIZE) and applies(space[name], held):
-            held[name] = _nearest(space[name], schema.default(name))
+            held[name] = space[name].nearest(schema.default(name))
     return held
-
-
-def _nearest(parameter: Parameter, default: Scalar | None) -> Scalar:
-    """Return the default if it is searched, else the first choice or the nearer end of the range."""
-    if default is not None and contains(parameter, default):
-        return default
-    match parameter:
-        case CategoricalParameter():
-            return parameter.choices[0]
-        case IntParameter():
-            return parameter.high if isinstance(default, int | float) and default > parameter.high else parameter.low
-        case FloatParameter():
-            assert parameter.low is not None, "only the learning rate may leave its bounds to a range test"
-            assert parameter.high is not None, "only the learning rate may leave its bounds to a range test"
-            return parameter.high if isinstance(default, int | float) and default > parameter.high else parameter.low

@@ -29,7 +29,7 @@ from stepsize.spec.job import JobSpec
 from stepsize.spec.objective import Objective
 from stepsize.spec.pruners import NoPruner
 from stepsize.spec.samplers import GpSampler, GridSampler, Sampler
-from stepsize.spec.space import FloatParameter, IntParameter, Parameter, SearchSpace
+from stepsize.spec.space import FloatParameter, Parameter, SearchSpace
 
 DEFAULT_MAX_TRIALS = 40
 _HISTORY_SAMPLERS = ("tpe", "gp")
@@ -208,30 +208,21 @@ def _count_cells(spec: JobSpec, space: SearchSpace) -> int | None:
 
 def _check_grid_values(name: str, parameter: Parameter, points: int | None) -> Iterator[FieldError]:
     at = pointer("search_space", name)
-    if isinstance(parameter, FloatParameter) and parameter.step is None:
-        if parameter.low is None or parameter.high is None:
-            yield FieldError(at, "a grid needs low and high")
-        elif points is None and parameter.low < parameter.high:
-            yield FieldError(at, "a grid needs a step here, choices, or the sampler's points")
-    elif _n_steps(parameter) >= MAX_CELLS:
+    n_values = parameter.n_values
+    if n_values is not None and n_values > MAX_CELLS:
         yield FieldError(at, f"a grid over more than {MAX_CELLS} values would never finish; use a larger step")
+    elif isinstance(parameter, FloatParameter) and not parameter.is_bounded:
+        yield FieldError(at, "a grid needs low and high")
+    elif n_values is None and points is None:
+        yield FieldError(at, "a grid needs a step here, choices, or the sampler's points")
 
 
 def _check_listable(space: SearchSpace) -> Iterator[FieldError]:
     """Yield the parameters with more values than gp can weigh up: it lists them all in memory, many times over."""
     for name, parameter in space.items():
-        if _n_steps(parameter) >= MAX_CELLS:
+        if (parameter.n_values or 0) > MAX_CELLS:
             message = f"gp lists every value, and these are more than {MAX_CELLS}; use a larger step, a float, or tpe"
             yield FieldError(pointer("search_space", name), message)
-
-
-def _n_steps(parameter: Parameter) -> float:
-    """Return how many steps lie between a parameter's ends; 0 where it goes by no steps."""
-    if isinstance(parameter, IntParameter) and not parameter.powers_of_two:
-        return (parameter.high - parameter.low) / parameter.step
-    if isinstance(parameter, FloatParameter) and parameter.step and parameter.low is not None:
-        return ((parameter.high or 0.0) - parameter.low) / parameter.step
-    return 0.0
 
 
 def _warnings(spec: JobSpec, card: TrainerCard, total_cells: int | None) -> Iterator[str]:

@@ -1,23 +1,11 @@
 """What a job's constraints say: of a configuration before it is tried, of a trial's metrics once it has ended."""
 
-import math
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from stepsize.spec.expressions import Expression
 from stepsize.spec.grid import grid_cells
-from stepsize.spec.space import (
-    CategoricalParameter,
-    FloatParameter,
-    IntParameter,
-    Parameter,
-    Params,
-    Scalar,
-    SearchSpace,
-    applies,
-    grid_values,
-    in_dependency_order,
-)
+from stepsize.spec.space import Params, Scalar, SearchSpace, draw_params
 
 Rule = Callable[[Params], bool]
 """Whether a configuration may be tried."""
@@ -69,35 +57,7 @@ def admitted_cells(space: SearchSpace, rule: Rule, *, points: int | None) -> lis
 def is_ever_allowed(space: SearchSpace, rule: Rule, *, seed: int, n_draws: int) -> bool:
     """Tell whether any of some uniform draws may be tried; bounds that are still to be found are left out of them."""
     draw = random.Random(seed)
-    return any(rule(_draw_params(space, draw)) for _ in range(n_draws))
-
-
-def _draw_params(space: SearchSpace, draw: random.Random) -> dict[str, Scalar]:
-    params: dict[str, Scalar] = {}
-    for name in in_dependency_order(space):
-        parameter = space[name]
-        if not applies(parameter, params):
-            continue
-        value = _draw_value(parameter, draw)
-        if value is not None:
-            params[name] = value
-    return params
-
-
-def _draw_value(parameter: Parameter, draw: random.Random) -> Scalar | None:
-    match parameter:
-        case CategoricalParameter() | IntParameter(powers_of_two=True):
-            return draw.choice(grid_values(parameter, points=None))
-        case IntParameter(log=True):
-            return round(math.exp(draw.uniform(math.log(parameter.low), math.log(parameter.high))))
-        case IntParameter():
-            return draw.randrange(parameter.low, parameter.high + 1, parameter.step)
-        case FloatParameter(low=float() as low, high=float() as high):
-            if parameter.log:
-                return math.exp(draw.uniform(math.log(low), math.log(high)))
-            return draw.uniform(low, high)
-        case _:
-            return None
+    return any(rule(draw_params(space, draw)) for _ in range(n_draws))
 
 
 def _with_values(expression: Expression, values: Mapping[str, Scalar]) -> str:

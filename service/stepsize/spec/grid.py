@@ -1,6 +1,6 @@
 """Grids: every combination of a search space's values, each exactly once."""
 
-from stepsize.spec.space import Scalar, SearchSpace, applies, grid_values, in_dependency_order
+from stepsize.spec.space import Scalar, SearchSpace, applies, in_dependency_order
 
 MAX_CELLS = 100_000
 """Larger grids are refused: they would never finish, and the list of cells is held in memory."""
@@ -17,7 +17,7 @@ def grid_cells(space: SearchSpace, *, points: int | None) -> list[dict[str, Scal
     """
     cells: list[dict[str, Scalar]] = [{}]
     for name in in_dependency_order(space):
-        values = grid_values(space[name], points=points)
+        values = space[name].values(points=points)
         if len(cells) * len(values) > MAX_CELLS:
             raise ValueError(f"the grid has more than {MAX_CELLS} cells; use fewer points, or a random search")
         cells = [

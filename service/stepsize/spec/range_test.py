@@ -5,7 +5,7 @@ from typing import Annotated, Self
 
 from pydantic import Field, StringConstraints, model_validator
 
-from stepsize.spec.base import Spec
+from stepsize.spec.base import Spec, WholeNumber
 from stepsize.spec.job import Label, Resources, TrainerChoice
 
 MAX_BATCH_SIZES = 20
@@ -51,7 +51,7 @@ class RangeTestSpec(SweepRange):
     """Larger goes first."""
     trainer: TrainerChoice
     """What to train; its learning rate and schedule play no part."""
-    batch_sizes: list[int] | None = Field(default=None, min_length=1, max_length=MAX_BATCH_SIZES)
+    batch_sizes: list[WholeNumber] | None = Field(default=None, min_length=1, max_length=MAX_BATCH_SIZES)
     """One test each; null: at the batch size in the trainer's parameters."""
     seeds: int = Field(default=3, ge=1, le=MAX_SEEDS)
     """Sweeps at each batch size, each with a model and an order of the data of its own; intervals need two or more."""

@@ -296,13 +296,13 @@ def test_a_budget_smaller_than_the_grid_is_warned_of() -> None:
     assert resolution.warnings == ("the budget ends after 3 of the grid's 5 cells",)
 
 
-@pytest.mark.parametrize("step", [1e-9, 1e-300])
+@pytest.mark.parametrize("step", [1e-9, 1e-14])
 def test_a_grid_that_would_never_end_is_refused_without_being_listed(step: float) -> None:
     errors = _errors(search_space={"learning_rate": _float(step=step)}, sampler={"name": "grid"})
     assert "would never finish" in errors["/search_space/learning_rate"]
 
 
-@pytest.mark.parametrize("range_", [{"type": "int", "low": 1, "high": 10**9}, _float(step=1e-7), _float(step=1e-300)])
+@pytest.mark.parametrize("range_", [{"type": "int", "low": 1, "high": 10**9}, _float(step=1e-7), _float(step=1e-14)])
 def test_gp_is_not_asked_to_list_a_billion_values(range_: dict[str, Any]) -> None:
     objectives = [{"metric": "loss", "direction": "minimize"}]
     external: dict[str, Any] = {"engine": "external", "search_space": {"x": range_}, "objectives": objectives}

@@ -8,10 +8,9 @@ from functools import cached_property
 from stepsize.domain.trial import TrialReason, TrialState
 from stepsize.spec.constraints import parameter_rule
 from stepsize.spec.job import JobSpec
-from stepsize.spec.space import CategoricalParameter, Params, Scalar, SearchSpace, applies, in_dependency_order
+from stepsize.spec.space import CategoricalParameter, Params, Scalar, SearchSpace, applies, in_dependency_order, is_same
 from stepsize_workers.sampling.cells import Cells
 from stepsize_workers.sampling.frontier import Fate, Frontier, Outcome
-from stepsize_workers.sampling.scales import position_of, value_at
 
 _N_NEIGHBOURS = 300
 _N_BLIND = 10_000
@@ -79,7 +78,11 @@ class Admission:
             fixed: parameters whose values are given.
         """
         draw = random.Random(seed)
-        candidates = [cell for cell in self.cells.left() if all(cell.get(name) == fixed[name] for name in fixed)]
+        candidates = [
+            cell
+            for cell in self.cells.left()
+            if all(name in cell and is_same(cell[name], fixed[name]) for name in fixed)
+        ]
         candidates = candidates or list(self._neighbours(wanted, fixed, draw))
         best = min(candidates, key=lambda one: (self.objection(one, explores=explores), self._distance(one, wanted)))
         return best if self.is_allowed(best) else self._blind_draw(fixed, draw)
@@ -112,7 +115,7 @@ class Admission:
             elif name in params and name not in names:
                 redrawn[name] = params[name]
             else:
-                redrawn[name] = value_at(self.space[name], draw.random())
+                redrawn[name] = self.space[name].draw(draw)
         return redrawn
 
     def _distance(self, params: Params, wanted: Params) -> float:
@@ -124,8 +127,8 @@ class Admission:
             return 1.0
         parameter = self.space[name]
         if isinstance(parameter, CategoricalParameter):
-            return float(params[name] != wanted[name])
-        return position_of(parameter, params[name]) - position_of(parameter, wanted[name])
+            return float(not is_same(params[name], wanted[name]))
+        return parameter.position_of(params[name]) - parameter.position_of(wanted[name])
 
 
 def _fate(state: TrialState, reason: TrialReason | None) -> Fate | None:

@@ -9,7 +9,6 @@ from stepsize.domain.seeds import derive_seed
 from stepsize.spec.grid import grid_cells
 from stepsize.spec.samplers import GridSampler
 from stepsize.spec.space import Params, Scalar, SearchSpace
-from stepsize_workers.sampling.scales import index_of, n_values
 
 Key = frozenset[tuple[str, int]]
 """A configuration as parameter → number of its value."""
@@ -23,7 +22,7 @@ class Cells:
 
     def __init__(self, space: SearchSpace, admits: Callable[[Params], bool]) -> None:
         self._space = space
-        self._n_values = {name: n_values(parameter) for name, parameter in space.items()}
+        self._n_values = {name: parameter.n_values for name, parameter in space.items()}
         self._tried: Counter[Key] = Counter()
         self._listed = self._list(admits)
         self._n_left = len(self._listed)
@@ -65,7 +64,7 @@ class Cells:
         """Return what equal configurations share; None: a continuous parameter makes it unlike any other."""
         if any(self._n_values[name] is None for name in params):
             return None
-        return frozenset((name, index_of(self._space[name], value)) for name, value in params.items())
+        return frozenset((name, self._space[name].index_of(value)) for name, value in params.items())
 
     def _list(self, admits: Callable[[Params], bool]) -> dict[Key, dict[str, Scalar]]:
         bound = math.prod(math.inf if n is None else n for n in self._n_values.values())

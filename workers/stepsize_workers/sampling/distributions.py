@@ -9,20 +9,19 @@ from optuna.distributions import (
 )
 
 from stepsize.spec.space import CategoricalParameter, FloatParameter, IntParameter, Parameter, Scalar
-from stepsize_workers.sampling.scales import index_of, value_at, value_number
 
 
 def distribution_of(parameter: Parameter) -> BaseDistribution:
     """Return what Optuna is told about a parameter: up to the last value that steps reach, or it would complain."""
     match parameter:
         case FloatParameter(low=float() as low, high=float(), step=float() as step):
-            return FloatDistribution(low, float(value_at(parameter, 1.0)), step=step)
+            return FloatDistribution(low, parameter.last, step=step)
         case FloatParameter(low=float() as low, high=float() as high):
             return FloatDistribution(low, high, log=parameter.log)
         case IntParameter(powers_of_two=True):
             return IntDistribution(parameter.low.bit_length() - 1, parameter.high.bit_length() - 1)
-        case IntParameter(low=low, high=high, step=step):
-            return IntDistribution(low, high - (high - low) % step, log=parameter.log, step=step)
+        case IntParameter(low=low, step=step):
+            return IntDistribution(low, parameter.last, log=parameter.log, step=step)
         case CategoricalParameter():
             return CategoricalDistribution(parameter.choices)
         case _:
@@ -41,7 +40,7 @@ def from_optuna(parameter: Parameter, value: Scalar) -> Scalar:
     if isinstance(parameter, IntParameter) and parameter.powers_of_two:
         return 1 << int(value)
     if isinstance(parameter, FloatParameter) and parameter.step is not None:
-        return value_number(parameter, index_of(parameter, value))  # 0.9, not Optuna's 0.8999999999999999
+        return parameter.value_number(parameter.index_of(value))  # 0.9, not Optuna's 0.8999999999999999
     return value
 
 

@@ -15,7 +15,6 @@ from stepsize.spec.space import Scalar, applies, in_dependency_order
 from stepsize_workers.sampling.admission import Admission, Objection
 from stepsize_workers.sampling.builders import BuiltSampler, reseed
 from stepsize_workers.sampling.distributions import distribution_of, from_optuna, to_optuna
-from stepsize_workers.sampling.scales import value_at
 
 EXPLORED_FRACTION = 0.05
 """Share of trials that may lie where failure is predicted: a frontier that is wrong, or moves, is found out."""
@@ -91,7 +90,7 @@ class AdmittingSampler(BaseSampler):
             if name in fixed:
                 params[name] = fixed[name]
             elif distribution.single():
-                params[name] = value_at(space[name], 0.0)
+                params[name] = space[name].value_at(0.0)
             else:
                 value = relative.get(name)
                 if value is None or not distribution._contains(distribution.to_internal_repr(value)):
