@@ -1,16 +1,16 @@
 """What one more trial is expected to gain, from what the trials so far have shown.
 
 A Gaussian process over the search space tells apart what follows from the parameters and what is noise: trials close
-together that differ show how large the noise is. Runs in a process of its own (see `Terminator`): JSON
-`{"points": …, "values": …}` in, `{"gain": …, "noise": …}` out.
+together that differ show how large the noise is. Runs in a process of its own (see `Terminator`), as
+`stepsize_workers.expected_gain PIPE_FD`: points and values in, gain and noise out.
 
 Shapes: n trials, d dimensions of the unit cube, m candidates.
 """
 
-import json
 import os
 import sys
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
 
 import numpy as np
 from numpy.typing import NDArray
@@ -138,13 +138,18 @@ def _candidates(points: Array) -> Array:
     return np.vstack([anywhere, np.clip(best + 0.05 * draw.standard_normal(best.shape), 0.0, 1.0)])
 
 
-def main() -> None:
-    """Answer one question and end."""
-    question = json.load(sys.stdin)
-    prospect = expected_gain(np.array(question["points"], dtype=float), np.array(question["values"], dtype=float))
-    json.dump(asdict(prospect), sys.stdout)
+def main(pipe_fd: int) -> None:
+    """Answer until the worker closes the pipe."""
+    connection: Connection[tuple[float, float], tuple[list[list[float]], list[float]]] = Connection(pipe_fd)
+    while True:
+        try:
+            points, values = connection.recv()
+        except EOFError:
+            return
+        prospect = expected_gain(np.array(points, dtype=float), np.array(values, dtype=float))
+        connection.send((prospect.gain, prospect.noise))
 
 
 if __name__ == "__main__":
     os.nice(10)
-    main()
+    main(int(sys.argv[1]))

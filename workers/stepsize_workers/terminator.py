@@ -4,17 +4,17 @@ The thinking is done in a process of its own (see `expected_gain`), which takes 
 meanwhile.
 """
 
-import json
-import os
-import subprocess
 import threading
 from collections.abc import Callable
+from concurrent.futures import Future
+from functools import partial
 
 import structlog
 
+from stepsize.children.child import Child, thinking_environment
+from stepsize.children.correspondent import ChildEndedError, Correspondent
 from stepsize.spec.objective import Direction
 from stepsize.spec.space import CategoricalParameter, Params, SearchSpace
-from stepsize_workers.lifelines import tied_command
 
 log = structlog.get_logger()
 
@@ -29,6 +29,12 @@ search ended; at 0.3 at most one, over six seeds each at noise 0.02 and 0.1."""
 _LEAST_NOISE_FRAC = 0.01
 """Of what the best trial is better than the median: a gain below that is none even where nothing is random."""
 _PATIENCE_S = 120.0
+
+_Question = tuple[list[list[float]], list[float]]
+"""Points of the unit cube, and the cost at each."""
+_Prospect = tuple[float, float]
+"""Gain and noise; plain numbers: this process must not import what computes them."""
+_Child = Child[_Question, _Prospect]
 
 
 class Terminator:
@@ -48,9 +54,9 @@ class Terminator:
         self._n_when_asked = 0
         self._n_answers = 0
         self._lock = threading.Lock()
-        self._process: subprocess.Popen[str] | None = None
+        # It ends with its answer: what it holds is worth more to the trials.
+        self._thinker = Correspondent(lambda: _start(), name="terminator", idle_s=0.0, max_deaths=1)
         self._is_asking = False
-        self._is_shut = False
         self._is_met = False
 
     @property
@@ -74,50 +80,31 @@ class Terminator:
         n = len(self._values)
         due = max(_MIN_TRIALS, self._n_when_asked + max(_MIN_FURTHER, int(_FURTHER_FRAC * self._n_when_asked)))
         with self._lock:
-            if n < due or self._is_asking or self._is_met or self._is_shut:
+            if n < due or self._is_asking or self._is_met:
                 return
             self._is_asking = True
         self._n_when_asked = n
-        question = json.dumps({"points": self._points, "values": self._values})
+        question = [*self._points], [*self._values]
         least_noise = _LEAST_NOISE_FRAC * (sorted(self._values)[n // 2] - min(self._values))
-        threading.Thread(target=self._ask, args=(question, least_noise), name="terminator", daemon=True).start()
+        self._thinker.ask(partial(_exchange, question)).add_done_callback(partial(self._take_in, least_noise))
 
     def shut(self) -> None:
         """End the process, in the middle of a thought if need be."""
-        with self._lock:
-            self._is_shut = True
-            if self._process is not None:
-                self._process.kill()
+        self._thinker.end()
 
-    def _ask(self, question: str, least_noise: float) -> None:
-        answer = self._think(question)
+    def _take_in(self, least_noise: float, asked: "Future[_Prospect]") -> None:
+        error = asked.exception()
+        if isinstance(error, ChildEndedError):
+            return
         with self._lock:
             self._is_asking = False
             self._n_answers += 1
-            self._process = None
-            if answer is not None:
-                prospect = json.loads(answer)
-                self._is_met = prospect["gain"] < _GAIN_PER_NOISE * max(prospect["noise"], least_noise)
-            if self._is_shut:
-                return
+            if error is None:
+                gain, noise = asked.result()
+                self._is_met = gain < _GAIN_PER_NOISE * max(noise, least_noise)
+        if error is not None:
+            log.warning("the terminator could not say", error=repr(error))
         self._on_ready()
-
-    def _think(self, question: str) -> str | None:
-        """Return what the process answered; None: it was ended, or could not say."""
-        with self._lock:
-            if self._is_shut:
-                return None
-            self._process = process = _spawn()
-        try:
-            answer, _ = process.communicate(question, timeout=_PATIENCE_S)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.communicate()
-        if process.returncode != 0:
-            if not self._is_shut:
-                log.warning("the terminator could not say", exit_status=process.returncode)
-            return None
-        return answer
 
     def _point(self, params: Params) -> list[float]:
         """Return where a configuration lies in a unit cube: a number an edge, a choice an edge each."""
@@ -131,13 +118,10 @@ class Terminator:
         return point
 
 
-def _spawn() -> "subprocess.Popen[str]":
-    # One CPU thread, no GPU: trials run.
-    threads = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
-    return subprocess.Popen(
-        tied_command("stepsize_workers.expected_gain"),
-        env={**os.environ, **threads, "CUDA_VISIBLE_DEVICES": ""},
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
+def _start() -> _Child:
+    return Child("stepsize_workers.expected_gain", env=thinking_environment())
+
+
+def _exchange(question: _Question, child: _Child) -> _Prospect:
+    child.send(question)
+    return child.receive(_PATIENCE_S)

@@ -6,9 +6,12 @@ every commit of its worker. Computing them once per half second is enough for ey
 
 import threading
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
+
+from cachetools import LRUCache
+
+from stepsize.single_flight import SingleFlight
 
 _FRESH_S = 0.5
 _KEPT = 64
@@ -30,8 +33,8 @@ class Recent:
         self._fresh_s = fresh_s
         self._clock = clock
         self._lock = threading.Lock()
-        self._kept: OrderedDict[Hashable, Kept] = OrderedDict()
-        self._making: dict[Hashable, threading.Lock] = {}
+        self._kept: LRUCache[Hashable, Kept] = LRUCache(_KEPT)
+        self._flights: SingleFlight[Hashable, Kept] = SingleFlight()
 
     def get(self, key: Hashable, change: int, make: Callable[[], tuple[bytes, int]]) -> Kept:
         """Return the answer to a question about a job that is at `change`.
@@ -41,13 +44,19 @@ class Recent:
         """
         if (kept := self._find(key, change)) is not None:
             return kept
+        flight, is_first = self._flights.join(key)
+        if is_first:
+            try:
+                flight.set_result(self._find(key, change) or self._make(key, make))
+            except BaseException as error:  # noqa: BLE001 - raised below, and by those who joined
+                flight.set_exception(error)
+        return flight.result()
+
+    def _make(self, key: Hashable, make: Callable[[], tuple[bytes, int]]) -> Kept:
+        body, read_change = make()
+        kept = Kept(body, read_change, self._clock())
         with self._lock:
-            making = self._making.setdefault(key, threading.Lock())
-        with making:
-            if (kept := self._find(key, change)) is None:
-                body, read_change = make()
-                kept = Kept(body, read_change, self._clock())
-                self._keep(key, kept)
+            self._kept[key] = kept
         return kept
 
     def _find(self, key: Hashable, change: int) -> Kept | None:
@@ -57,11 +66,3 @@ class Recent:
                 return None
             is_fresh = kept.change >= change or self._clock() - kept.read_at < self._fresh_s
             return kept if is_fresh else None
-
-    def _keep(self, key: Hashable, kept: Kept) -> None:
-        with self._lock:
-            self._kept[key] = kept
-            self._kept.move_to_end(key)
-            while len(self._kept) > _KEPT:
-                dropped, _ = self._kept.popitem(last=False)
-                self._making.pop(dropped, None)

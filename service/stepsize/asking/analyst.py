@@ -6,36 +6,29 @@ child; whoever waits for an answer waits without a thread.
 """
 
 import asyncio
-import os
-import subprocess
-import sys
 import threading
-from collections import OrderedDict
 from concurrent.futures import Future
 from contextlib import suppress
-from multiprocessing import Pipe
-from multiprocessing.connection import Connection
-from queue import Empty, SimpleQueue
+from functools import partial
 
-import structlog
+from cachetools import LRUCache
 
 from stepsize.asking.questions import Failure, Question, Reply
+from stepsize.children.child import Child, thinking_environment
+from stepsize.children.correspondent import ChildDiedError, ChildEndedError, ChildSilentError, Correspondent
 from stepsize.errors import AnalysisUnavailableError, JobNotFoundError
-from stepsize.extras import ANALYSIS, how_to_install, missing_extras
-
-log = structlog.get_logger(__name__)
+from stepsize.single_flight import SingleFlight
 
 _IDLE_S = 60.0
 _LIMIT_S = 60.0
 """A question that takes longer costs the process its life."""
+_MAX_DEATHS = 2
 _KEPT_BYTES = 8 << 20
 """Answers remembered: a few jobs' reports and plots."""
-_ONE_THREAD = {f"{library}_NUM_THREADS": "1" for library in ("OMP", "OPENBLAS", "MKL")}
-"""The matrices are small; a pool of threads would only take cores from pollers and workers."""
-_STOPPING = "the service is stopping"
 
 Changes = tuple[int, ...]
-_Job = tuple[Question, "Future[Reply]"]
+_Key = tuple[Question, Changes]
+_Child = Child[str | Question, Reply | Failure]
 
 
 class Analyst:
@@ -48,22 +41,16 @@ class Analyst:
     """
 
     def __init__(self, url: str, *, idle_s: float = _IDLE_S, limit_s: float = _LIMIT_S) -> None:
-        self._url = url
-        self._idle_s = idle_s
         self._limit_s = limit_s
+        self._process = Correspondent(partial(_start, url), name="analysis", idle_s=idle_s, max_deaths=_MAX_DEATHS)
+        self._flights: SingleFlight[_Key, Reply] = SingleFlight()
         self._lock = threading.Lock()
-        self._queue: SimpleQueue[_Job | None] = SimpleQueue()
-        self._thread: threading.Thread | None = None
-        self._child: _Child | None = None
-        self._closing = False
-        self._asked: dict[tuple[Question, Changes], Future[Reply]] = {}
-        self._kept: OrderedDict[tuple[Question, Changes], Reply] = OrderedDict()
+        self._kept: LRUCache[_Key, Reply] = LRUCache(_KEPT_BYTES, getsizeof=lambda reply: len(reply.body))
 
     @property
     def pid(self) -> int | None:
         """The child's process id, None while there is none."""
-        child = self._child
-        return None if child is None else child.pid
+        return self._process.pid
 
     async def ask(self, question: Question, changes: Changes = ()) -> Reply:
         """Return the answer, awaited without a thread; see `submit`."""
@@ -73,171 +60,72 @@ class Analyst:
         return await asyncio.shield(answer)
 
     def submit(self, question: Question, changes: Changes = ()) -> "Future[Reply]":
-        """Return the answer to come; equal questions at the same changes are asked once, so it isn't to be cancelled.
+        """Return the answer to come; equal questions at the same changes are asked once.
 
         Args:
             changes: of the jobs it is about, as they are now.
 
         Raises:
-            AnalysisUnavailableError: the process is being ended. The future raises it too: the process can't be
-                started, or died twice over this question.
-            JobNotFoundError: raised by the future; a job was deleted meanwhile.
+            JobNotFoundError: by the future; a job was deleted meanwhile.
+            AnalysisUnavailableError: by the future; the process can't be started, died twice over this question, took
+                too long, or is being ended.
         """
+        flight, is_first = self._flights.join((question, changes))
+        if not is_first:
+            return flight
         with self._lock:
-            if self._closing:
-                raise AnalysisUnavailableError(_STOPPING)
-            if (kept := self._kept.get((question, changes))) is not None:
-                self._kept.move_to_end((question, changes))
-                return _answered(kept)
-            return self._asked.get((question, changes)) or self._enqueue(question, changes)
+            kept = self._kept.get((question, changes))
+        if kept is not None:
+            flight.set_result(kept)
+        else:
+            asked = self._process.ask(partial(_exchange, question, self._limit_s))
+            asked.add_done_callback(partial(self._land, question, flight))
+        return flight
 
     def end(self) -> None:
         """End the child; questions under way and later ones are refused, so that nobody waits for them."""
-        with self._lock:
-            self._closing = True
-        self._queue.put(None)
-        child = self._child
-        if child is not None:
-            child.kill()
+        self._process.end()
 
     def close(self) -> None:
         """End the child and the thread."""
-        self.end()
-        thread = self._thread
-        if thread is not None:
-            thread.join(timeout=5)
+        self._process.close()
 
-    def _enqueue(self, question: Question, changes: Changes) -> "Future[Reply]":
-        future: Future[Reply] = Future()
-        self._asked[question, changes] = future
-        future.add_done_callback(lambda done: self._keep(question, changes, done))
-        self._queue.put((question, future))
-        if self._thread is None:
-            self._thread = threading.Thread(target=self._run, name="analyst", daemon=True)
-            self._thread.start()
-        return future
+    def _land(self, question: Question, flight: "Future[Reply]", asked: "Future[Reply]") -> None:
+        if (error := asked.exception()) is not None:
+            flight.set_exception(self._explain(error))
+            return
+        reply = asked.result()
+        # An empty one: a file was written, and the next client wants one of its own.
+        if 0 < len(reply.body) <= _KEPT_BYTES:
+            with self._lock:
+                self._kept[question, reply.changes] = reply
+        flight.set_result(reply)
 
-    def _keep(self, question: Question, asked: Changes, done: "Future[Reply]") -> None:
-        with self._lock:
-            self._asked.pop((question, asked), None)
-            if done.cancelled() or done.exception() is not None:
-                return
-            reply = done.result()
-            if not reply.body:  # a file was written; the next client wants one of its own
-                return
-            self._kept[question, reply.changes] = reply
-            size = sum(len(kept.body) for kept in self._kept.values())
-            while size > _KEPT_BYTES and self._kept:
-                _, dropped = self._kept.popitem(last=False)
-                size -= len(dropped.body)
-
-    def _run(self) -> None:
-        """Serve questions until none has come for a while."""
-        while True:
-            try:
-                job = self._queue.get(timeout=self._idle_s)
-            except Empty:
-                with self._lock:
-                    if not self._queue.empty():
-                        continue
-                    self._end_child()
-                    self._thread = None
-                    return
-            if job is None:
-                self._end_child()
-                return
-            question, future = job
-            if future.set_running_or_notify_cancel():
-                self._answer(question, future)
-
-    def _answer(self, question: Question, future: "Future[Reply]") -> None:
-        try:
-            future.set_result(self._serve(question))
-        except Exception as error:  # noqa: BLE001 - handed to whoever asked
-            future.set_exception(error)
-
-    def _serve(self, question: Question) -> Reply:
-        for attempt in (1, 2):  # whatever killed the child may have been another's doing; twice, it was this question
-            if self._child is None or not self._child.is_alive:
-                self._end_child()
-                _require_libraries()
-                self._child = _Child(self._url)
-            if self._closing:  # looked at after the child is there: either `end` sees the child, or this sees `end`
-                raise AnalysisUnavailableError(_STOPPING)
-            try:
-                reply = self._child.ask(question, limit_s=self._limit_s)
-            except TimeoutError:
-                self._end_child()
-                raise AnalysisUnavailableError(f"the analysis took longer than {self._limit_s:g} s") from None
-            except (EOFError, OSError):
-                if self._closing:
-                    raise AnalysisUnavailableError(_STOPPING) from None
-                log.warning("the analysis process died", question=type(question).__name__, attempt=attempt)
-                self._end_child()
-                continue
-            if isinstance(reply, Failure):
-                raise _error(reply)
-            return reply
-        raise AnalysisUnavailableError("the analysis process died twice; the service's log says of what")
-
-    def _end_child(self) -> None:
-        child, self._child = self._child, None
-        if child is not None:
-            child.kill()
-            child.close()
+    def _explain(self, error: BaseException) -> BaseException:
+        match error:
+            case ChildEndedError():
+                return AnalysisUnavailableError("the service is stopping")
+            case ChildSilentError():
+                return AnalysisUnavailableError(f"the analysis took longer than {self._limit_s:g} s")
+            case ChildDiedError():
+                return AnalysisUnavailableError("the analysis process died; is stepsize[analysis] installed?")
+        return error
 
 
-class _Child:
-    """The child process and the pipe to it."""
-
-    def __init__(self, url: str) -> None:
-        here, there = Pipe()
-        self._connection: Connection[str | Question, Reply | Failure] = here
-        command = [sys.executable, "-m", "stepsize.analysis.process", str(there.fileno())]
-        self._process = subprocess.Popen(
-            command,
-            stdin=subprocess.DEVNULL,
-            pass_fds=(there.fileno(),),
-            env=os.environ | _ONE_THREAD,
-            process_group=0,  # a Ctrl-C in the terminal is for who asks, which ends this process itself
-        )
-        there.close()
-        with suppress(OSError):  # it died at once: the first question tells
-            # Not an argument: a URL holds a password, and arguments are everybody's to see.
-            here.send(url)
-
-    @property
-    def pid(self) -> int:
-        return self._process.pid
-
-    @property
-    def is_alive(self) -> bool:
-        return self._process.poll() is None
-
-    def ask(self, question: Question, *, limit_s: float) -> Reply | Failure:
-        self._connection.send(question)
-        if not self._connection.poll(limit_s):
-            raise TimeoutError
-        return self._connection.recv()
-
-    def kill(self) -> None:
-        """End the process; it holds nothing that could be lost."""
-        self._process.kill()
-        self._process.wait()
-
-    def close(self) -> None:
-        self._connection.close()
+def _start(url: str) -> _Child:
+    child: _Child = Child("stepsize.analysis.process", env=thinking_environment())
+    with suppress(OSError):  # it died at once: the first question tells
+        # Not an argument: a URL holds a password, and arguments are everybody's to see.
+        child.send(url)
+    return child
 
 
-def _answered(reply: Reply) -> "Future[Reply]":
-    future: Future[Reply] = Future()
-    future.set_result(reply)
-    return future
-
-
-def _require_libraries() -> None:
-    if missing := missing_extras([ANALYSIS]):
-        raise AnalysisUnavailableError(f"reports and plots need: {how_to_install(missing)}")
+def _exchange(question: Question, limit_s: float, child: _Child) -> Reply:
+    child.send(question)
+    reply = child.receive(limit_s)
+    if isinstance(reply, Failure):
+        raise _error(reply)
+    return reply
 
 
 def _look_at(answer: "asyncio.Future[Reply]") -> None:

@@ -1,13 +1,15 @@
 """The terminator asks in a process of its own: when, what it makes of the answer, and that nothing is left behind."""
 
-import subprocess
-import sys
+import os
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import pytest
 
+from stepsize.children.child import Child
 from stepsize.spec.objective import Direction
 from stepsize.spec.space import CategoricalParameter, FloatParameter, IntParameter, Params, SearchSpace
 from stepsize_workers import terminator as module
@@ -22,19 +24,14 @@ SPACE: SearchSpace = {
 }
 
 
-def answering(program: str) -> Callable[[], "subprocess.Popen[str]"]:
-    """Return a stand-in for the process that thinks: a program that has the question on its standard input."""
-
-    def spawn() -> "subprocess.Popen[str]":
-        return subprocess.Popen(
-            [sys.executable, "-S", "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        )
-
-    return spawn
+def answering(statement: str) -> Callable[[], Child[Any, Any]]:
+    """Return a stand-in for the process that thinks, which does this with the `question` and its `connection`."""
+    here = {**os.environ, "PYTHONPATH": str(Path.cwd())}
+    return lambda: Child("tests.unit.workers.thinking_program", statement, env=here)
 
 
 def says(gain: float, noise: float) -> str:
-    return f'import sys; sys.stdin.read(); print(\'{{"gain": {gain}, "noise": {noise}}}\')'
+    return f"connection.send(({gain}, {noise}))"
 
 
 def fed(n: int, on_ready: Callable[[], None], direction: Direction = Direction.MINIMIZE) -> Terminator:
@@ -49,7 +46,7 @@ def fed(n: int, on_ready: Callable[[], None], direction: Direction = Direction.M
 def test_a_gain_below_a_share_of_the_noise_ends_the_search(
     gain: float, noise: float, is_met: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "_spawn", answering(says(gain, noise)))
+    monkeypatch.setattr(module, "_start", answering(says(gain, noise)))
     ready = threading.Event()
     terminator = Terminator(SPACE, Direction.MINIMIZE, ready.set)
     for _ in range(20):  # equal values: their spread says nothing about what is a gain
@@ -62,7 +59,7 @@ def test_a_gain_below_a_share_of_the_noise_ends_the_search(
 
 
 def test_too_few_trials_are_no_question(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_spawn", answering(says(0.0, 1.0)))
+    monkeypatch.setattr(module, "_start", answering(says(0.0, 1.0)))
     terminator = fed(19, lambda: None)
     terminator.consider()
     assert not terminator.is_undecided
@@ -70,12 +67,12 @@ def test_too_few_trials_are_no_question(monkeypatch: pytest.MonkeyPatch) -> None
 
 def test_a_process_that_fails_ends_nothing_and_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
     ready = threading.Event()
-    monkeypatch.setattr(module, "_spawn", answering("raise SystemExit(3)"))
+    monkeypatch.setattr(module, "_start", answering("raise SystemExit(3)"))
     terminator = fed(20, ready.set)
     terminator.consider()
     assert ready.wait(30.0)
     assert not terminator.is_met
-    monkeypatch.setattr(module, "_spawn", answering(says(0.0, 1.0)))
+    monkeypatch.setattr(module, "_start", answering(says(0.0, 1.0)))
     for number in range(5):
         terminator.take_in({"learning_rate": 0.01, "batch_size": 32, "optimizer": "adam"}, 100.0 + number)
     terminator.consider()
@@ -83,20 +80,20 @@ def test_a_process_that_fails_ends_nothing_and_is_asked_again(monkeypatch: pytes
 
 
 def test_shutting_it_ends_a_thought_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    started: list[subprocess.Popen[str]] = []
-    spawn = answering("import time; time.sleep(600)")
+    started: list[Child[Any, Any]] = []
+    start = answering("import time; time.sleep(600)")
 
-    def remembering() -> "subprocess.Popen[str]":
-        started.append(spawn())
+    def remembering() -> Child[Any, Any]:
+        started.append(start())
         return started[-1]
 
-    monkeypatch.setattr(module, "_spawn", remembering)
+    monkeypatch.setattr(module, "_start", remembering)
     terminator = fed(20, lambda: None)
     terminator.consider()
     wait_for(lambda: started)
     begun = time.monotonic()
     terminator.shut()
-    started[0].wait(10.0)
+    wait_for(lambda: not started[0].is_alive)
     assert time.monotonic() - begun < 5.0
 
 

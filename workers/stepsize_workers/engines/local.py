@@ -2,16 +2,15 @@
 
 import math
 import os
-import signal
 import socket
-import subprocess
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import takewhile
-from multiprocessing.connection import Connection, Pipe, wait
+from multiprocessing.connection import Connection, wait
 
+from stepsize.children.child import Child, thread_limits
 from stepsize.domain.trial import TrialError
 from stepsize.store.workers import SlotRecord
 from stepsize_workers.engines.base import (
@@ -26,7 +25,6 @@ from stepsize_workers.engines.base import (
     Stop,
     TrialKey,
 )
-from stepsize_workers.lifelines import tied_command
 from stepsize_workers.out_of_memory import KernelWatch
 
 _CLOSE_GRACE_S = 2.0
@@ -36,7 +34,8 @@ _START_ALLOWANCE_S = 60.0
 _VERDICT_GRACE_S = 60.0
 _RESPAWN_PAUSE_S = 0.2
 """A process that dies without any work is replaced no faster than this."""
-_THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
+
+_Message = Assignment | Answer | Stop
 
 
 @dataclass
@@ -106,56 +105,46 @@ class _Slot:
         self.record = record
         self.run: _Run | None = None
         self._preload = preload
-        self.connection, self._lifeline, self._process = self._spawn()
+        self._child, self._lifeline = self._spawn()
 
     @property
     def pid(self) -> int:
-        return self._process.pid
+        return self._child.pid
 
-    def _spawn(self) -> tuple[Connection, int, "subprocess.Popen[bytes]"]:
-        ours, theirs = Pipe()
+    @property
+    def connection(self) -> "Connection[_Message, Event | Begun]":
+        return self._child.connection
+
+    def _spawn(self) -> "tuple[Child[_Message, Event | Begun], int]":
         lifeline_read, lifeline_write = os.pipe()
-        command = tied_command(
+        child: Child[_Message, Event | Begun] = Child(
             "stepsize_workers.engines.slot",
-            str(theirs.fileno()),
             str(lifeline_read),
             _torch_device(self.record.device),
             ",".join(self._preload.modules),
             ",".join(self._preload.trainers),
-        )
-        process = subprocess.Popen(
-            command,
-            pass_fds=[theirs.fileno(), lifeline_read],
             env=_slot_environment(os.environ, self.record),
-            stdin=subprocess.DEVNULL,
-            start_new_session=True,  # whatever a trainer starts can be ended with its slot
+            pass_fds=[lifeline_read],
         )
-        theirs.close()
         os.close(lifeline_read)
-        return ours, lifeline_write, process
+        return child, lifeline_write
 
-    def send(self, message: Assignment | Answer | Stop) -> None:
+    def send(self, message: _Message) -> None:
         with suppress(BrokenPipeError, ConnectionResetError):  # a dead process is noticed by its closed pipe
-            self.connection.send(message)
+            self._child.send(message)
 
     def receive(self) -> Iterator[Event | Begun]:
         """Yield all events there are, then raise EOFError if the process is gone."""
         while self.connection.poll(0):
             try:
-                yield self.connection.recv()
+                yield self._child.receive()
             except OSError as error:  # reset, or killed in the middle of a message
                 raise EOFError from error
 
     def end(self) -> int:
         """Kill the process with all it has started and return its exit status."""
-        self._kill_group()
         os.close(self._lifeline)
-        self.connection.close()
-        return self._process.wait()
-
-    def _kill_group(self) -> None:
-        with suppress(ProcessLookupError):  # nothing is left of it
-            os.killpg(self._process.pid, signal.SIGKILL)
+        return self._child.end()
 
     def retire(self) -> None:
         """Let an idle process end by itself."""
@@ -163,16 +152,13 @@ class _Slot:
         os.close(self._lifeline)
 
     def wait_for_end(self, timeout_s: float) -> None:
-        with suppress(subprocess.TimeoutExpired):
-            self._process.wait(timeout_s)
-        self._kill_group()
-        self._process.wait()
+        self._child.wait_for_end(timeout_s)
 
     def recycle(self) -> int:
         """Replace the process by a fresh one; return the old one's exit status."""
         status = self.end()
         self.run = None
-        self.connection, self._lifeline, self._process = self._spawn()
+        self._child, self._lifeline = self._spawn()
         return status
 
 
@@ -335,14 +321,13 @@ def _slot_environment(environment: Mapping[str, str], slot: SlotRecord) -> dict[
     Without the pinning two slots with default threads on two cores ran 10 times slower. Threads that wait for others
     sleep: with other work on the machine, a small net on two threads that spun took 10 to 20 times as long.
     """
-    threads = dict.fromkeys(_THREAD_VARIABLES, str(slot.cpus))
     waiting = {"OMP_WAIT_POLICY": environment.get("OMP_WAIT_POLICY", "PASSIVE")}
     gpu = ""
     if slot.device.startswith("cuda:"):
         index = slot.device.removeprefix("cuda:")
         allowed = _allowed_gpus(environment)
         gpu = index if allowed is None else allowed[int(index)]
-    return {**environment, **threads, **waiting, "CUDA_VISIBLE_DEVICES": gpu, "PYTHONUNBUFFERED": "1"}
+    return {**environment, **thread_limits(slot.cpus), **waiting, "CUDA_VISIBLE_DEVICES": gpu, "PYTHONUNBUFFERED": "1"}
 
 
 def _allowed_gpus(environment: Mapping[str, str]) -> list[str] | None:

@@ -4,7 +4,6 @@ Started as `stepsize_workers.sampling.replica CONNECTION_FD`, tied to its worker
 (PR_SET_PDEATHSIG), and its pipe closes.
 """
 
-import signal
 import sys
 from multiprocessing.connection import Connection
 from typing import assert_never
@@ -57,7 +56,6 @@ class Replica:
 
 def main(connection_fd: int) -> None:
     """Answer until the worker closes the pipe."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the worker, which ends this process in order
     connection: Connection = Connection(connection_fd)
     try:
         replica = Replica(*connection.recv())

@@ -17,7 +17,7 @@ from typing import Any
 import psutil
 import torch
 
-from stepsize_workers.lifelines import tied_command
+from stepsize.children.ties import tied_command
 from stepsize_workers.out_of_memory import control_group
 from stepsize_workers.training.params import TrainingParams
 from stepsize_workers.training.task import Extent, Task

@@ -1,10 +1,10 @@
 """From a question to its answer: evidence from the database, numbers from `stepsize.analysis`."""
 
-from collections import OrderedDict
 from dataclasses import replace
 from pathlib import Path
-from typing import TypeVar, assert_never
+from typing import assert_never
 
+from cachetools import LRUCache
 from matplotlib.figure import Figure
 
 from stepsize.analysis.exports import write_optuna, write_parquet
@@ -42,8 +42,6 @@ from stepsize.store.database import Database
 from stepsize.store.evidence import load_curves, load_evidence
 from stepsize.store.jobs import get_job
 
-_T = TypeVar("_T")
-
 _BEST_CURVES, _LATEST_CURVES = 40, 40
 
 _KEPT = 4
@@ -55,8 +53,8 @@ class Answers:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._evidence: OrderedDict[tuple[str, int], Evidence] = OrderedDict()
-        self._reports: OrderedDict[tuple[str, int], Report] = OrderedDict()
+        self._evidence: LRUCache[tuple[str, int], Evidence] = LRUCache(_KEPT)
+        self._reports: LRUCache[tuple[str, int], Report] = LRUCache(_KEPT)
 
     def answer(self, question: Question) -> Reply:
         """Answer a question.
@@ -143,7 +141,7 @@ class Answers:
     def _report_of(self, evidence: Evidence) -> Report:
         key = (evidence.job_id, evidence.change)
         if key not in self._reports:
-            _keep(self._reports, key, make_report(evidence))
+            self._reports[key] = make_report(evidence)
         return self._reports[key]
 
     def _load(self, job_id: str) -> Evidence:
@@ -153,14 +151,8 @@ class Answers:
             if key not in self._evidence:
                 card = card_of(connection, job.spec)
                 evidence = load_evidence(connection, job_id)
-                _keep(self._evidence, key, evidence if card is None else _with_units(evidence, card))
+                self._evidence[key] = evidence if card is None else _with_units(evidence, card)
         return self._evidence[key]
-
-
-def _keep(kept: OrderedDict[tuple[str, int], _T], key: tuple[str, int], value: _T) -> None:
-    kept[key] = value
-    while len(kept) > _KEPT:
-        kept.popitem(last=False)
 
 
 def _draw_schedule(question: SchedulePlotQuestion) -> bytes:

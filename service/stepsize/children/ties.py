@@ -1,6 +1,6 @@
 """Processes that must not outlive the one that started them.
 
-`python -m stepsize_workers.lifelines PARENT MODULE …` runs a module of ours that way; see `tied_command`.
+`python -m stepsize.children.ties PARENT MODULE …` runs a module of ours that way; see `tied_command`.
 """
 
 import ctypes
@@ -25,7 +25,7 @@ def tied_command(module: str, *arguments: str) -> list[str]:
     It is tied before the module's first import: imports take a second, in which this process may die.
     """
     # -P: a directory called `workers` where the user happens to stand is not ours.
-    return [sys.executable, "-P", "-m", "stepsize_workers.lifelines", str(os.getpid()), module, *arguments]
+    return [sys.executable, "-P", "-m", "stepsize.children.ties", str(os.getpid()), module, *arguments]
 
 
 if __name__ == "__main__":

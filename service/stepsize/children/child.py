@@ -1,0 +1,105 @@
+"""A child process and the pipe to it.
+
+Why none of the libraries for pools of processes: a child of ours has an environment of its own from its first import
+on (CPU threads, its GPU), ends with its parent even when that is killed, and can be killed by whoever tires of waiting;
+see docs/decisions/.
+"""
+
+import os
+import signal
+import subprocess
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from multiprocessing.connection import Connection, Pipe
+from typing import Generic, TypeVar
+
+from stepsize.children.ties import tied_command
+
+Sent = TypeVar("Sent")
+Received = TypeVar("Received")
+
+_THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
+
+
+def thread_limits(n: int) -> dict[str, str]:
+    """Return the environment in which numerical libraries use `n` CPU threads; they read it when first imported."""
+    return dict.fromkeys(_THREAD_VARIABLES, str(n))
+
+
+def thinking_environment() -> dict[str, str]:
+    """Return the environment of a child that thinks beside trials and pollers: one CPU thread, no GPU."""
+    return {**os.environ, **thread_limits(1), "CUDA_VISIBLE_DEVICES": ""}
+
+
+class Child(Generic[Sent, Received]):
+    """A module of ours, run as `MODULE PIPE_FD ARGUMENT …`, and the pipe to it. It is spawned, never forked.
+
+    The kernel kills it when the thread that made this object ends: make it in one that lives as long as it shall.
+    It has a session of its own, so that Ctrl-C in a terminal is for its parent, and so that it ends with all it has
+    started.
+    """
+
+    def __init__(self, module: str, *arguments: str, env: Mapping[str, str], pass_fds: Sequence[int] = ()) -> None:
+        """Start it.
+
+        Args:
+            env: its whole environment.
+            pass_fds: file descriptors it inherits beside the pipe's.
+        """
+        ours, theirs = Pipe()
+        self.connection: Connection[Sent, Received] = ours
+        with theirs:
+            self._process = subprocess.Popen(
+                tied_command(module, str(theirs.fileno()), *arguments),
+                stdin=subprocess.DEVNULL,
+                pass_fds=[theirs.fileno(), *pass_fds],
+                env=env,
+                start_new_session=True,
+            )
+
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        return self._process.pid
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether it has not ended yet."""
+        return self._process.poll() is None
+
+    def send(self, message: Sent) -> None:
+        """Send a message.
+
+        Raises:
+            OSError: the child is gone.
+        """
+        self.connection.send(message)
+
+    def receive(self, limit_s: float | None = None) -> Received:
+        """Wait for a message.
+
+        Raises:
+            TimeoutError: none came within `limit_s`.
+            EOFError, OSError: the child is gone.
+        """
+        if not self.connection.poll(limit_s):
+            raise TimeoutError
+        return self.connection.recv()
+
+    def kill(self) -> None:
+        """Kill it with all it has started; `end` must follow. Safe from any thread."""
+        with suppress(ProcessLookupError):  # nothing is left of it
+            os.killpg(self._process.pid, signal.SIGKILL)
+
+    def end(self) -> int:
+        """Kill it with all it has started, and return its exit status, negative: the signal that ended it."""
+        self.kill()
+        self.connection.close()
+        return self._process.wait()
+
+    def wait_for_end(self, timeout_s: float) -> None:
+        """Let it end by itself, after its pipe was closed; kill what is left of it then."""
+        with suppress(subprocess.TimeoutExpired):
+            self._process.wait(timeout_s)
+        self.kill()
+        self._process.wait()
