@@ -1,4 +1,4 @@
-"""Trials lost to divergence: Stepsize's search beside stock Optuna TPE told FAIL and told PRUNED, in one run.
+"""Trials lost to divergence: Stepsize's search beside stock Optuna TPE told FAIL, PRUNED or the worst value, in one run.
 
 Half of the learning-rate axis diverges, the best rate lies one decade or a fifth of one below the edge, and the edge
 moves with the batch size. `make bench-infeasible` prints the share of trials 31-60 that diverged, over 20 seeds, and
@@ -15,9 +15,8 @@ import numpy as np
 import optuna
 
 from benchmarks.orchestration import print_table
-from stepsize.domain.trial import TrialReason, TrialState
+from benchmarks.playing import Params, play
 from stepsize.spec.job import JobSpec
-from stepsize_workers.search import Search
 
 N_SEEDS = 20
 N_TRIALS = 60
@@ -27,6 +26,7 @@ EDGE_AT_32 = 10**-2.5
 EDGE_EXPONENT = 0.5
 GAPS = (1.0, 0.2)
 """Decades from the best rate up to the edge."""
+WORSE_THAN_ALL = 100.0
 N_RESAMPLES = 10_000
 
 
@@ -52,6 +52,12 @@ class Outcome:
     losses: tuple[float | None, ...]
 
     @property
+    def early_share(self) -> float:
+        """Share of the first half that diverged."""
+        early = self.losses[: N_TRIALS // 2]
+        return sum(loss is None for loss in early) / len(early)
+
+    @property
     def late_share(self) -> float:
         """Share of the second half that diverged."""
         late = self.losses[N_TRIALS // 2 :]
@@ -63,41 +69,45 @@ class Outcome:
 
 
 def run_stepsize(valley: Valley, seed: int, sampler: str = "tpe") -> Outcome:
-    """Search as a worker does: an infeasible trial gets the worst feasible loss so far as its stand-in."""
-    search = Search("bench", spec_of(sampler, seed))
-    losses: list[float | None] = []
-    waiting: list[int] = []
-    for number in range(N_TRIALS):
-        proposal = search.propose(number)
-        assert proposal is not None, "a continuous space has no end"
-        search.open(number, proposal)
-        loss = valley.loss(float(proposal.params["learning_rate"]), int(proposal.params["batch_size"]))
-        losses.append(loss)
-        known = [loss for loss in losses if loss is not None]
-        if loss is None:
-            stand_in = [max(known)] if known else None
-            search.close(number, TrialState.INFEASIBLE, stand_in, reason=TrialReason.DIVERGED)
-            waiting += [number] if stand_in is None else []
-            continue
-        search.close(number, TrialState.COMPLETED, [loss])
-        for other in waiting:
-            search.close(other, TrialState.INFEASIBLE, [loss], reason=TrialReason.DIVERGED)
-        waiting = []
-    return Outcome(tuple(losses))
+    """Search as a worker does."""
+
+    def train(number: int, params: Params) -> float | None:
+        return valley.loss(float(params["learning_rate"]), int(params["batch_size"]))
+
+    return Outcome(tuple(trial.value for trial in play(spec_of(sampler, seed), train, N_TRIALS)))
 
 
-def run_optuna(valley: Valley, seed: int, told: optuna.trial.TrialState) -> Outcome:
-    """Search with stock Optuna; a trial that diverged is told as failed or as pruned."""
+Tell = Callable[[optuna.Study, optuna.Trial, Sequence[float]], None]
+"""Tells a study of a trial that diverged, given the losses of those that did not."""
+
+
+def tell_failed(study: optuna.Study, trial: optuna.Trial, losses: Sequence[float]) -> None:
+    """Tell what an exception would."""
+    study.tell(trial, state=optuna.trial.TrialState.FAIL)
+
+
+def tell_pruned(study: optuna.Study, trial: optuna.Trial, losses: Sequence[float]) -> None:
+    """Tell what a pruner would."""
+    study.tell(trial, state=optuna.trial.TrialState.PRUNED)
+
+
+def tell_worst(study: optuna.Study, trial: optuna.Trial, losses: Sequence[float]) -> None:
+    """Tell the worst loss so far; before there is any, one that is worse than all of them will be."""
+    study.tell(trial, max(losses, default=WORSE_THAN_ALL))
+
+
+def run_optuna(valley: Valley, seed: int, tell_diverged: Tell) -> Outcome:
+    """Search with stock Optuna."""
     study = optuna.create_study(sampler=optuna.samplers.TPESampler(seed=seed))
     losses: list[float | None] = []
     for _ in range(N_TRIALS):
         trial = study.ask()
         loss = valley.loss(trial.suggest_float("learning_rate", LOW, HIGH, log=True), 1 << trial.suggest_int("b", 4, 8))
-        losses.append(loss)
         if loss is None:
-            study.tell(trial, state=told)
+            tell_diverged(study, trial, [known for known in losses if known is not None])
         else:
             study.tell(trial, loss)
+        losses.append(loss)
     return Outcome(tuple(losses))
 
 
@@ -118,8 +128,9 @@ def spec_of(sampler: str, seed: int) -> JobSpec:
 
 SEARCHES: dict[str, Callable[[Valley, int], Outcome]] = {
     "stepsize tpe": run_stepsize,
-    "optuna tpe, told FAIL": lambda valley, seed: run_optuna(valley, seed, optuna.trial.TrialState.FAIL),
-    "optuna tpe, told PRUNED": lambda valley, seed: run_optuna(valley, seed, optuna.trial.TrialState.PRUNED),
+    "optuna tpe, told FAIL": lambda valley, seed: run_optuna(valley, seed, tell_failed),
+    "optuna tpe, told PRUNED": lambda valley, seed: run_optuna(valley, seed, tell_pruned),
+    "optuna tpe, told the worst": lambda valley, seed: run_optuna(valley, seed, tell_worst),
 }
 
 
@@ -156,6 +167,7 @@ def main() -> None:
                 [
                     f"{gap:g}",
                     name,
+                    f"{np.mean([one.early_share for one in found]):.3f}",
                     f"{shares[name]:.3f}",
                     f"{np.median([one.best for one in found]):.5f}",
                     f"{difference.value:+.5f} [{difference.low:+.5f}, {difference.high:+.5f}]",
@@ -163,7 +175,9 @@ def main() -> None:
             )
         better = min(share for name, share in shares.items() if name != "stepsize tpe")
         summary[f"gap_{gap:g}"] = {"shares": shares, "ratio": shares["stepsize tpe"] / better if better else None}
-    print_table(("gap, decades", "search", "diverged, 31-60", "median best loss", "ours minus this, median"), rows)
+    print_table(
+        ("gap, decades", "search", "diverged, 1-30", "31-60", "median best loss", "ours minus this, median"), rows
+    )
     print(json.dumps(summary))  # noqa: T201
 
 

@@ -1,0 +1,85 @@
+"""What one job's answer is worth beside the truth."""
+
+import math
+import time
+from dataclasses import dataclass
+
+from benchmarks.honesty.jobs import Job
+from benchmarks.honesty.reading import Answer, Interval, read_answer
+from benchmarks.truth.valleys import Landscape
+
+
+@dataclass(frozen=True)
+class Score:
+    """One job's answer, judged."""
+
+    task: str
+    cell: str
+    is_live: bool
+    words: str
+    rate_covers: bool | None
+    """Whether the interval of the recommended rate holds the best rate at that batch size; None: no interval."""
+    rate_width: float | None
+    """Decades."""
+    rows_cover: tuple[bool, ...]
+    """The same of each row of the table by batch size."""
+    row_widths: tuple[float, ...]
+    b: Interval | None
+    b_covers: bool | None
+    value_covers: bool | None
+    """Whether the promised value's interval holds the mean of fresh seeds at the recommended rate."""
+    regret: float | None
+    """Mean cost at the recommended rate and batch size ÷ the lowest there is."""
+    argmin_regret: float
+    """The same of the best trial's rate and batch size."""
+    chance: float | None
+    """To diverge, at the recommended rate."""
+    argmin_chance: float
+    analysis_s: float
+    """Processor time of the report."""
+
+
+def score(job: Job) -> Score:
+    """Judge the answer to a job without choices."""
+    began = time.process_time()
+    answer = read_answer(job.evidence)
+    took = time.process_time() - began
+    landscape = job.landscape
+    best = landscape.best.best_cost
+    luckiest = min(
+        (trial for trial in job.trials if trial.value is not None),
+        key=lambda trial: trial.value if landscape.is_loss else -trial.value,  # type: ignore[arg-type, return-value, operator]
+    )
+    lucky_valley = landscape.valleys[int(luckiest.params["batch_size"])]
+    lucky_rate = math.log10(float(luckiest.params["learning_rate"]))
+    rows = [
+        (interval.holds(landscape.valleys[size].best), interval.width)
+        for size, interval in answer.rows.items()
+        if size in landscape.valleys
+    ]
+    told = answer.rate is not None and answer.batch_size is not None
+    valley = landscape.valleys[answer.batch_size] if told and answer.batch_size is not None else None
+    rate = answer.rate.value if answer.rate else math.nan
+    return Score(
+        task=landscape.task.name,
+        cell=landscape.name,
+        is_live=job.is_live,
+        words=answer.words,
+        rate_covers=answer.rate.holds(valley.best) if valley and answer.rate else None,
+        rate_width=answer.rate.width if answer.rate else None,
+        rows_cover=tuple(covers for covers, _ in rows),
+        row_widths=tuple(width for _, width in rows),
+        b=answer.b,
+        b_covers=answer.b.holds(landscape.slope) if answer.b else None,
+        value_covers=_holds_value(answer, landscape, valley.cost(rate)) if valley and answer.value else None,
+        regret=valley.cost(rate) / best if valley else None,
+        argmin_regret=lucky_valley.cost(lucky_rate) / best,
+        chance=valley.chance(rate) if valley else None,
+        argmin_chance=lucky_valley.chance(lucky_rate),
+        analysis_s=took,
+    )
+
+
+def _holds_value(answer: Answer, landscape: Landscape, cost: float) -> bool:
+    assert answer.value is not None
+    return answer.value.holds(cost if landscape.is_loss else 1.0 - cost)

@@ -1,0 +1,124 @@
+"""Trains every cell that is not kept yet: `make truth`. Hours on one core; stop it at any time, it goes on from there.
+
+Each cell is kept when it is complete. `--scout` trains one seed at every third rate and prints what a cell looks like.
+"""
+
+import argparse
+import sys
+import time
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+
+from benchmarks.truth.data import TRACES, CellData, empty_cell, read_cells, read_traces, write_cells, write_traces
+from benchmarks.truth.inputs import write_inputs
+from benchmarks.truth.judging import diverged_in
+from benchmarks.truth.tasks import MOST_SEEDS, N_SEEDS, TASKS, Length, TruthTask, find_task
+from benchmarks.truth.training import Training, train
+from benchmarks.truth.valleys import make_valley
+
+KEPT = ("val_loss", "val_accuracy")
+_MORE = 8
+"""Seeds added at once."""
+_NEAR_DECADES = 0.42
+
+
+def main() -> None:
+    """Train what is missing."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.truth", description=__doc__)
+    parser.add_argument("tasks", nargs="*", help="names of tasks; all without any")
+    parser.add_argument("--scout", action="store_true", help="look at the tasks instead of training them")
+    args = parser.parse_args()
+    torch.set_num_threads(1)
+    write_inputs(TRACES / "datasets")
+    tasks = [find_task(name) for name in args.tasks] or list(TASKS)
+    cells = [(task, batch_size) for task in tasks for batch_size in task.batch_sizes]
+    if args.scout:
+        for cell in cells:
+            scout(*cell)
+        return
+    cells.sort(key=lambda cell: rank(*cell))  # the most cells for an hour first
+    for work in (complete, thicken):
+        for cell in cells:
+            work(*cell)
+
+
+def rank(task: TruthTask, batch_size: int) -> int:
+    """Return when a cell's turn is: small batches and long trainings take longest."""
+    larger = sum(size > batch_size for size in task.batch_sizes)
+    return max(0, larger - 2) + (task.length is Length.LONG)
+
+
+def complete(task: TruthTask, batch_size: int) -> None:
+    """Train a cell with N_SEEDS seeds at every rate, unless it is kept."""
+    if batch_size not in read_cells(task):
+        everywhere = [(row, seed) for row in range(len(task.rates)) for seed in range(N_SEEDS)]
+        train_and_keep(task, batch_size, empty_cell(task, KEPT), everywhere)
+
+
+def thicken(task: TruthTask, batch_size: int) -> None:
+    """Train more seeds near the best rates until the means there are known well enough, or there are MOST_SEEDS."""
+    for n_seeds in range(N_SEEDS + _MORE, MOST_SEEDS + 1, _MORE):
+        cell = read_cells(task)[batch_size]
+        valleys = [make_valley(task, batch_size, metric, cell) for metric in cell.values]
+        unsure = [valley for valley in valleys if not valley.is_dense]
+        near = {
+            row
+            for valley in unsure
+            for row in np.flatnonzero(np.abs(valley.decades - valley.best) < _NEAR_DECADES).tolist()
+        }
+        missing = [(row, seed) for row in sorted(near) for seed in range(n_seeds) if not cell.trained[row, seed]]
+        if missing:
+            train_and_keep(task, batch_size, cell, missing)
+
+
+def train_and_keep(task: TruthTask, batch_size: int, cell: CellData, missing: Sequence[tuple[int, int]]) -> None:
+    """Train some (rate, seed) of a cell, and keep them with the rest."""
+    began, began_cpu = time.perf_counter(), time.process_time()
+    traces = read_traces(task, batch_size) if cell.trained.any() else {}
+    for row, seed in missing:
+        done = train(task, batch_size=batch_size, learning_rate=task.rates[row], seed=seed, data_dir=TRACES)
+        if np.isfinite(done.losses).all():
+            for metric in KEPT:
+                cell.values[metric][row, seed] = done.values[metric]
+        cell.time_s[row, seed] = done.time_s
+        traces[row, seed] = done.losses
+    updates = updates_per_epoch(task, list(traces.values()))
+    for (row, seed), losses in traces.items():
+        cell.diverged[row, seed] = diverged_in(losses.tolist(), updates)
+    write_traces(task, batch_size, traces)
+    write_cells(task, {**read_cells(task), batch_size: cell})
+    say(
+        f"{task.name} {batch_size}: {len(missing)} trainings in {time.perf_counter() - began:.0f} s "
+        f"({time.process_time() - began_cpu:.0f} s of a core)"
+    )
+
+
+def updates_per_epoch(task: TruthTask, traces: Sequence[np.ndarray]) -> int:
+    """Return it from the longest training, which ran to its end."""
+    epochs = task.params["epochs"]
+    assert isinstance(epochs, int)
+    return max(map(len, traces)) // epochs
+
+
+def scout(task: TruthTask, batch_size: int) -> None:
+    """Print one training at every third rate."""
+    began = time.process_time()
+    done: list[tuple[float, Training]] = [
+        (rate, train(task, batch_size=batch_size, learning_rate=rate, seed=0, data_dir=TRACES))
+        for rate in task.rates[::3]
+    ]
+    ms = 1000 * (time.process_time() - began) / len(done)
+    shown = "  ".join(f"{rate:.1e}:{one.values.get('val_loss', np.nan):.3g}" for rate, one in done)
+    say(f"{task.name} {batch_size} {ms:.0f} ms: {shown}")
+
+
+def say(line: str) -> None:
+    """Tell whoever waits how far it is."""
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main()
