@@ -6,7 +6,7 @@ STAMP := .venv/.installed
 SOURCES := service workers migrations tests benchmarks examples
 
 .DEFAULT_GOAL := help
-.PHONY: help install chromium screenshots test test-slow check format demo up guide bench bench-infeasible bench-samplers bench-suggestions bench-isolation bench-range-test truth openapi cards migration first-migration clean
+.PHONY: help install chromium screenshots test test-slow check format demo up guide bench bench-infeasible bench-samplers bench-suggestions bench-isolation bench-range-test truth bench-honesty openapi cards migration first-migration clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -72,6 +72,9 @@ bench-samplers: install ## Measure how fast each sampler finds the bottom of the
 
 bench-isolation: install ## Measure what a gp search costs the jobs beside it
 	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.sampler_isolation
+
+bench-honesty: install ## Play jobs over the kept trainings of benchmarks/truth, and judge what their reports say
+	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.honesty
 
 truth: install ## Train what benchmarks/truth does not keep yet: hours; stop it at any time, it goes on from there
 	OMP_NUM_THREADS=1 nice -n 19 $(BIN)/python -m benchmarks.truth

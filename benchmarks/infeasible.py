@@ -1,4 +1,4 @@
-"""Trials lost to divergence: Stepsize's search beside stock Optuna TPE told FAIL, PRUNED or the worst value, in one run.
+"""Trials lost to divergence: Stepsize's search beside stock Optuna TPE told FAIL, PRUNED or the worst, in one run.
 
 Half of the learning-rate axis diverges, the best rate lies one decade or a fifth of one below the edge, and the edge
 moves with the batch size. `make bench-infeasible` prints the share of trials 31-60 that diverged, over 20 seeds, and

@@ -73,11 +73,12 @@ def main() -> None:
     scores, claims = play_all(landscapes, args.jobs, deadline, is_live_too=not args.no_live)
     targets = judge(scores, claims)
     left_out = sorted({one.name for one in found} - {one.name for one in landscapes})
+    n_landscapes, n_tasks = len({one.cell for one in scores}), len({one.task for one in scores})
     say(
-        f"{len(scores)} jobs on {len({one.cell for one in scores})} landscapes of {len({one.task for one in scores})} tasks,"
-        f" {sum(one.is_live for one in scores)} of them live; left out, for the best rate is at the end of those tried: "
-        f"{', '.join(left_out) or 'none'}; load {os.getloadavg()[1]:.1f} on {os.cpu_count()} cores"
+        f"{len(scores)} jobs on {n_landscapes} landscapes of {n_tasks} tasks, {sum(one.is_live for one in scores)} live"
     )
+    say(f"left out, as a batch size has its best rate at an end of those tried: {', '.join(left_out) or 'none'}")
+    say(f"load {os.getloadavg()[1]:.1f} on {os.cpu_count()} cores")
     print_table(
         ("figure", "target", "measured", "reached"),
         [

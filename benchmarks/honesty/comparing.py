@@ -32,8 +32,5 @@ def compare(landscape: Landscape, source: Source, factors: Mapping[str, float], 
     job = play_job(landscape, source, seed=seed, factors=factors)
     said = read_improvements(job.evidence).get(list(factors)[1])
     differs = len(set(factors.values())) > 1
-    if said is None:
-        claimed = False
-    else:
-        claimed = said.high < 0 or (said.low > 0 and not differs)
+    claimed = said is not None and (said.high < 0 or (said.low > 0 and not differs))
     return Claim(landscape.task.name, differs, claimed)

@@ -33,7 +33,7 @@ class CellData:
     @property
     def trained(self) -> NDArray[np.bool_]:
         """Which trainings there are."""
-        return self.diverged != UNTRAINED
+        return np.not_equal(self.diverged, UNTRAINED)
 
 
 def read_cells(task: TruthTask) -> dict[int, CellData]:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from benchmarks.truth.data import DATA, TRACES
 from benchmarks.truth.inputs import write_inputs
 from benchmarks.truth.tasks import TASKS, TruthTask
-from benchmarks.truth.training import prepare
+from benchmarks.truth.training import prepared
 from stepsize_workers.trainers.base import Diverged, Sweep, SweepWatch
 
 SWEEP = Sweep(low=1e-7, high=10.0, steps=100)
@@ -28,9 +28,15 @@ N_SWEEPS = 12
 
 def sweep_cell(task: TruthTask, batch_size: int, seed: int, sweep: Sweep = SWEEP) -> tuple[float, ...]:
     """Return the loss before the first update and after each one; NaN from where it is no number."""
-    trainer, context = prepare(task, batch_size=batch_size, learning_rate=sweep.low, seed=seed, data_dir=TRACES)
     began: list[float] = []
-    with _watch_off(began), suppress(Diverged):
+    with (
+        prepared(task, batch_size=batch_size, learning_rate=sweep.low, seed=seed, data_dir=TRACES) as (
+            trainer,
+            context,
+        ),
+        _watch_off(began),
+        suppress(Diverged),
+    ):
         trainer.sweep(context, sweep)
     losses = [values["loss"] for _, values in context.reports]
     return (*began, *losses, *[math.nan] * (sweep.steps - len(losses)))

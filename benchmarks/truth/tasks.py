@@ -5,6 +5,7 @@ clustered by. The constants of reports and range tests may be chosen on the task
 about the others only.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -53,9 +54,9 @@ class TruthTask:
     @property
     def rates(self) -> tuple[float, ...]:
         """The rates of its trainings, evenly spread per decade from `low` to `high`."""
-        decades = np.log10([self.low, self.high])
-        n = round((decades[1] - decades[0]) * self.per_decade) + 1
-        return tuple(float(f"{rate:.6g}") for rate in np.logspace(*decades, n))
+        low, high = math.log10(self.low), math.log10(self.high)
+        n = round((high - low) * self.per_decade) + 1
+        return tuple(float(f"{rate:.6g}") for rate in np.logspace(low, high, n))
 
 
 PLAIN: Mapping[str, Scalar] = {"init": "torch"}

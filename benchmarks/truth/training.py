@@ -6,25 +6,25 @@ afterwards from its losses: a changed rule needs no new training.
 
 import math
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 from unittest.mock import patch
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
 
 from benchmarks.truth.tasks import TruthTask
 from stepsize.spec.space import Scalar
-from stepsize_workers.trainers.base import Diverged, Params
-from stepsize_workers.trainers.classifier import Classifier, ClassifierParams
-from stepsize_workers.trainers.image_classifier import ImageClassifier
-from stepsize_workers.trainers.tabular_classifier import TabularClassifier
-from stepsize_workers.training import loop
-from stepsize_workers.training.datasets.labelled import LabelledData, Part
-from stepsize_workers.training.models import MODELS
+from stepsize_workers.trainers import classifier
+from stepsize_workers.trainers.base import Diverged, Params, Trainer
+from stepsize_workers.trainers.registry import load_trainer
+from stepsize_workers.training.datasets import LabelledData, Part, load
+from stepsize_workers.training.loop import Loop
+from stepsize_workers.training.models import registry
+from stepsize_workers.training.run import Run
 from tests.fakes import RecordingContext
 
 Losses = NDArray[np.float32]
@@ -38,8 +38,6 @@ class Training:
     """The last epoch's measurements; empty where it ended before the first."""
     losses: Losses
     """Training loss of each update; the last one is not finite where that ended it."""
-    n_epochs: int
-    """Epochs that were measured."""
     time_s: float
 
 
@@ -51,105 +49,67 @@ class QuietContext(RecordingContext[Params]):
         """Skip it: no training here is interrupted."""
 
 
-class _NoFiles:
-    """A task that writes no model."""
-
-    def _write_best(self, run: object, context: object) -> None:
-        """Skip it: a file a training takes longer than some of them."""
-
-
-class _Asked(_NoFiles):
-    """A classifier that takes `init` and `scale` from outside its parameters."""
-
-    is_plain: bool = False
-    is_raw: bool = False
-
-    def build(self, params: ClassifierParams, rng: torch.Generator) -> nn.Module:
-        """Return the model, as PyTorch initialises it where that is asked for."""
-        assert isinstance(self, Classifier)
-        if self.is_plain:  # the loop has seeded torch's generator for this
-            return MODELS[params.model].build(self.sizes)
-        return Classifier.build(self, params, rng)
-
-    def prepare(self, params: ClassifierParams, *, device: torch.device, data_dir: Path) -> None:
-        """Load the data, as it is in its file where that is asked for."""
-        assert isinstance(self, Classifier)
-        Classifier.prepare(self, params, device=device, data_dir=data_dir)
-        if self.is_raw:
-            self.train_part = _raw(self.train_part, self.data)
-            self.data = replace(self.data, validation=_raw(self.data.validation, self.data))
-
-
-def _raw(part: Part, data: LabelledData) -> Part:
-    """Undo the normalisation."""
-    shape = (1, -1, *[1] * (len(data.shape) - 1))
-    mean, std = (torch.tensor(constants).reshape(shape) for constants in (data.mean, data.std))
-    return Part(part.inputs * std + mean, part.labels)
-
-
-class _Image(_Asked, ImageClassifier):
-    pass
-
-
-class _Table(_Asked, TabularClassifier):
-    pass
-
-
-_TRAINERS: Mapping[str, type[Classifier]] = {"image_classifier": _Image, "tabular_classifier": _Table}
-
-
-def train(
-    task: TruthTask, *, batch_size: int, learning_rate: float, seed: int, data_dir: Path, **changes: Scalar
-) -> Training:
-    """Train once."""
-    trainer, context = prepare(
-        task, batch_size=batch_size, learning_rate=learning_rate, seed=seed, data_dir=data_dir, **changes
-    )
+def train(task: TruthTask, *, batch_size: int, learning_rate: float, seed: int, data_dir: Path) -> Training:
+    """Train once, to the end of the last epoch unless the loss becomes no number."""
     losses: list[float] = []
-    with _watch_off(losses):
+
+    def keep(run: object, loss: float, epoch: int, learning_rate: float) -> None:
+        losses.append(loss)
+        if not math.isfinite(loss):
+            raise Diverged("the loss is no number", step=epoch, learning_rate=learning_rate)
+
+    with prepared(task, batch_size=batch_size, learning_rate=learning_rate, seed=seed, data_dir=data_dir) as ready:
+        trainer, context = ready
         try:
-            trainer.train(context)
+            with patch.object(Run, "check_loss", keep):
+                trainer.train(context)
         except Diverged:
             if not losses or math.isfinite(losses[-1]):
                 losses.append(math.nan)  # a measurement was not finite
-    reports = context.reports
-    values = reports[-1][1] if reports else {}
-    return Training(values, np.array(losses, dtype=np.float32), len(reports), values.get("train_time_s", 0.0))
+    values = context.reports[-1][1] if context.reports else {}
+    return Training(values, np.array(losses, dtype=np.float32), values.get("train_time_s", 0.0))
 
 
 def train_watched(
     task: TruthTask, metric: str, *, batch_size: int, learning_rate: float, seed: int, data_dir: Path
 ) -> float | None:
     """Train once as the product does and return the last value of a metric; None: the training diverged."""
-    trainer, context = prepare(task, batch_size=batch_size, learning_rate=learning_rate, seed=seed, data_dir=data_dir)
-    try:
-        trainer.train(context)
-    except Diverged:
-        return None
+    with prepared(task, batch_size=batch_size, learning_rate=learning_rate, seed=seed, data_dir=data_dir) as ready:
+        trainer, context = ready
+        try:
+            trainer.train(context)
+        except Diverged:
+            return None
     return context.reports[-1][1][metric]
 
 
-def prepare(
-    task: TruthTask, *, batch_size: int, learning_rate: float, seed: int, data_dir: Path, **changes: Scalar
-) -> tuple[Classifier[ClassifierParams], QuietContext]:
-    """Return a trainer and its context."""
-    params = {**task.params, "batch_size": batch_size, "learning_rate": learning_rate, **changes}
-    trainer_class = _TRAINERS[task.trainer]
-    trainer = trainer_class()
-    trainer.is_plain = params.pop("init", "ours") == "torch"
-    trainer.is_raw = not params.pop("scale", True)
-    context = QuietContext(
-        params=trainer_class.Params.model_validate(params), directory=data_dir, data_dir=data_dir, seed=seed
-    )
-    return trainer, context
-
-
 @contextmanager
-def _watch_off(losses: list[float]) -> Iterator[None]:
-    def keep(run: object, loss: float, epoch: int, learning_rate: float) -> None:
-        losses.append(loss)
-        if not math.isfinite(loss):
-            raise Diverged("the loss is no number", step=epoch, learning_rate=learning_rate)
+def prepared(
+    task: TruthTask, *, batch_size: int, learning_rate: float, seed: int, data_dir: Path
+) -> Iterator[tuple[Trainer[Params], QuietContext]]:
+    """Provide a trainer and its context, with the initialisation and the inputs the task asks for."""
+    params: dict[str, Scalar] = {**task.params, "batch_size": batch_size, "learning_rate": learning_rate}
+    is_plain, is_raw = params.pop("init", "ours") == "torch", not params.pop("scale", True)
+    trainer_class = load_trainer(task.trainer)
+    chosen = trainer_class.Params.model_validate(params)
+    context = QuietContext(params=chosen, directory=data_dir, data_dir=data_dir, seed=seed)
+    with ExitStack() as changed:
+        # A file a training takes longer than some of them.
+        changed.enter_context(patch.object(Loop, "_write_model", lambda *_: None))
+        if is_plain:  # the layers keep what PyTorch has drawn from its generator, which the loop has seeded
+            changed.enter_context(patch.object(registry, "initialise", lambda *_: None))
+        if is_raw:
+            changed.enter_context(patch.object(classifier, "load", load_raw))
+        yield trainer_class(), context
 
-    with patch.object(loop._Run, "check_loss", keep):
-        yield
+
+def load_raw(name: str, **options: Any) -> LabelledData:
+    """Return a data set as it is in its file."""
+    data = load(name, **options)
+    shape = (1, -1, *[1] * (len(data.shape) - 1))
+    mean, std = (torch.tensor(constants).reshape(shape) for constants in (data.mean, data.std))
+
+    def raw(part: Part) -> Part:
+        return Part(part.inputs * std + mean, part.labels)
+
+    return replace(data, train=raw(data.train), validation=raw(data.validation), test=raw(data.test))

@@ -108,7 +108,7 @@ class Valley:
     @property
     def is_inside(self) -> bool:
         """Whether the best rate is not simply an end of the rates tried."""
-        return self.decades[0] + 0.1 < self.best < self.decades[-1] - 0.1
+        return bool(self.decades[0] + 0.1 < self.best < self.decades[-1] - 0.1)
 
     @cached_property
     def best_error(self) -> float:
@@ -231,7 +231,7 @@ def _parabola_kernel(at: Floats, x: Floats) -> Floats:
     away = x[None, :] - at[:, None]
     weight = np.sqrt(np.clip(1 - (away / _REACH) ** 2, 1e-6, None))
     design = np.stack([np.ones_like(away), away, away**2], axis=2) * weight[:, :, None]
-    return np.linalg.pinv(design)[:, 0, :] * weight
+    return np.asarray(np.linalg.pinv(design)[:, 0, :] * weight, dtype=np.float64)
 
 
 def _log_means(costs: Floats, grain: float) -> tuple[Floats, Floats]:
