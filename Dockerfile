@@ -9,7 +9,7 @@ ENV PYTHONUNBUFFERED=1 \
     PATH=/opt/stepsize/bin:$PATH
 RUN groupadd --system --gid 10001 stepsize \
     && useradd --system --uid 10001 --gid 10001 --create-home --home-dir /home/stepsize stepsize \
-    && install -d -o stepsize -g stepsize /data
+    && install -d -m 0700 -o stepsize -g stepsize /data
 WORKDIR /home/stepsize
 VOLUME /data
 

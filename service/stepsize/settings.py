@@ -26,6 +26,8 @@ class Settings(BaseSettings):
     """A TOML or YAML file with programs that workers offer as trainers; null: none."""
     memory_limit_bytes: int | None = Field(default=None, ge=1)
     """What a training process may use; null: what the device has free."""
+    allowed_hosts: str = Field(default="", pattern=r"^[\w.*\[\]:, -]*$")
+    """Comma-separated names by which clients reach the API, beside loopback's and the address it listens on."""
     max_body_bytes: int = Field(default=1 << 20, ge=1024)
     """Largest request body accepted."""
     max_dataset_bytes: int = Field(default=1 << 31, ge=1024)
@@ -37,6 +39,15 @@ class Settings(BaseSettings):
     def url(self) -> str:
         """The database URL with its default filled in."""
         return self.database_url or f"sqlite:///{(self.data_dir / 'stepsize.db').resolve()}"
+
+    @property
+    def host_names(self) -> list[str]:
+        """The names in `allowed_hosts`."""
+        return [name.strip() for name in self.allowed_hosts.split(",") if name.strip()]
+
+    def make_data_dir(self) -> None:
+        """Make the data directory, unless it is there: for this user alone, it holds data sets, models and logs."""
+        self.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
 
     @property
     def trainer_modules(self) -> list[str]:

@@ -25,6 +25,7 @@ def main() -> None:
     parser.add_argument("--slots", type=int, default=None, help="slots instead of one per GPU or share of the cores")
     n_slots = parser.parse_args().slots
     settings = Settings()
+    settings.make_data_dir()
     configure_logs(settings.log_level)
     if parent := os.environ.get("STEPSIZE_PARENT_PID"):
         die_with(int(parent))

@@ -10,8 +10,9 @@ from fastapi.concurrency import run_in_threadpool
 from stepsize import __version__
 from stepsize.api.dependencies import Site
 from stepsize.api.feed import Feed
-from stepsize.api.middleware import BodyLimit, EntityTags, LastResort, LoopbackHost
+from stepsize.api.middleware import BodyLimit, EntityTags, LastResort
 from stepsize.api.notifier import Notifier
+from stepsize.api.origins import Origins, own_names
 from stepsize.api.problems import MEDIA_TYPE, install_problems
 from stepsize.api.routes import (
     catalogue,
@@ -47,11 +48,12 @@ parameters are refused. Every POST takes an `Idempotency-Key`. GETs carry an `ET
 """
 
 
-def create_app(settings: Settings | None = None) -> FastAPI:
+def create_app(settings: Settings | None = None, *, listening_on: str | None = None) -> FastAPI:
     """Return the application.
 
     Args:
         settings: None (uvicorn's `--factory`): from the environment; logging is then set up too.
+        listening_on: the host whose address it will listen on, one of the names it answers to; None: loopback.
     """
     if settings is None:
         settings = Settings()
@@ -94,7 +96,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.add_middleware(EntityTags)
     uploads = {"/v1/datasets": settings.max_dataset_bytes}
     app.add_middleware(BodyLimit, max_bytes=settings.max_body_bytes, uploads=uploads)
-    app.add_middleware(LoopbackHost)
+    app.add_middleware(Origins, names=own_names(settings.host_names, listening_on))
     app.add_middleware(LastResort)
     _document_problems(app)
     return app

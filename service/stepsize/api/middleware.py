@@ -1,7 +1,6 @@
-"""What surrounds every request: a last resort, a check of `Host`, a limit on bodies, and entity tags."""
+"""What surrounds every request: a last resort, a limit on bodies, and entity tags."""
 
 import hashlib
-import ipaddress
 import secrets
 from collections.abc import Mapping
 from http import HTTPStatus
@@ -15,8 +14,6 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from stepsize.api.problems import problem
 
 log = structlog.get_logger(__name__)
-
-_LOCAL_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]"})
 
 
 class LastResort:
@@ -51,25 +48,6 @@ def _is_reader_gone(error: BaseException) -> bool:
     if isinstance(error, BaseExceptionGroup):
         return all(map(_is_reader_gone, error.exceptions))
     return isinstance(error, anyio.BrokenResourceError)
-
-
-class LoopbackHost:
-    """Refuses foreign `Host` names on loopback: a web page could otherwise reach the service by DNS rebinding."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or _is_host_allowed(scope):
-            await self._app(scope, receive, send)
-            return
-        refusal = problem(
-            HTTPStatus.MISDIRECTED_REQUEST,
-            title="Misdirected request",
-            detail="a service that listens on loopback answers to localhost, 127.0.0.1 and [::1] only",
-            instance=scope["path"],
-        )
-        await refusal(scope, receive, send)
 
 
 class BodyLimit:
@@ -173,19 +151,3 @@ def _limit_detail(most: int) -> str:
 def _too_large(scope: Scope, most: int) -> ASGIApp:
     status = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
     return problem(status, title=status.phrase.capitalize(), detail=_limit_detail(most), instance=scope["path"])
-
-
-def _is_host_allowed(scope: Scope) -> bool:
-    server = scope.get("server")
-    if not server or not _is_loopback(server[0]):
-        return True
-    host = Headers(scope=scope).get("host", "")
-    name = host if host.endswith("]") else host.rpartition(":")[0] or host
-    return not host or name.lower() in _LOCAL_NAMES
-
-
-def _is_loopback(address: str) -> bool:
-    try:
-        return ipaddress.ip_address(address).is_loopback
-    except ValueError:
-        return False

@@ -17,7 +17,6 @@ PAGE_HEADERS = {
     # The report names what users named; were an escape ever missing, nothing could run or be fetched.
     "Content-Security-Policy": f"default-src 'none'; style-src 'sha256-{_STYLE_HASH}'; base-uri 'none'; "
     "form-action 'none'; frame-ancestors 'none'",
-    "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
 }
 

@@ -10,7 +10,7 @@ _MIGRATE_FIRST = "the database's tables are missing or of another version; run `
 
 def migrate(settings: Settings) -> None:
     """Bring the tables to this version; makes the data directory, where SQLite's file may lie."""
-    settings.data_dir.mkdir(parents=True, exist_ok=True)
+    settings.make_data_dir()
     try:
         upgrade(settings.url)
     except DatabaseError as error:

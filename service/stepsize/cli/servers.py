@@ -4,7 +4,6 @@ What they run (FastAPI, uvicorn, SQLAlchemy, the settings) is imported inside th
 be installed, and at the top it would double the start of commands that only talk HTTP.
 """
 
-import ipaddress
 import os
 import sys
 from pathlib import Path
@@ -16,6 +15,7 @@ from pydantic import ValidationError
 from stepsize.cli.printing import fail, say
 from stepsize.clock import new_id
 from stepsize.extras import ANALYSIS, NEEDS, how_to_install, missing_extras
+from stepsize.hosts import is_loopback
 
 if TYPE_CHECKING:
     from stepsize.settings import Settings
@@ -99,14 +99,6 @@ def migrate() -> None:
 def _require_extras(command: str) -> None:
     if missing := missing_extras(NEEDS[command]):
         fail(f"{command} needs: {how_to_install(missing)}")
-
-
-def is_loopback(host: str) -> bool:
-    """Tell whether only this machine can reach `host`."""
-    try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def _refuse_public(host: str, allow_unauthenticated: bool) -> None:

@@ -24,9 +24,10 @@ _WORKER_STOP_S = 15.0
 def serve_api(settings: Settings, host: str, port: int) -> None:
     """Run the API until a stop signal."""
     configure_logs(settings.log_level)
+    settings.make_data_dir()
     with _listening(host, port) as listener:
         warn_without_tables(settings)
-        server = _Server(settings, listener)
+        server = _Server(settings, host, listener)
         with _stop_signals(server.request_stop):
             server.serve_until_stopped()
 
@@ -36,7 +37,7 @@ def serve_all(settings: Settings, host: str, port: int, *, worker: Supervisor) -
     configure_logs(settings.log_level)
     with _listening(host, port) as listener:
         migrate(settings)
-        server = _Server(settings, listener)
+        server = _Server(settings, host, listener)
 
         def stop_both() -> None:
             worker.request_stop()
@@ -53,8 +54,8 @@ def serve_all(settings: Settings, host: str, port: int, *, worker: Supervisor) -
 class _Server(uvicorn.Server):
     """uvicorn, ended by `request_stop`: signals are handled by whoever started it, because more than the API ends."""
 
-    def __init__(self, settings: Settings, listener: socket.socket) -> None:
-        app = create_app(settings)
+    def __init__(self, settings: Settings, host: str, listener: socket.socket) -> None:
+        app = create_app(settings, listening_on=host)
         self._site: Site = app.state.site
         super().__init__(
             uvicorn.Config(

@@ -92,7 +92,7 @@ def _create_engine(url: str, *, pool_size: int) -> Engine:
         return create_engine(url, pool_size=pool_size, max_overflow=pool_size, pool_pre_ping=True)
     engine = create_engine(url, pool_size=pool_size, max_overflow=pool_size)
     if engine.url.database:
-        Path(engine.url.database).parent.mkdir(parents=True, exist_ok=True)
+        Path(engine.url.database).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     event.listen(engine, "connect", _prepare_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
     return engine

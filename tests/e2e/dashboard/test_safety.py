@@ -43,6 +43,19 @@ def test_nothing_is_loaded_from_elsewhere(site: Site, open_page: OpenPage) -> No
     assert [url for url in requested if not url.startswith(site.url)] == []
 
 
+def test_the_page_and_the_documentation_still_change_things(site: Site, open_page: OpenPage) -> None:
+    page = open_page("#/workers")
+    for path in ("/", "/docs"):
+        page.goto(site.url + path)
+        status = page.evaluate(
+            """async () => (await fetch("/v1/jobs?dry_run=true", {
+                method: "POST", headers: {"Content-Type": "application/json"},
+                body: JSON.stringify({trainer: {name: "synthetic"}}),
+            })).status"""
+        )
+        assert status == 200
+
+
 def test_an_absent_job_is_said_and_left_by_a_link(open_page: OpenPage, complaints: list[str]) -> None:
     page = open_page("#/jobs/job_nowhere")
     expect(page.get_by_role("alert")).to_contain_text("there is no job 'job_nowhere'")

@@ -22,7 +22,6 @@ _SECURITY = {
     # Everything comes from here, nothing is inline: text that a trainer or a client wrote can't become a script.
     "Content-Security-Policy": "default-src 'self'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
     "object-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
-    "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "same-origin",
 }
 _FOREVER = {"Cache-Control": "public, max-age=31536000, immutable"}

@@ -28,7 +28,6 @@ _IMAGE: dict[int | str, dict[str, Any]] = {
 _SVG_HEADERS = {
     # Opened as a page of its own an SVG is a document: labels hold users' text.
     "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; img-src data:",
-    "X-Content-Type-Options": "nosniff",
 }
 
 Format = Annotated[PlotFormat, Path(description="Of the same figure; a PNG is 1,600 pixels wide.")]
