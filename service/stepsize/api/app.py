@@ -8,6 +8,7 @@ from fastapi import FastAPI
 from fastapi.concurrency import run_in_threadpool
 
 from stepsize import __version__
+from stepsize.api.compression import Compression
 from stepsize.api.dependencies import Site
 from stepsize.api.feed import Feed
 from stepsize.api.middleware import BodyLimit, EntityTags, LastResort
@@ -94,6 +95,7 @@ def create_app(settings: Settings | None = None, *, listening_on: str | None = N
         app.include_router(router)
     # The last added is the outermost.
     app.add_middleware(EntityTags)
+    app.add_middleware(Compression)
     uploads = {"/v1/datasets": settings.max_dataset_bytes}
     app.add_middleware(BodyLimit, max_bytes=settings.max_body_bytes, uploads=uploads)
     app.add_middleware(Origins, names=own_names(settings.host_names, listening_on))

@@ -5,6 +5,7 @@ job, half of what the process did.
 """
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from itertools import zip_longest
@@ -24,6 +25,12 @@ HEARTBEAT_S = 15.0
 """Longest silence on a stream: proxies close connections that say nothing."""
 
 
+_BEAT_S = 0.2
+"""What happens within a beat is told together: a page shows no more, and a job of short trials commits at any time."""
+_SHARED_S = 0.1
+"""Streams that come to the same place within this time are told the same."""
+
+
 @dataclass(frozen=True)
 class _Told:
     """A batch, rendered."""
@@ -39,13 +46,16 @@ class Feed:
         self._database = database
         self._notifier = notifier
         self._lease_s = lease_s
-        self._pending: dict[tuple[str, int], asyncio.Task[_Told]] = {}
+        self._pending: dict[tuple[str, int | None], asyncio.Task[_Told]] = {}
 
-    async def follow(self, job_id: str, *, after: int) -> AsyncIterator[bytes]:
+    async def follow(self, job_id: str, *, after: int | None) -> AsyncIterator[bytes]:
         """Yield a job's changes as they happen, until it has finished and all is told, and a comment when nothing does.
 
         It also ends when the job is deleted, the database goes away or the server stops; clients come back with the
         last id they have.
+
+        Args:
+            after: the change up to which the client knows all; None: it begins with the job as it is now.
         """
         with self._notifier.watch(job_id) as watch:
             while True:
@@ -60,22 +70,28 @@ class Feed:
                 after = told.batch.seen
                 while (wake := await watch.beyond(told.batch.change, timeout_s=HEARTBEAT_S)) is Wake.SILENCE:
                     yield KEEPALIVE_COMMENT
-                if wake is Wake.END:
+                if wake is Wake.END or await watch.ends_within(_until_next_beat()):
                     return
 
-    async def _read(self, job_id: str, after: int) -> _Told:
+    async def _read(self, job_id: str, after: int | None) -> _Told:
+        """Read what follows, together with whoever stands at the same place at this beat."""
         place = (job_id, after)
         task = self._pending.get(place)
         if task is None:
             task = asyncio.create_task(run_in_threadpool(self._read_now, job_id, after))
             self._pending[place] = task
-            task.add_done_callback(lambda _: self._pending.pop(place, None))
+            asyncio.get_running_loop().call_later(_SHARED_S, self._pending.pop, place, None)
         return await asyncio.shield(task)
 
-    def _read_now(self, job_id: str, after: int) -> _Told:
+    def _read_now(self, job_id: str, after: int | None) -> _Told:
         with self._database.read() as connection:
             batch = read_batch(connection, job_id, after=after, lease_s=self._lease_s)
         return _Told(_rendered(batch), batch)
+
+
+def _until_next_beat() -> float:
+    """Return the seconds until streams look again; all look at the same moments, so that they share what they read."""
+    return _BEAT_S - time.monotonic() % _BEAT_S
 
 
 def _rendered(batch: Batch) -> bytes:

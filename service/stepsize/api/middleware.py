@@ -11,6 +11,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from stepsize.api.negotiation import holds
 from stepsize.api.problems import problem
 
 log = structlog.get_logger(__name__)
@@ -103,7 +104,7 @@ class _TaggingSend:
 
     def __init__(self, send: Send, if_none_match: str) -> None:
         self._send = send
-        self._known = {tag.strip().removeprefix("W/") for tag in if_none_match.split(",") if tag.strip()}
+        self._if_none_match = if_none_match
         self._start: Message | None = None
         self._body = b""
 
@@ -121,7 +122,7 @@ class _TaggingSend:
         headers = MutableHeaders(raw=start["headers"])
         tag = headers.setdefault("ETag", f'W/"{hashlib.blake2b(self._body, digest_size=12).hexdigest()}"')
         headers.setdefault("Cache-Control", "no-cache")
-        if self._known & {tag.removeprefix("W/"), "*"}:
+        if holds(tag, self._if_none_match):
             del headers["Content-Length"]
             del headers["Content-Type"]
             start["status"], self._body = HTTPStatus.NOT_MODIFIED.value, b""
@@ -130,8 +131,9 @@ class _TaggingSend:
 
 
 def _is_taggable(start: Message) -> bool:
-    content_type = Headers(raw=start["headers"]).get("content-type", "")
-    return start["status"] == HTTPStatus.OK and content_type.startswith("application/json")
+    # Exactly so: JSON lines are a stream, never held in memory.
+    media_type = Headers(raw=start["headers"]).get("content-type", "").partition(";")[0]
+    return start["status"] == HTTPStatus.OK and media_type == "application/json"
 
 
 def _internal_error(scope: Scope, correlation_id: str) -> ASGIApp:

@@ -1,7 +1,7 @@
 """Which form of an answer a client takes (`Accept`), and whether it has it already (`If-None-Match`)."""
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from http import HTTPStatus
 
 from fastapi import Request, Response
@@ -33,14 +33,30 @@ def tag_of(question: Question, changes: Sequence[int]) -> str:
 
 def is_current(request: Request, tag: str) -> bool:
     """Tell whether the client has this answer already."""
-    sent = request.headers.get("if-none-match", "")
-    known = {one.strip().removeprefix("W/") for one in sent.split(",") if one.strip()}
+    return holds(tag, request.headers.get("if-none-match", ""))
+
+
+def holds(tag: str, if_none_match: str) -> bool:
+    """Tell whether a client that sent this `If-None-Match` has what the tag names; weak and strong ones are alike."""
+    known = {one.strip().removeprefix("W/") for one in if_none_match.split(",") if one.strip()}
     return bool(known & {tag.removeprefix("W/"), "*"})
 
 
-def not_modified(tag: str, headers: dict[str, str]) -> Response:
+def not_modified(tag: str, headers: Mapping[str, str] | None = None) -> Response:
     """Return the answer to a client that has it."""
-    return Response(status_code=HTTPStatus.NOT_MODIFIED, headers={**headers, "ETag": tag, "Cache-Control": "no-cache"})
+    mine = {"ETag": tag, "Cache-Control": "no-cache"}
+    return Response(status_code=HTTPStatus.NOT_MODIFIED, headers={**(headers or {}), **mine})
+
+
+def preferred_encoding(accept_encoding: str, offered: Sequence[str]) -> str | None:
+    """Return the content coding to use, the first offered of those liked best; None: as it is.
+
+    A client that doesn't speak of a coding doesn't take it, whatever RFC 9110 would let it be sent.
+    """
+    liked = dict(_ranges(accept_encoding))
+    others = liked.get("*", 0.0)
+    quality, _, coding = max((liked.get(coding, others), -index, coding) for index, coding in enumerate(offered))
+    return coding if quality > 0 else None
 
 
 def _ranges(accept: str) -> Iterator[tuple[str, float]]:

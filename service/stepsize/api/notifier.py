@@ -8,7 +8,7 @@ import asyncio
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from enum import Enum, auto
 
 import structlog
@@ -45,7 +45,7 @@ class Watch:
         self._loop = asyncio.get_running_loop()
         self._changed = asyncio.Event()
         self._latest = 0
-        self._is_ended = False
+        self._ended = asyncio.Event()
         self.told = 0
         """What the notifier's thread has told last."""
 
@@ -53,16 +53,22 @@ class Watch:
         """Wait until the job's change is later than `change`, or the job is gone, or the stream should end."""
         try:
             async with asyncio.timeout(timeout_s):
-                while self._latest <= change and not self._is_ended:
+                while self._latest <= change and not self._ended.is_set():
                     self._changed.clear()
                     await self._changed.wait()
         except TimeoutError:
             return Wake.SILENCE
-        return Wake.END if self._is_ended else Wake.CHANGE
+        return Wake.END if self._ended.is_set() else Wake.CHANGE
+
+    async def ends_within(self, timeout_s: float) -> bool:
+        """Wait, whatever happens to the job; tell whether the stream should end meanwhile."""
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._ended.wait(), timeout_s)
+        return self._ended.is_set()
 
     def end(self) -> None:
         """End the stream, from its event loop."""
-        self._is_ended = True
+        self._ended.set()
         self._changed.set()
 
     def publish(self, change: int) -> None:

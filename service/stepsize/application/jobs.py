@@ -22,9 +22,18 @@ from stepsize.store import jobs as job_store
 from stepsize.store.database import Connection
 from stepsize.store.keyset import Page
 from stepsize.store.ledger import Ledger, NewTrial, open_ledger
-from stepsize.store.listing import JobQuery, find_trials
+from stepsize.store.listing import JobQuery, best_of_jobs
 from stepsize.store.listing import list_jobs as list_job_rows
 from stepsize.store.workers import Worker, list_workers
+
+
+@dataclass(frozen=True)
+class JobVersion:
+    """What tells one reading of a job from another: as long as it holds, so does what was read, but for the clock."""
+
+    revision: int
+    lacks_worker: bool
+    """Whether nobody alive can run it, which comes and goes without any write to the job."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +45,10 @@ class JobReading:
     """As recorded, or `no_worker` for a queued job that nobody alive can run."""
     best: Trial | None
     progress: Progress
+
+    @property
+    def version(self) -> JobVersion:
+        return JobVersion(self.job.revision, self.reason is JobReason.NO_WORKER)
 
 
 @dataclass(frozen=True)
@@ -112,6 +125,18 @@ def read_job(connection: Connection, job_id: str, *, lease_s: float) -> JobReadi
         JobNotFoundError: no such job.
     """
     return _read(connection, [job_store.get_job(connection, job_id)], lease_s=lease_s)[0]
+
+
+def read_version(connection: Connection, job_id: str, *, lease_s: float) -> JobVersion:
+    """Return which version of a job is the present one; cheaper than the job.
+
+    Raises:
+        JobNotFoundError: no such job.
+    """
+    stage = job_store.get_stage(connection, job_id)
+    if stage.state is JobState.QUEUED:  # who could run it follows from its spec
+        return read_job(connection, job_id, lease_s=lease_s).version
+    return JobVersion(stage.revision, lacks_worker=False)
 
 
 def list_jobs(connection: Connection, query: JobQuery, *, lease_s: float) -> Page[JobReading]:
@@ -202,8 +227,8 @@ def _plan(connection: Connection, spec: JobSpec, catalogue: Catalogue) -> _Plan:
 
 
 def _read(connection: Connection, found: Sequence[Job], *, lease_s: float) -> list[JobReading]:
-    bests = find_trials(connection, [(job.id, job.best_trial) for job in found if job.best_trial is not None])
-    best_of = {trial.job_id: trial for trial in bests}
+    with_best = [job.id for job in found if job.best_trial is not None]
+    best_of = best_of_jobs(connection, with_best) if with_best else {}
     waits = any(job.state is JobState.QUEUED for job in found)
     workers = list_workers(connection, lease_s=lease_s) if waits else []
     return [JobReading(job, _reason(job, workers), best_of.get(job.id), progress_of(job)) for job in found]

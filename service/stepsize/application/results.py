@@ -57,5 +57,5 @@ def _candidates(
 ) -> list[Trial]:
     """Return the `n` best by their own values, and all that were replicated."""
     best_first = best_trials(connection, job.id, descending=direction is Direction.MAXIMIZE, limit=n)
-    replicated = find_trials(connection, [(job.id, number) for number in replications])
+    replicated = find_trials(connection, job.id, replications)
     return list({trial.number: trial for trial in [*best_first, *replicated]}.values())

@@ -256,7 +256,7 @@ class Client:
         """Yield changes of a job as they happen, until it has finished; survives lost connections.
 
         Args:
-            after: the id of the last event already seen; null: everything from the start.
+            after: the id of the last event already seen, or the `change` of the job as it was read; null: from now.
         """
         pauses = iter(_RECONNECT_PAUSES_S)
         while True:

@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from sqlalchemy import Connection, select
+from sqlalchemy import ColumnElement, Connection, Table, bindparam, select
 
 from stepsize.domain.trial import Report, Trial
 from stepsize.errors import JobNotFoundError
@@ -52,39 +52,49 @@ def changes_of(connection: Connection, job_ids: Sequence[str]) -> tuple[int, ...
 
 def end_of_batch(connection: Connection, job_id: str, *, after: int, limit: int) -> int:
     """Return the change up to which about `limit` rows of a kind have changed; whole changes only."""
-    ends = [_FOR_EVER]
-    for table in (trials, reports):
-        statement = (
-            select(table.c.change)
-            .where(table.c.job_id == job_id, table.c.change > after)
-            .order_by(table.c.change)
-            .offset(limit - 1)
-            .limit(1)
-        )
-        ends += connection.scalars(statement).all()
-    return min(ends)
+    begin = {"of_job": job_id, "after_change": after, "n_before": limit - 1}
+    found = (connection.scalar(statement, begin) for statement in _END_OF_BATCH)
+    return min((end for end in found if end is not None), default=_FOR_EVER)
 
 
 def trials_changed(connection: Connection, job_id: str, *, after: int, upto: int) -> Iterator[Changed[Trial]]:
     """Yield the trials whose change lies in (after, upto], in order."""
-    statement = (
-        select(*TRIAL_COLUMNS)
-        .where(trials.c.job_id == job_id, trials.c.change > after, trials.c.change <= upto)
-        .order_by(trials.c.change, trials.c.number)
-    )
-    for row in connection.execute(statement):
+    for row in connection.execute(_TRIALS_CHANGED, {"of_job": job_id, "after_change": after, "upto_change": upto}):
         trial = trial_from_row(row)
         yield Changed(trial.change, trial)
 
 
 def reports_changed(connection: Connection, job_id: str, *, after: int, upto: int) -> Iterator[Changed[Report]]:
     """Yield the reports whose change lies in (after, upto], in order."""
-    statement = (
-        select(reports.c.change, *REPORT_COLUMNS)
-        .where(reports.c.job_id == job_id, reports.c.change > after, reports.c.change <= upto)
-        .order_by(reports.c.change, reports.c.number, reports.c.step)
-    )
-    found = connection.execute(statement).freeze()
+    span = {"of_job": job_id, "after_change": after, "upto_change": upto}
+    found = connection.execute(_REPORTS_CHANGED, span).freeze()
     changes = found().scalars().all()
     for change, row in zip(changes, found().columns(*range(1, 1 + len(REPORT_COLUMNS))), strict=True):
         yield Changed(change, report_from_row(row))
+
+
+# Built once: a stream on a busy job runs them several times a second.
+_END_OF_BATCH = tuple(
+    select(table.c.change)
+    .where(table.c.job_id == bindparam("of_job"), table.c.change > bindparam("after_change"))
+    .order_by(table.c.change)
+    .offset(bindparam("n_before"))
+    .limit(1)
+    for table in (trials, reports)
+)
+
+
+def _within(table: Table) -> tuple[ColumnElement[bool], ...]:
+    return (
+        table.c.job_id == bindparam("of_job"),
+        table.c.change > bindparam("after_change"),
+        table.c.change <= bindparam("upto_change"),
+    )
+
+
+_TRIALS_CHANGED = select(*TRIAL_COLUMNS).where(*_within(trials)).order_by(trials.c.change, trials.c.number)
+_REPORTS_CHANGED = (
+    select(reports.c.change, *REPORT_COLUMNS)
+    .where(*_within(reports))
+    .order_by(reports.c.change, reports.c.number, reports.c.step)
+)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, String, and_, case, false, null, or_, select, tuple_
+from sqlalchemy import ColumnElement, Connection, String, and_, bindparam, case, false, null, or_, select
 
 from stepsize.domain.job import Job, JobState
 from stepsize.domain.trial import Report, Trial, TrialState
@@ -182,13 +182,27 @@ def completed_replicates(connection: Connection, job_id: str) -> list[Trial]:
     return [trial_from_row(row) for row in connection.execute(statement.order_by(trials.c.number))]
 
 
-def find_trials(connection: Connection, ids: Iterable[tuple[str, int]]) -> list[Trial]:
-    """Return the trials with these (job id, number)."""
-    wanted = list(ids)
-    if not wanted:
-        return []
-    statement = select(*TRIAL_COLUMNS).where(tuple_(trials.c.job_id, trials.c.number).in_(wanted))
-    return [trial_from_row(row) for row in connection.execute(statement)]
+def find_trials(connection: Connection, job_id: str, numbers: Iterable[int]) -> list[Trial]:
+    """Return the trials of a job that have these numbers, in no order."""
+    wanted = {"of_job": job_id, "of_numbers": list(numbers)}
+    return [trial_from_row(row) for row in connection.execute(_TRIALS_OF_JOB, wanted)] if wanted["of_numbers"] else []
+
+
+def best_of_jobs(connection: Connection, job_ids: Iterable[str]) -> dict[str, Trial]:
+    """Return the best trial of each of these jobs that has one, as the job's row names it: job id → trial."""
+    found = connection.execute(_BEST_OF_JOBS, {"of_jobs": list(job_ids)})
+    return {trial.job_id: trial for trial in map(trial_from_row, found)}
+
+
+# Not `(job_id, number) IN (…)`: SQLite reads all trials for that.
+_BEST_OF_JOBS = (
+    select(*TRIAL_COLUMNS)
+    .join(jobs, and_(trials.c.job_id == jobs.c.id, trials.c.number == jobs.c.best_trial))
+    .where(jobs.c.id.in_(bindparam("of_jobs", expanding=True)))
+)
+_TRIALS_OF_JOB = select(*TRIAL_COLUMNS).where(
+    trials.c.job_id == bindparam("of_job"), trials.c.number.in_(bindparam("of_numbers", expanding=True))
+)
 
 
 def running_trials(connection: Connection, *, project: str = "default") -> list[Trial]:

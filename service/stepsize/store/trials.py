@@ -2,12 +2,17 @@
 
 from collections.abc import Iterator, Sequence
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, bindparam, select
 
 from stepsize.domain.trial import Report, Trial, TrialState
 from stepsize.errors import TrialNotFoundError
 from stepsize.store.models import reports, trials
 from stepsize.store.rows import REPORT_COLUMNS, TRIAL_COLUMNS, report_from_row, trial_from_row
+
+# Built once: it is read in every request about a trial.
+_SELECT_TRIAL = select(*TRIAL_COLUMNS).where(
+    trials.c.job_id == bindparam("of_job"), trials.c.number == bindparam("of_number")
+)
 
 
 def get_trial(connection: Connection, job_id: str, number: int) -> Trial:
@@ -16,9 +21,7 @@ def get_trial(connection: Connection, job_id: str, number: int) -> Trial:
     Raises:
         TrialNotFoundError: the job has no such trial.
     """
-    row = connection.execute(
-        select(*TRIAL_COLUMNS).where(trials.c.job_id == job_id, trials.c.number == number)
-    ).one_or_none()
+    row = connection.execute(_SELECT_TRIAL, {"of_job": job_id, "of_number": number}).one_or_none()
     if row is None:
         raise TrialNotFoundError(job_id, number)
     return trial_from_row(row)

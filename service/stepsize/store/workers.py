@@ -1,9 +1,11 @@
 """Workers: who is alive, with which slots and trainers."""
 
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import Connection, case, delete, or_, select, update
+from pydantic import TypeAdapter
+from sqlalchemy import Connection, Double, Text, bindparam, case, cast, delete, or_, select, update
 
 from stepsize.clock import now
 from stepsize.domain.trainer import TrainerCard
@@ -70,15 +72,30 @@ def remove_worker(connection: Connection, worker_id: str) -> None:
 
 def list_workers(connection: Connection, *, lease_s: float) -> list[Worker]:
     """Return the workers seen within a day; alive are those seen within the last lease."""
-    alive = case((workers.c.last_seen > db_now() - lease_s, True), else_=False).label("alive")
-    columns = [column for column in workers.c if column.name != "project"]
-    remembered = select(*columns, alive).where(workers.c.last_seen >= db_now() - FORGET_AFTER_S)
-    rows = connection.execute(remembered.order_by(workers.c.started_at, workers.c.id))
-    return [_worker(dict(row._mapping)) for row in rows]
+    return [_worker(dict(row._mapping)) for row in connection.execute(_SELECT_WORKERS, {"of_lease_s": lease_s})]
+
+
+_LEASE_AGO = db_now() - bindparam("of_lease_s", type_=Double)
+# Built once: every look at a queued job asks who could run it.
+_SELECT_WORKERS = (
+    select(
+        *(column for column in workers.c if column.name not in ("project", "trainers")),
+        cast(workers.c.trainers, Text).label("trainers"),
+        case((workers.c.last_seen > _LEASE_AGO, True), else_=False).label("alive"),
+    )
+    .where(workers.c.last_seen >= db_now() - FORGET_AFTER_S)
+    .order_by(workers.c.started_at, workers.c.id)
+)
 
 
 def _worker(data: dict[str, Any]) -> Worker:
     data["slots"] = tuple(SlotRecord(**slot) for slot in data["slots"])
-    data["trainers"] = tuple(TrainerCard.model_validate(card) for card in data["trainers"])
+    data["trainers"] = _cards(data["trainers"])
     data["alive"] = bool(data["alive"])
     return Worker(**data)
+
+
+@lru_cache(maxsize=16)
+def _cards(text: str) -> tuple[TrainerCard, ...]:
+    """Return the cards a worker advertises; workers of one version advertise the same, and say so once."""
+    return tuple(TypeAdapter(list[TrainerCard]).validate_json(text))

@@ -3,6 +3,7 @@
 import itertools
 import json
 import threading
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -45,7 +46,7 @@ def _raw_events(text: str) -> list[dict[str, str]]:
     return [dict(line.split(": ", 1) for line in block.splitlines()) for block in blocks]
 
 
-def _follow(client: TestClient, job_id: str, after: object = None) -> list[dict[str, str]]:
+def _follow(client: TestClient, job_id: str, after: object = 0) -> list[dict[str, str]]:
     headers = {} if after is None else {"Last-Event-ID": str(after)}
     response = client.get(f"/v1/jobs/{job_id}/events", headers=headers)
     assert response.status_code == 200, response.text
@@ -78,6 +79,34 @@ def test_only_the_last_event_of_a_change_carries_its_id(client: TestClient, data
     assert with_id == [5, 11, 12]
     ids = [int(events[index]["id"]) for index in with_id]
     assert ids == sorted(set(ids))
+
+
+def test_without_an_id_the_stream_begins_with_now(client: TestClient, database: Database) -> None:
+    job_id = _finished_job(database)
+    assert _follow(client, job_id, None) == _follow(client, job_id)[-1:]
+
+
+def test_events_come_compressed_one_by_one(server: str, database: Database) -> None:
+    with database.write() as connection:
+        job_id = make_job(connection, state=JobState.RUNNING).id
+    inflate = zlib.decompressobj(wbits=31)
+    sizes = []
+    headers = {"Accept-Encoding": "gzip"}
+    with httpx.stream("GET", f"{server}/v1/jobs/{job_id}/events", headers=headers, trust_env=False) as response:
+        assert response.headers["content-encoding"] == "gzip"
+        chunks = response.iter_raw()
+        for n_trials in range(1, 20):
+            piece, text = b"", b""
+            while not text.endswith(b"\n\n"):
+                piece += (chunk := next(chunks))
+                text += inflate.decompress(chunk)
+            (*_, job) = [event for event in _raw_events(text.decode()) if event["event"] == "job"]
+            assert json.loads(job["data"])["progress"]["total"] == n_trials - 1
+            sizes.append((len(piece), len(text)))
+            with database.write() as connection:
+                make_trial(connection, job_id)
+    # The job's row is told whole each time; sent is what has changed in it, and the new trial.
+    assert max(sent for sent, _ in sizes[3:]) < 400 < 1500 < min(told for _, told in sizes)
 
 
 def test_going_on_after_any_id_tells_exactly_the_rest(client: TestClient, database: Database) -> None:

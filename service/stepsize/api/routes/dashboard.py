@@ -4,6 +4,7 @@ Every file stands under a digest of all of them, so browsers keep them for ever 
 page itself is asked for again.
 """
 
+import gzip
 import hashlib
 import mimetypes
 from dataclasses import dataclass
@@ -13,8 +14,11 @@ from importlib.resources import files
 from importlib.resources.abc import Traversable
 from typing import Annotated
 
+import brotli
 from fastapi import APIRouter, Header, Path, Response
 from starlette.exceptions import HTTPException
+
+from stepsize.api.negotiation import preferred_encoding
 
 router = APIRouter(include_in_schema=False)
 
@@ -28,6 +32,7 @@ _FOREVER = {"Cache-Control": "public, max-age=31536000, immutable"}
 _PAGE = "index.html"
 _MEDIA_TYPES = {".js": "text/javascript", ".css": "text/css", ".woff2": "font/woff2", ".svg": "image/svg+xml"}
 """Not left to the machine's own table, which may call a script text/plain."""
+_TEXTS = (".js", ".css", ".svg")
 
 
 @dataclass(frozen=True)
@@ -62,14 +67,32 @@ def home(if_none_match: Annotated[str, Header()] = "") -> Response:
 
 
 @router.get("/dashboard/{digest}/{path:path}")
-def asset(digest: Annotated[str, Path()], path: Annotated[str, Path()]) -> Response:
+def asset(
+    digest: Annotated[str, Path()], path: Annotated[str, Path()], accept_encoding: Annotated[str, Header()] = ""
+) -> Response:
     bundle = load_bundle()
-    content = bundle.files.get(path)
-    if content is None or digest != bundle.digest:
+    if path not in bundle.files or digest != bundle.digest:
         raise HTTPException(HTTPStatus.NOT_FOUND, "the dashboard has no such file; reload the page")
     suffix = "." + path.rpartition(".")[2]
     media_type = _MEDIA_TYPES.get(suffix) or mimetypes.guess_type(path)[0] or "text/plain"
-    return Response(content, headers=_SECURITY | _FOREVER, media_type=media_type)
+    headers = {**_SECURITY, **_FOREVER, "Vary": "Accept-Encoding"}
+    coding = preferred_encoding(accept_encoding, ["br", "gzip"]) if suffix in _TEXTS else None
+    if coding is not None:
+        headers["Content-Encoding"] = coding
+    return Response(_encoded(path, coding), headers=headers, media_type=media_type)
+
+
+@cache
+def _encoded(path: str, coding: str | None) -> bytes:
+    """Return a file in a content coding: once for all who ask, so as small as it gets."""
+    content = load_bundle().files[path]
+    match coding:
+        case "br":
+            return bytes(brotli.compress(content, mode=brotli.MODE_TEXT, quality=9))
+        case "gzip":
+            return gzip.compress(content, mtime=0)
+        case _:
+            return content
 
 
 def _walk(folder: Traversable, prefix: str = "") -> list[tuple[str, bytes]]:

@@ -32,12 +32,19 @@ async def follow(
     job_id: Annotated[str, Depends(existing_job)],
     site: AnySite,
     last_event_id: Annotated[
-        int, Header(alias="Last-Event-ID", ge=0, lt=2**62, description="Go on after this event; 0: from the start.")
-    ] = 0,
+        int | None,
+        Header(
+            alias="Last-Event-ID",
+            ge=0,
+            lt=2**62,
+            description="Go on after this event or this `change` of the job; without it the stream begins with now.",
+        ),
+    ] = None,
 ) -> Response:
     """Server-Sent Events `job`, `trial` and `report` hold the rows as they are now, in the order of their last change.
 
-    Ids are changes; the last event of each change carries it. The stream ends when the job has finished and all is
-    told.
+    It begins with the `job` as it is now. To miss nothing, read the job (and of its trials what you need, by pages),
+    and send its `change` as `Last-Event-ID`. Ids are changes; the last event of each change carries it. The stream ends
+    when the job has finished and all is told.
     """
     return EventSourceResponse(site.feed.follow(job_id, after=last_event_id), headers=_HEADERS)

@@ -3,18 +3,19 @@
 from http import HTTPStatus
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Body, Query, Response
+from fastapi import APIRouter, Body, Query, Request, Response
 
 from stepsize.api.bodies import STRICT_QUERY
 from stepsize.api.dependencies import AnySite, JobId, Limit, PageToken, Post, Text, answer
 from stepsize.api.examples import JOB_BODIES
+from stepsize.api.negotiation import is_current, not_modified
 from stepsize.api.requests import JobPatch
 from stepsize.api.responses import ALWAYS, NOT_MODIFIED, POSTED, problems
 from stepsize.api.schemas import DryRunOut, JobOut, PageOut
 from stepsize.application import controls, datasets, files, jobs
 from stepsize.application.filters import parse_job_sort, parse_labels
-from stepsize.application.jobs import JobReading
-from stepsize.domain.job import JobReason, JobState
+from stepsize.application.jobs import JobVersion
+from stepsize.domain.job import JobState
 from stepsize.spec.job import JobSpec
 from stepsize.store.database import Connection
 from stepsize.store.listing import JobQuery
@@ -97,9 +98,13 @@ def list_jobs(
 
 
 @router.get("/{job_id}", response_model=JobOut, responses=NOT_MODIFIED | problems(404), summary="Read a job")
-def read_job(job_id: JobId, site: AnySite) -> Response:
+def read_job(job_id: JobId, site: AnySite, request: Request) -> Response:
     """The ETag follows `revision`: reports alone leave it, and the answer, at 304."""
     with site.database.read() as connection:
+        if "if-none-match" in request.headers:
+            tag = _etag(jobs.read_version(connection, job_id, lease_s=site.settings.lease_s))
+            if is_current(request, tag):
+                return not_modified(tag)
         return _show(site, connection, job_id, HTTPStatus.OK)
 
 
@@ -167,13 +172,13 @@ def _control(post: Post, job_id: str, act: controls.Control) -> Response:
 
 def _show(site: AnySite, connection: Connection, job_id: str, status: int) -> Response:
     reading = jobs.read_job(connection, job_id, lease_s=site.settings.lease_s)
-    headers = {"ETag": _etag(reading)}
+    headers = {"ETag": _etag(reading.version)}
     if status == HTTPStatus.CREATED:
         headers["Location"] = f"/v1/jobs/{job_id}"
     return answer(JobOut.of(reading), status, headers)
 
 
-def _etag(reading: JobReading) -> str:
-    # Weak: `change` and `eta_s` move on without it. `no_worker` comes and goes without any write to the job.
-    waits = "-no-worker" if reading.reason is JobReason.NO_WORKER else ""
-    return f'W/"{reading.job.revision}{waits}"'
+def _etag(version: JobVersion) -> str:
+    # Weak: `change` and `eta_s` move on without it.
+    waits = "-no-worker" if version.lacks_worker else ""
+    return f'W/"{version.revision}{waits}"'
