@@ -1,4 +1,4 @@
-"""Workers for jobs whose trials run elsewhere: an engine that runs nothing, a loop in a thread, a runner by hand."""
+"""Workers for jobs whose trials run elsewhere: an engine that runs nothing, a loop in a thread, a holder by hand."""
 
 import threading
 from collections.abc import Iterator, Sequence
@@ -7,12 +7,10 @@ from pathlib import Path
 
 from stepsize.settings import Settings
 from stepsize.store.database import Database
-from stepsize.store.leases import claim_job
 from stepsize.store.workers import SlotRecord
 from stepsize_workers.engines.base import Assignment, Event, TrialKey
-from stepsize_workers.external_runner import ExternalRunner
 from stepsize_workers.loop import WorkerLoop
-from stepsize_workers.site import Site
+from tests.job_play import take_over
 
 
 class IdleEngine:
@@ -63,19 +61,15 @@ def searching(database: Database, data_dir: Path) -> Iterator[WorkerLoop]:
 
 
 class Searcher:
-    """The runner of one external job, moved on by hand."""
+    """The holder of one external job, moved on by hand."""
 
     def __init__(self, database: Database, job_id: str, data_dir: Path, *, owner: str = "worker-1") -> None:
-        with database.write() as connection:
-            claimed = claim_job(connection, job_id, owner=owner, lease_s=600.0)
-        assert claimed is not None, f"job {job_id} is not claimable"
-        self.runner = ExternalRunner(*claimed, Site(database, IdleEngine(), owner, data_dir))
-        self.runner.restore()
+        self.holder = take_over(database, job_id, IdleEngine(), data_dir, owner=owner)
         self.work()
 
     def work(self) -> None:
         """Take in what is new and do what follows from it, until nothing does."""
         for _ in range(3):
-            if not self.runner.is_over:
-                self.runner.read_controls()
-                self.runner.settle()
+            if not self.holder.is_over:
+                self.holder.look()
+                self.holder.settle()

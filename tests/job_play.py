@@ -12,12 +12,23 @@ from stepsize.store.database import Database
 from stepsize.store.jobs import get_job
 from stepsize.store.leases import claim_job
 from stepsize.store.trials import load_trials
+from stepsize_workers.engines.base import Engine
+from stepsize_workers.holder import JobHolder, hold_job
 from stepsize_workers.site import Site
-from stepsize_workers.slot_runner import SlotRunner
 from tests.builders import expire_lease, make_job, make_spec
 from tests.fake_engine import FakeEngine, Script
 
 _MOST_TURNS = 20_000
+
+
+def take_over(database: Database, job_id: str, engine: Engine, data_dir: Path, *, owner: str = "worker") -> JobHolder:
+    """Let a worker claim a job and rebuild its search; it must be claimable."""
+    with database.write() as connection:
+        claimed = claim_job(connection, job_id, owner=owner, lease_s=600.0)
+    assert claimed is not None, f"job {job_id} is not claimable"
+    holder = hold_job(*claimed, Site(database, engine, owner, data_dir))
+    holder.restore()
+    return holder
 
 
 @dataclass
@@ -48,14 +59,9 @@ class Stage:
         with self.database.write() as connection:
             action(connection, *arguments)
 
-    def claim(self, job_id: str, engine: FakeEngine) -> SlotRunner:
+    def claim(self, job_id: str, engine: Engine) -> JobHolder:
         """Let a worker take the job over."""
-        with self.database.write() as connection:
-            claimed = claim_job(connection, job_id, owner="worker", lease_s=600.0)
-        assert claimed is not None, "the job is not claimable"
-        runner = SlotRunner(*claimed, Site(self.database, engine, "worker", self.data_dir))
-        runner.restore()
-        return runner
+        return take_over(self.database, job_id, engine, self.data_dir)
 
     def play(
         self,
@@ -70,23 +76,23 @@ class Stage:
         """Run a job until it leaves its worker, or its trials are so; the worker is lost with a chance each turn."""
         moments = random.Random(seed)
         engine = FakeEngine(script, n_slots=n_slots)
-        runner = self.claim(job_id, engine)
+        holder = self.claim(job_id, engine)
         for _ in range(_MOST_TURNS):
-            if runner.is_over or (until and until(self.trials(job_id))):
+            if holder.is_over or (until and until(self.trials(job_id))):
                 break
             if moments.random() < kill_chance:
                 self.do(expire_lease, job_id)
                 engine = FakeEngine(script, n_slots=n_slots)
-                runner = self.claim(job_id, engine)
-            turn(runner, engine)
+                holder = self.claim(job_id, engine)
+            turn(holder, engine)
         else:
             raise AssertionError("the job never ends")
         return self.job(job_id)
 
 
-def turn(runner: SlotRunner, engine: FakeEngine) -> None:
+def turn(holder: JobHolder, engine: FakeEngine) -> None:
     """One round of a worker: look, hear, start, settle."""
-    runner.read_controls()
-    runner.handle(engine.poll(0.0))
-    runner.start(engine.free_slots()[: runner.wants_slots()])
-    runner.settle()
+    holder.look()
+    holder.handle(engine.poll(0.0))
+    holder.start(engine.free_slots()[: holder.wants_slots()])
+    holder.settle()

@@ -34,11 +34,9 @@ from stepsize.store.leases import (
 from stepsize.store.signal import open_signal
 from stepsize.store.workers import SlotRecord, Worker, register_worker, remove_worker
 from stepsize_workers.engines.base import Engine, Event
-from stepsize_workers.external_runner import ExternalRunner
+from stepsize_workers.holder import JobHolder, hold_job
 from stepsize_workers.lease import LeaseKeeper
-from stepsize_workers.runner import JobRunner
 from stepsize_workers.site import Site, fail_job
-from stepsize_workers.slot_runner import SlotRunner
 
 log = structlog.get_logger()
 
@@ -77,7 +75,7 @@ class WorkerLoop:
             cpus=max(slot.cpus for slot in engine.slots),
         )
         self._keeper = LeaseKeeper(database, worker_id=self.id, lease_s=settings.lease_s, on_loss=engine.wake)
-        self._runners: dict[str, JobRunner] = {}
+        self._holders: dict[str, JobHolder] = {}
         self._stopping = threading.Event()
         self._site = Site(database, engine, self.id, Path(settings.data_dir).resolve(), self._stopping)
         self._changed = threading.Event()
@@ -120,14 +118,14 @@ class WorkerLoop:
         for event in events:
             by_job[event.key.job_id].append(event)
         for job_id, its_events in by_job.items():
-            if runner := self._runners.get(job_id):
-                self._guarded(runner, partial(runner.handle, its_events))
+            if holder := self._holders.get(job_id):
+                self._guarded(holder, partial(holder.handle, its_events))
 
     def _abandon_lost(self) -> None:
         for lease in self._keeper.take_lost():
-            runner = self._runners.get(lease.job_id)
-            if runner is not None and runner.lease == lease:
-                self._abandon(runner)
+            holder = self._holders.get(lease.job_id)
+            if holder is not None and holder.lease == lease:
+                self._abandon(holder)
 
     # -- looking -----------------------------------------------------------------------------------------------------
 
@@ -138,8 +136,8 @@ class WorkerLoop:
         """See what clients want of the jobs held, and whether there are jobs to claim."""
         self._changed.clear()
         self._looked_at = time.monotonic()
-        for runner in list(self._runners.values()):
-            self._guarded(runner, runner.read_controls)
+        for holder in list(self._holders.values()):
+            self._guarded(holder, holder.look)
         try:
             with self._database.read() as connection:
                 self._claimable = find_claimable(connection, self._offer)
@@ -160,8 +158,8 @@ class WorkerLoop:
             if job_id is not None:
                 granted[job_id].append(slot)
         for job_id, slots in granted.items():
-            runner = self._runners[job_id]
-            self._guarded(runner, partial(runner.start, slots))
+            holder = self._holders[job_id]
+            self._guarded(holder, partial(holder.start, slots))
 
     def _next_job(self, slot: SlotRecord, granted: dict[str, list[SlotRecord]]) -> str | None:
         while True:
@@ -172,10 +170,10 @@ class WorkerLoop:
 
     def _best_held(self, slot: SlotRecord, granted: dict[str, list[SlotRecord]]) -> Precedence | None:
         standings = []
-        for job_id, runner in self._runners.items():
+        for job_id, holder in self._holders.items():
             n_granted = len(granted[job_id]) if job_id in granted else 0
-            if runner.fits(slot) and runner.wants_slots() > n_granted:
-                standing = runner.precedence
+            if holder.fits(slot) and holder.wants_slots() > n_granted:
+                standing = holder.precedence
                 standings.append(
                     Precedence(standing.minus_priority, standing.n_running + n_granted, standing.created_at, job_id)
                 )
@@ -196,51 +194,51 @@ class WorkerLoop:
 
     def _take_over(self, lease: Lease, job: Job) -> None:
         log.info("job claimed", job=job.id, token=lease.token)
-        if former := self._runners.get(job.id):  # this worker's own, from before it was away for longer than a lease
+        if former := self._holders.get(job.id):  # this worker's own, from before it was away for longer than a lease
             self._abandon(former)
         self._keeper.hold(lease)
         try:
-            runner = _make_runner(lease, job, self._site)
+            holder = hold_job(lease, job, self._site)
         except Exception as error:  # noqa: BLE001 - one job must not take the others down
             self._give_up(lease, error)
             return
-        self._runners[job.id] = runner
-        self._guarded(runner, runner.restore)
+        self._holders[job.id] = holder
+        self._guarded(holder, holder.restore)
 
     # -- settling ----------------------------------------------------------------------------------------------------
 
     def _settle(self) -> None:
         slots_are_taken = not self._engine.free_slots()
-        for runner in list(self._runners.values()):
-            self._guarded(runner, runner.settle)
-            if slots_are_taken and not runner.is_over and not runner.n_running and runner.wants_slots():
-                self._guarded(runner, runner.release)
-            if runner.is_over:
-                self._forget(runner)
+        for holder in list(self._holders.values()):
+            self._guarded(holder, holder.settle)
+            if slots_are_taken and not holder.is_over and not holder.n_running and holder.wants_slots():
+                self._guarded(holder, holder.release)
+            if holder.is_over:
+                self._forget(holder)
 
-    def _forget(self, runner: JobRunner) -> None:
-        self._keeper.drop(runner.lease)
-        if self._runners.get(runner.lease.job_id) is runner:
-            del self._runners[runner.lease.job_id]
-        log.info("job left", job=runner.lease.job_id)
+    def _forget(self, holder: JobHolder) -> None:
+        self._keeper.drop(holder.lease)
+        if self._holders.get(holder.lease.job_id) is holder:
+            del self._holders[holder.lease.job_id]
+        log.info("job left", job=holder.lease.job_id)
 
-    def _abandon(self, runner: JobRunner) -> None:
-        log.warning("lease lost, trials ended", job=runner.lease.job_id, token=runner.lease.token)
-        runner.abandon()
-        self._forget(runner)
+    def _abandon(self, holder: JobHolder) -> None:
+        log.warning("lease lost, trials ended", job=holder.lease.job_id, token=holder.lease.token)
+        holder.abandon()
+        self._forget(holder)
 
-    def _guarded(self, runner: JobRunner, action: Callable[[], object]) -> None:
+    def _guarded(self, holder: JobHolder, action: Callable[[], object]) -> None:
         """Do something for a job; if its lease turns out to be lost, let go of it."""
         try:
             action()
         except (LeaseLostError, JobNotFoundError):
-            self._abandon(runner)
+            self._abandon(holder)
         except DatabaseError as error:
             self._tolerate(error)
         except Exception as error:  # noqa: BLE001 - one job must not take the others down
-            runner.abandon()
-            self._forget(runner)
-            self._give_up(runner.lease, error)
+            holder.abandon()
+            self._forget(holder)
+            self._give_up(holder.lease, error)
 
     def _give_up(self, lease: Lease, error: Exception) -> None:
         """Fail a job that can't be run, and say why."""
@@ -283,20 +281,16 @@ class WorkerLoop:
     def _shut_down(self) -> None:
         """Requeue running trials, release jobs, say good-bye."""
         deadline = time.monotonic() + _SHUTDOWN_S
-        for runner in list(self._runners.values()):
-            self._guarded(runner, runner.shut_down)
-        while any(runner.n_running for runner in self._runners.values()) and time.monotonic() < deadline:
+        for holder in list(self._holders.values()):
+            self._guarded(holder, holder.shut_down)
+        while any(holder.n_running for holder in self._holders.values()) and time.monotonic() < deadline:
             self._pass_on(self._engine.poll(0.1))
             self._abandon_lost()
-        for runner in list(self._runners.values()):
-            if not runner.n_running:
-                self._guarded(runner, runner.depart)
+        for holder in list(self._holders.values()):
+            if not holder.n_running:
+                self._guarded(holder, holder.depart)
         self._keeper.close()
         self._engine.close()
         with suppress(DatabaseError), self._database.write() as connection:
             remove_worker(connection, self.id)
         log.info("worker stopped", worker=self.id)
-
-
-def _make_runner(lease: Lease, job: Job, site: Site) -> JobRunner:
-    return ExternalRunner(lease, job, site) if job.engine == "external" else SlotRunner(lease, job, site)

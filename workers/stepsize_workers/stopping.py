@@ -1,13 +1,16 @@
 """When a job starts no more trials: its budget, its target, its stopping rules."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from stepsize.clock import now
-from stepsize.domain.job import Job, JobReason
+from stepsize.domain.job import Job, JobKind, JobReason
 from stepsize.domain.trial import Trial, TrialState
 from stepsize.spec.job import StopWhen
 from stepsize.spec.objective import Direction, Objective
+from stepsize_workers.held_job import HeldJob
+from stepsize_workers.stand_ins import End
+from stepsize_workers.terminator import Terminator
 
 LIMITS = frozenset({JobReason.MAX_FAILED_TRIALS, JobReason.TIMEOUT, JobReason.MAX_GPU_SECONDS})
 """Reasons that leave nothing to spend, not even on replicates of the best."""
@@ -73,6 +76,57 @@ class Progress:
             return False
         self._front = [other for other in self._front if not _is_as_good(point, other)] + [point]
         return True
+
+
+class StopRules:
+    """The rules that may end a search before its budget does; fed with its ends in the order of the commits."""
+
+    def __init__(self, held: HeldJob) -> None:
+        self._held = held
+        self._progress = Progress(held.objectives)
+        self._terminator: Terminator | None = None
+        self._taught: set[int] = set()
+        """Trials the terminator knows: it outlives the study, and may have said its word already."""
+
+    @property
+    def is_undecided(self) -> bool:
+        """Whether the terminator is still to say if the search was over before its worker was lost."""
+        return self._terminator is not None and self._terminator.is_undecided
+
+    def rule_met(self) -> JobReason | None:
+        """Return the rule that has ended the search, or None."""
+        if reason := self._progress.rule_met(self._held.spec.stop_when):
+            return reason
+        return JobReason.TERMINATOR if self._terminator and self._terminator.is_met else None
+
+    def restart(self, ends: Iterable[End]) -> None:
+        """Forget everything but what the terminator knows, and take in what the record has."""
+        self._progress = Progress(self._held.objectives)
+        if self._terminator is None:
+            self._terminator = self._new_terminator()
+        self.take_in(ends)
+
+    def take_in(self, ends: Iterable[End]) -> None:
+        """Take in how trials of the search have ended."""
+        for end in ends:
+            self._progress.take_in(end.state, end.values)
+            if self._terminator and end.values and end.number not in self._taught:
+                self._taught.add(end.number)
+                self._terminator.take_in(end.params, end.values[0])
+        if self._terminator:
+            self._terminator.consider()
+
+    def shut(self) -> None:
+        """End what thinks beside this process."""
+        if self._terminator:
+            self._terminator.shut()
+
+    def _new_terminator(self) -> Terminator | None:
+        spec = self._held.spec
+        if not spec.stop_when.terminator or self._held.job.kind is not JobKind.TUNE:
+            return None
+        direction = self._held.objectives[0].direction
+        return Terminator(spec.search_space or {}, direction, on_ready=self._held.site.engine.wake)
 
 
 def in_order_of_end(trials: Sequence[Trial]) -> list[Trial]:

@@ -120,6 +120,8 @@ def upgrade() -> None:
         sa.Column("step", sa.BigInteger(), nullable=True),
         sa.Column("checkpoint_step", sa.BigInteger(), nullable=True),
         sa.Column("attempt", sa.Integer(), nullable=False),
+        sa.Column("losses_of_worker", sa.Integer(), server_default="0", nullable=False),
+        sa.Column("losses_in_a_row", sa.Integer(), server_default="0", nullable=False),
         sa.Column("replicate_of", sa.Integer(), nullable=True),
         sa.Column("seed", sa.BigInteger(), nullable=False),
         sa.Column("worker", sa.String(length=64), nullable=True),

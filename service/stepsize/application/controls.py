@@ -14,6 +14,7 @@ from stepsize.errors import JobNotFoundError, StateConflictError
 from stepsize.store.database import Connection
 from stepsize.store.jobs import get_job
 from stepsize.store.ledger import Ledger, open_ledger
+from stepsize.store.orphans import settle_orphans
 from stepsize.store.trials import load_trials
 
 Control = Callable[[Connection, str], None]
@@ -46,6 +47,8 @@ FRESH: dict[str, Any] = {
     "step": None,
     "checkpoint_step": None,
     "attempt": 0,
+    "losses_of_worker": 0,
+    "losses_in_a_row": 0,
     "cancel_requested": False,
     "worker": None,
     "device": None,
@@ -159,22 +162,9 @@ def _refuse_winding_up(job: Job, consequence: str) -> None:
 
 def _settle(connection: Connection, ledger: Ledger, desired: Desired) -> None:
     """Do what the holder of the lease would do; the trials of a dead worker run no more, those of clients go on."""
-    for trial in load_trials(connection, ledger.job.id, [TrialState.RUNNING]):
-        if desired in (Desired.PAUSE, Desired.RUN):
-            if ledger.job.engine != "external":
-                _requeue(ledger, trial)
-        else:
-            ledger.move_trial(trial.number, TrialState.RUNNING, TrialState.CANCELLED, reason=TrialReason.USER)
     if desired in (Desired.STOP, Desired.CANCEL):
-        ledger.move_trials([TrialState.QUEUED], TrialState.CANCELLED, reason=TrialReason.USER)
+        ledger.move_trials([TrialState.RUNNING, TrialState.QUEUED], TrialState.CANCELLED, reason=TrialReason.USER)
+    elif ledger.job.engine != "external":
+        settle_orphans(ledger, load_trials(connection, ledger.job.id, [TrialState.RUNNING]))
     ledger.move_job(_SETTLED[desired], None if desired is Desired.RUN else JobReason.USER)
     ledger.release_lease()
-
-
-def _requeue(ledger: Ledger, trial: Trial) -> None:
-    """Queue a trial whose worker is gone again; it goes on from its checkpoint."""
-    step = trial.checkpoint_step
-    ledger.forget_reports(trial.number, after_step=-1 if step is None else step)
-    ledger.move_trial(
-        trial.number, TrialState.RUNNING, TrialState.QUEUED, step=step, values={}, worker=None, device=None
-    )

@@ -1,9 +1,15 @@
-"""Outcome constraints: why a trial that trained to its end is infeasible all the same."""
+"""What the last values of a trial amount to: objectives, and the constraints that make it infeasible all the same."""
 
 from collections.abc import Mapping, Sequence
 
 from stepsize.domain.trial import TrialError
 from stepsize.spec.constraints import broken_outcome
+from stepsize.spec.objective import Objective
+
+
+def objective_values(objectives: Sequence[Objective], values: Mapping[str, float]) -> tuple[float, ...]:
+    """Return the values of the objectives, in their order; all must have been reported."""
+    return tuple(values[objective.metric] for objective in objectives)
 
 
 def outcome_error(constraints: Sequence[str], values: Mapping[str, float]) -> TrialError | None:

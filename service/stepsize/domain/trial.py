@@ -83,6 +83,10 @@ class Trial:
     step: int | None
     checkpoint_step: int | None
     attempt: int
+    losses_of_worker: int
+    """Attempts that ended because their worker went; they don't use up `max_attempts`."""
+    losses_in_a_row: int
+    """Times that its worker was lost under it since it last saved a checkpoint, or lost its own process alone."""
     replicate_of: int | None
     seed: int
     worker: str | None

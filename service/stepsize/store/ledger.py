@@ -140,6 +140,24 @@ class Ledger:
             moved += [number for number in numbers if self.move_trial(number, state, to, **columns)]
         return moved
 
+    def requeue_trial(
+        self, number: int, *, checkpoint_step: int | None, gpu_seconds: float = 0.0, **columns: Any
+    ) -> bool:
+        """Queue an interrupted trial again, to go on from its checkpoint; False: it was not running.
+
+        A queued trial has no worker and no device, and what it reported after its checkpoint it will report again.
+        """
+        self.forget_reports(number, after_step=-1 if checkpoint_step is None else checkpoint_step)
+        interrupted = {"step": checkpoint_step, "values": {}, "worker": None, "device": None, **columns}
+        return self.move_trial(
+            number,
+            TrialState.RUNNING,
+            TrialState.QUEUED,
+            gpu_seconds=gpu_seconds,
+            checkpoint_step=checkpoint_step,
+            **interrupted,
+        )
+
     def touch_trial(self, number: int, **columns: Any) -> None:
         """Set columns of a trial without a change of its state."""
         statement = _update_trial(frozenset({"change", *columns}), guarded=False)

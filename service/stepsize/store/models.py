@@ -98,6 +98,8 @@ trials = Table(
     Column("step", BigInteger),
     Column("checkpoint_step", BigInteger),
     Column("attempt", Integer, nullable=False),
+    Column("losses_of_worker", Integer, nullable=False, server_default="0"),
+    Column("losses_in_a_row", Integer, nullable=False, server_default="0"),
     Column("replicate_of", Integer),
     Column("seed", BigInteger, nullable=False),
     Column("worker", String(64)),

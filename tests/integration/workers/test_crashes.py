@@ -68,7 +68,7 @@ def test_grid_survives_kills_with_every_cell_finished_exactly_once(
     with database.write() as connection:
         job_id = make_job(connection, spec=make_spec(**sixty_cells(step_s=0.12))).id
     moments = random.Random(7)
-    n_kills = 5 if database.is_postgresql else 20  # a start of a worker takes seconds; the runner is the same on both
+    n_kills = 5 if database.is_postgresql else 20  # a start of a worker takes seconds; the holder is the same on both
     seen: dict[int, Trial] = {}
     kills_while_running = 0
     for _ in range(n_kills):

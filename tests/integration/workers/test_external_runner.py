@@ -96,11 +96,11 @@ class Play:
 
     def let_search(self) -> None:
         """Let the worker take in what was said; or kill it before it could, and let another take over."""
-        if self.searcher.runner.is_over or self.moments.random() >= self.kill_chance:
+        if self.searcher.holder.is_over or self.moments.random() >= self.kill_chance:
             self.searcher.work()
             return
         self.n_kills += 1
-        self.searcher.runner.abandon()
+        self.searcher.holder.abandon()
         with self.database.write() as connection:
             expire_lease(connection, self.job_id)
         self.searcher = Searcher(self.database, self.job_id, self.data_dir)
@@ -181,17 +181,17 @@ def test_a_wake_up_costs_no_more_on_top_of_thousands_of_trials(sqlite_url: str, 
             n_statements += 1
 
         event.listen(database.engine, "before_cursor_execute", count)
-        searcher.runner.read_controls()
+        searcher.holder.look()
         counts.append(n_statements)
         searcher.work()
         spent = []
         for _ in range(20):
             started = time.perf_counter()
-            searcher.runner.read_controls()
-            searcher.runner.settle()
+            searcher.holder.look()
+            searcher.holder.settle()
             spent.append(time.perf_counter() - started)
         times.append(statistics.median(spent))
-        searcher.runner.abandon()
+        searcher.holder.abandon()
         database.dispose()
     assert counts[0] == counts[1]
     # One short read. Reading 3,000 trials would take some 60 ms; 20 ms are the noise of shared cores.

@@ -91,9 +91,9 @@ def claimable(stage: Stage) -> str | None:
 
 
 def play(stage: Stage, job_id: str, engine: FakeEngine) -> None:
-    runner = stage.claim(job_id, engine)
-    while not runner.is_over:
-        turn(runner, engine)
+    holder = stage.claim(job_id, engine)
+    while not holder.is_over:
+        turn(holder, engine)
 
 
 def bounds(stage: Stage, job_id: str) -> tuple[float, float]:

@@ -77,13 +77,13 @@ def test_a_larger_budget_replicates_what_is_among_the_best_by_then(stage: Stage)
 def test_a_cancelled_replicate_is_not_made_up_for(stage: Stage) -> None:
     job_id = stage.add(**THREE_BY_TWO)
     engine = FakeEngine(rate)
-    runner = stage.claim(job_id, engine)
+    holder = stage.claim(job_id, engine)
     while not split(stage.trials(job_id))[1]:
-        turn(runner, engine)
+        turn(holder, engine)
     victim = next(one for one in split(stage.trials(job_id))[1] if one.state is TrialState.QUEUED)
     stage.do(trials.cancel_trial, job_id, victim.number)
-    while not runner.is_over:
-        turn(runner, engine)
+    while not holder.is_over:
+        turn(holder, engine)
     _, replicates = split(stage.trials(job_id))
     assert stage.outcome(job_id) == (JobState.COMPLETED, JobReason.MAX_TRIALS)
     assert Counter(one.state for one in replicates) == {TrialState.COMPLETED: 5, TrialState.CANCELLED: 1}

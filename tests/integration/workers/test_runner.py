@@ -19,18 +19,17 @@ from stepsize.settings import Settings
 from stepsize.spec.space import Scalar
 from stepsize.store.database import Database
 from stepsize.store.jobs import get_job
-from stepsize.store.leases import claim_job
 from stepsize.store.ledger import open_ledger
 from stepsize.store.trials import load_trials
 from stepsize.store.workers import SlotRecord
 from stepsize_workers.engines.base import CheckpointSaved, Ended, Engine, Event, Outcome, Reported, TrialKey
 from stepsize_workers.engines.local import LocalEngine
+from stepsize_workers.holder import JobHolder
 from stepsize_workers.loop import WorkerLoop
 from stepsize_workers.search import Search
-from stepsize_workers.site import Site
-from stepsize_workers.slot_runner import SlotRunner
 from tests.builders import expire_lease, make_card, make_job, make_report, make_spec, make_trial
 from tests.fake_engine import FakeEngine
+from tests.job_play import take_over
 from tests.waiting import wait_for
 
 RATES_0_1_2 = {"learning_rate": {"type": "categorical", "choices": [0.1, 0.2, 0.3]}}
@@ -82,10 +81,15 @@ class Unreliable(Database):
             yield connection
 
 
+@dataclasses.dataclass
 class DeafEngine(FakeEngine):
     """Its trials go on after a pruner's verdict to stop, and end only when their process would be killed."""
 
+    pruned: set[int] = dataclasses.field(default_factory=set)
+    """The numbers of trials that were told to stop."""
+
     def answer(self, key: TrialKey, *, stop: bool) -> None:
+        self.pruned |= {key.number} if stop else set()
         super().answer(key, stop=False)
 
 
@@ -142,13 +146,8 @@ class World:
         settings = Settings(data_dir=self.data_dir, lease_s=600.0)
         return WorkerLoop(self.database, engine, settings, [make_card()])
 
-    def claim(self, job_id: str, engine: Engine) -> SlotRunner:
-        with self.database.write() as connection:
-            claimed = claim_job(connection, job_id, owner="worker", lease_s=600.0)
-        assert claimed is not None
-        runner = SlotRunner(*claimed, Site(self.database, engine, "worker", self.data_dir))
-        runner.restore()
-        return runner
+    def claim(self, job_id: str, engine: Engine) -> JobHolder:
+        return take_over(self.database, job_id, engine, self.data_dir)
 
 
 def _busy() -> sqlite3.OperationalError:
@@ -238,15 +237,14 @@ def test_controls_take_effect_at_once_when_no_worker_lives(world: World, control
 
 def test_cancelled_job_does_not_wait_for_a_pruned_trial_that_lingers(world: World) -> None:
     job_id = world.add_job(pruner={"name": "median", "n_startup_trials": 1})
-    loop = world.loop(DeafEngine(endless))
+    engine = DeafEngine(endless)
+    loop = world.loop(engine)
     with world.database.write() as connection:  # a far better trial: the next one is pruned at its first report
         make_trial(connection, job_id, state=TrialState.COMPLETED, objective=0.0, values={"loss": 0.0})
         with open_ledger(connection, job_id) as ledger:
             ledger.add_reports([make_report(0, step, loss=0.0) for step in range(1, 50)])
     turn(loop, 5)
-    runner = loop._runners[job_id]
-    assert isinstance(runner, SlotRunner)
-    assert runner._running[1].stop_because is TrialReason.PRUNER
+    assert engine.pruned == {1}
     world.do(controls.cancel, job_id)
     turn(loop, 3)
     assert world.outcome(job_id) == (JobState.CANCELLED, JobReason.USER)
@@ -365,12 +363,12 @@ def test_grid_cell_is_tried_although_an_equal_enqueued_trial_was_cancelled(world
     job_id = world.add_job(search_space=RATES_0_1_2, sampler={"name": "grid", "seed": 0}, budget={"max_trials": 10})
     world.do(trials.enqueue, job_id, {"learning_rate": 0.1})
     engine = FakeEngine(two_reports)
-    runner = world.claim(job_id, engine)
-    world.do(trials.cancel_trial, job_id, 0)  # the runner has read it already
-    while not runner.is_over:
-        runner.handle(engine.poll(0.0))
-        runner.start(engine.free_slots()[: runner.wants_slots()])
-        runner.settle()
+    holder = world.claim(job_id, engine)
+    world.do(trials.cancel_trial, job_id, 0)  # the holder has read it already
+    while not holder.is_over:
+        holder.handle(engine.poll(0.0))
+        holder.start(engine.free_slots()[: holder.wants_slots()])
+        holder.settle()
     rates = [trial.params["learning_rate"] for trial in world.trials(job_id) if trial.state is TrialState.COMPLETED]
     assert sorted(rates) == [0.1, 0.2, 0.3]
 
@@ -381,12 +379,12 @@ def test_cell_of_a_requeued_trial_that_was_cancelled_stays_taken(world: World) -
     interrupted = world.claim(job_id, first)
     interrupted.start(first.free_slots())
     world.do(expire_lease, job_id)
-    runner = world.claim(job_id, engine)  # requeues the trial
-    world.do(trials.cancel_trial, job_id, 0)  # the runner has read it already
-    while not runner.is_over:
-        runner.handle(engine.poll(0.0))
-        runner.start(engine.free_slots()[: runner.wants_slots()])
-        runner.settle()
+    holder = world.claim(job_id, engine)  # requeues the trial
+    world.do(trials.cancel_trial, job_id, 0)  # the holder has read it already
+    while not holder.is_over:
+        holder.handle(engine.poll(0.0))
+        holder.start(engine.free_slots()[: holder.wants_slots()])
+        holder.settle()
     assert sorted(world.states(job_id)) == [TrialState.CANCELLED, TrialState.COMPLETED, TrialState.COMPLETED]
 
 
@@ -402,14 +400,14 @@ def test_enqueued_value_between_two_steps_is_refused(world: World) -> None:
 def test_trial_interrupted_after_its_last_report_completes_with_what_it_reported(world: World) -> None:
     job_id = world.add_job(budget={"max_trials": 1})
     engine = FakeEngine(endless)
-    runner = world.claim(job_id, engine)
-    runner.start(engine.free_slots())
+    holder = world.claim(job_id, engine)
+    holder.start(engine.free_slots())
     key = TrialKey(job_id, 0, 1)
-    runner.handle([Reported(key, 5, {"loss": 0.5}, 1.0), CheckpointSaved(key, 5), Ended(key, Outcome.LOST)])
+    holder.handle([Reported(key, 5, {"loss": 0.5}, 1.0), CheckpointSaved(key, 5), Ended(key, Outcome.LOST)])
     engine.close()
-    runner.start(engine.free_slots())
+    holder.start(engine.free_slots())
     # It resumes after step 5, its last: there is nothing left to report.
-    runner.handle([Ended(TrialKey(job_id, 0, 2), Outcome.COMPLETED)])
+    holder.handle([Ended(TrialKey(job_id, 0, 2), Outcome.COMPLETED)])
     (trial,) = world.trials(job_id)
     assert (trial.state, trial.objective, trial.step) == (TrialState.COMPLETED, 0.5, 5)
 
@@ -470,7 +468,7 @@ def test_a_slot_stays_free_for_the_job_whose_turn_it_is_while_its_sampler_thinks
 
     wait_for(is_running, timeout_s=60.0)
     assert world.trials(other) == []
-    loop._runners[thoughtful].abandon()
+    loop._holders[thoughtful].abandon()
 
 
 # -- when things go wrong ----------------------------------------------------------------------------------------------
@@ -480,9 +478,9 @@ def test_restarted_trial_runs_although_the_answer_to_its_commit_was_lost(world: 
     job_id = world.add_job(budget={"max_trials": 1})
     world.do(trials.enqueue, job_id, {"learning_rate": 0.5})
     engine = FakeEngine(two_reports)
-    runner = world.claim(job_id, engine)
+    holder = world.claim(job_id, engine)
     world.database.n_lost_answers = 1
-    runner.start(engine.free_slots())
+    holder.start(engine.free_slots())
     assert world.states(job_id) == [TrialState.RUNNING]
     assert [trial.assignment.key.number for trial in engine.running.values()] == [0]
 
@@ -490,9 +488,9 @@ def test_restarted_trial_runs_although_the_answer_to_its_commit_was_lost(world: 
 def test_new_trial_is_recorded_once_although_the_answer_to_its_commit_was_lost(world: World) -> None:
     job_id = world.add_job(budget={"max_trials": 1})
     engine = FakeEngine(two_reports)
-    runner = world.claim(job_id, engine)
+    holder = world.claim(job_id, engine)
     world.database.n_lost_answers = 1
-    runner.start(engine.free_slots())
+    holder.start(engine.free_slots())
     assert world.states(job_id) == [TrialState.RUNNING]
     assert len(engine.running) == 1
 
@@ -500,10 +498,10 @@ def test_new_trial_is_recorded_once_although_the_answer_to_its_commit_was_lost(w
 def test_interrupted_attempt_is_paid_once_although_the_answer_to_its_commit_was_lost(world: World) -> None:
     job_id = world.add_job(resources={"gpus": 1, "cpus": 1})
     engine = FakeEngine(endless)
-    runner = world.claim(job_id, engine)
-    runner.start([SlotRecord(0, "cuda:0", 1.0, 1)])
+    holder = world.claim(job_id, engine)
+    holder.start([SlotRecord(0, "cuda:0", 1.0, 1)])
     world.database.n_lost_answers = 1
-    runner.handle([Ended(TrialKey(job_id, 0, 1), Outcome.LOST, duration_s=10.0)])
+    holder.handle([Ended(TrialKey(job_id, 0, 1), Outcome.LOST, duration_s=10.0)])
     assert world.job(job_id).gpu_seconds == 10.0
 
 
@@ -529,12 +527,12 @@ def test_ends_are_taken_in_although_the_database_was_away_after_their_commit(wor
     engine = FakeEngine(two_reports, n_slots=2)
     loop = world.loop(engine)
     turn(loop)
-    runner = loop._runners[job_id]
+    holder = loop._holders[job_id]
     engine.running.clear()
     world.database.n_failed_reads = 1
     ends: list[Event] = [Ended(TrialKey(job_id, number, 1), Outcome.LOST) for number in (0, 1)]
     loop._pass_on(ends)
-    assert runner.n_running == 0
+    assert holder.n_running == 0
     turn(loop, 12)
     assert world.outcome(job_id) == (JobState.COMPLETED, JobReason.MAX_TRIALS)
     assert world.states(job_id) == [TrialState.COMPLETED] * 2

@@ -62,9 +62,9 @@ class TwoMetrics(FakeEngine):
 
 def play_two_metrics(stage: Stage, job_id: str) -> None:
     engine = TwoMetrics(rate)
-    runner = stage.claim(job_id, engine)
-    while not runner.is_over:
-        turn(runner, engine)
+    holder = stage.claim(job_id, engine)
+    while not holder.is_over:
+        turn(holder, engine)
 
 
 def progress_after(objectives: list[dict[str, Any]], *trials: tuple[TrialState, tuple[float, ...] | None]) -> Progress:
@@ -133,11 +133,11 @@ def test_the_terminator_ends_a_search_with_nothing_left_to_gain(stage: Stage) ->
         sampler={"name": "random", "seed": 0}, stop_when={"terminator": True}, budget={"max_trials": 400}
     )
     engine = FakeEngine(noisy_valley)
-    runner = stage.claim(job_id, engine)
+    holder = stage.claim(job_id, engine)
 
     def is_over() -> bool:
-        turn(runner, engine)
-        return runner.is_over
+        turn(holder, engine)
+        return holder.is_over
 
     wait_for(is_over, timeout_s=100.0, pause_s=0.01)
     job = stage.job(job_id)
@@ -164,9 +164,9 @@ def test_gpu_seconds_end_the_job(stage: Stage) -> None:
 
     job_id = stage.add(budget={"max_trials": 40, "max_gpu_seconds": 14.0})
     engine = Charging(rate)
-    runner = stage.claim(job_id, engine)
-    while not runner.is_over:
-        turn(runner, engine)
+    holder = stage.claim(job_id, engine)
+    while not holder.is_over:
+        turn(holder, engine)
     assert stage.outcome(job_id) == (JobState.COMPLETED, JobReason.MAX_GPU_SECONDS)
     assert stage.job(job_id).gpu_seconds == 15.0  # half a GPU for 10 s each: the third trial passes 14
 

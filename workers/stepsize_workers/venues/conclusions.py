@@ -1,15 +1,16 @@
 """How the end of an attempt is read: what the trial becomes, and why. Decided before the commit that says so."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from stepsize.domain.outcomes import outcome_error
+from stepsize.domain.outcomes import objective_values, outcome_error
 from stepsize.domain.trial import TrialError, TrialReason, TrialState
 from stepsize.spec.job import JobSpec
-from stepsize.spec.objective import Objective
 from stepsize.spec.space import Params
+from stepsize.store.ledger import Ledger
 from stepsize.store.workers import SlotRecord
 from stepsize_workers.engines.base import Ended, Outcome, TrialKey
+from stepsize_workers.stand_ins import End
 
 
 @dataclass
@@ -19,6 +20,10 @@ class Running:
     key: TrialKey
     slot: SlotRecord
     params: Params
+    seed: int
+    losses_of_worker: int = 0
+    losses_in_a_row: int = 0
+    """As a trial has them."""
     step: int | None = None
     checkpoint_step: int | None = None
     values: dict[str, float] = field(default_factory=dict)
@@ -38,24 +43,29 @@ class Conclusion:
     reason: TrialReason | None = None
     error: TrialError | None = None
     values: tuple[float, ...] | None = None
-    """Of the objectives: measured, or what stands in for an infeasible trial's."""
+    """Of the objectives, feasible trials only."""
     artifacts: tuple[str, ...] = ()
     gpu_seconds: float = 0.0
 
+    @property
+    def is_requeued(self) -> bool:
+        return self.state is TrialState.QUEUED
 
-def conclude(ended: Ended, run: Running, spec: JobSpec, *, stand_in: tuple[float, ...] | None) -> Conclusion:
-    """Return what an attempt's end means for its trial.
+    @property
+    def end(self) -> End:
+        """What the search is to know of it."""
+        return End(self.run.key.number, self.run.params, self.state, self.reason, self.values)
 
-    Args:
-        stand_in: what an infeasible trial is told to the study as; None: nothing feasible is known yet.
-    """
+
+def conclude(ended: Ended, run: Running, spec: JobSpec) -> Conclusion:
+    """Return what an attempt's end means for its trial."""
     gpu_seconds = ended.duration_s * run.slot.gpus
     match ended.outcome:
         case Outcome.COMPLETED:
-            return _conclude_completed(ended, run, spec, stand_in, gpu_seconds)
+            return _conclude_completed(ended, run, spec, gpu_seconds)
         case Outcome.DIVERGED | Outcome.OOM:
             reason = TrialReason(ended.outcome.value)
-            return Conclusion(run, TrialState.INFEASIBLE, reason, ended.error, stand_in, gpu_seconds=gpu_seconds)
+            return Conclusion(run, TrialState.INFEASIBLE, reason, ended.error, gpu_seconds=gpu_seconds)
         case Outcome.ERROR | Outcome.TIMEOUT | Outcome.STALLED:
             reason = TrialReason(ended.outcome.value)
             return Conclusion(run, TrialState.FAILED, reason, ended.error, gpu_seconds=gpu_seconds)
@@ -63,14 +73,40 @@ def conclude(ended: Ended, run: Running, spec: JobSpec, *, stand_in: tuple[float
             return _conclude_interrupted(ended, run, spec.budget.max_attempts, gpu_seconds)
 
 
-def objective_values(objectives: Sequence[Objective], values: Mapping[str, float]) -> tuple[float, ...]:
-    """Return the values of the objectives, in their order; all must have been reported."""
-    return tuple(values[objective.metric] for objective in objectives)
+def record_conclusion(ledger: Ledger, conclusion: Conclusion, *, study_attrs: Mapping[str, object]) -> None:
+    """Write how a trial goes on or ends.
+
+    Args:
+        study_attrs: what Optuna keeps with it.
+    """
+    run, number = conclusion.run, conclusion.run.key.number
+    if conclusion.is_requeued:
+        ledger.requeue_trial(
+            number,
+            checkpoint_step=run.checkpoint_step,
+            gpu_seconds=conclusion.gpu_seconds,
+            losses_of_worker=run.losses_of_worker + run.shutting_down,
+            losses_in_a_row=run.losses_in_a_row if run.shutting_down else 0,  # a worker that ends in order is not lost
+        )
+        return
+    error = conclusion.error
+    ledger.move_trial(
+        number,
+        TrialState.RUNNING,
+        conclusion.state,
+        reason=conclusion.reason,
+        step=run.step,
+        values=run.values,
+        objective=conclusion.values[0] if conclusion.values else None,
+        study_attrs=dict(study_attrs),
+        error={"type": error.type, "message": error.message} if error else None,
+        artifacts=list(conclusion.artifacts),
+        data_hash=run.data_hash,
+        gpu_seconds=conclusion.gpu_seconds,
+    )
 
 
-def _conclude_completed(
-    ended: Ended, run: Running, spec: JobSpec, stand_in: tuple[float, ...] | None, gpu_seconds: float
-) -> Conclusion:
+def _conclude_completed(ended: Ended, run: Running, spec: JobSpec, gpu_seconds: float) -> Conclusion:
     objectives = spec.objectives or []
     missing = [objective.metric for objective in objectives if objective.metric not in run.values]
     if missing:
@@ -79,7 +115,7 @@ def _conclude_completed(
         not_reported = TrialError("ObjectiveNotReported", message)
         return Conclusion(run, TrialState.FAILED, TrialReason.ERROR, not_reported, gpu_seconds=gpu_seconds)
     if error := outcome_error(spec.outcome_constraints, run.values):
-        return Conclusion(run, TrialState.INFEASIBLE, None, error, stand_in, gpu_seconds=gpu_seconds)
+        return Conclusion(run, TrialState.INFEASIBLE, None, error, gpu_seconds=gpu_seconds)
     values = objective_values(objectives, run.values)
     return Conclusion(run, TrialState.COMPLETED, values=values, artifacts=ended.artifacts, gpu_seconds=gpu_seconds)
 
@@ -89,6 +125,6 @@ def _conclude_interrupted(ended: Ended, run: Running, max_attempts: int, gpu_sec
         return Conclusion(run, TrialState.PRUNED, TrialReason.PRUNER, gpu_seconds=gpu_seconds)
     if run.stop_because is TrialReason.USER:
         return Conclusion(run, TrialState.CANCELLED, TrialReason.USER, gpu_seconds=gpu_seconds)
-    if not run.shutting_down and run.key.attempt >= max_attempts:
+    if not run.shutting_down and run.key.attempt - run.losses_of_worker >= max_attempts:
         return Conclusion(run, TrialState.FAILED, TrialReason.LOST, ended.error, gpu_seconds=gpu_seconds)
     return Conclusion(run, TrialState.QUEUED, gpu_seconds=gpu_seconds)

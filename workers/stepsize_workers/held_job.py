@@ -1,0 +1,77 @@
+"""A job under this worker's lease: as it was last read, and the transactions on it."""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import TypeVar
+
+from stepsize.domain.job import Job, JobKind
+from stepsize.domain.lease import Lease
+from stepsize.domain.trial import Trial, TrialState
+from stepsize.errors import LeaseLostError
+from stepsize.spec.job import JobSpec
+from stepsize.spec.pruners import NoPruner
+from stepsize.store.database import Connection
+from stepsize.store.jobs import get_job
+from stepsize.store.ledger import Ledger
+from stepsize.store.trials import load_trials
+from stepsize_workers.site import Site
+
+T = TypeVar("T")
+
+
+class HeldJob:
+    """What everything that works for a job on this worker shares. Only `transact` and `refresh` replace the job."""
+
+    def __init__(self, lease: Lease, job: Job, site: Site) -> None:
+        self.lease = lease
+        self.site = site
+        self._job = job
+        self._spec = _searched_spec(job)
+        assert self._spec.objectives, "a stored spec has its objectives written back"
+        self.objectives = self._spec.objectives
+        self.is_judged = not isinstance(self._spec.pruner, NoPruner)
+        """Whether a pruner wants to hear of every report."""
+
+    @property
+    def job(self) -> Job:
+        """The job as this worker last read or left it."""
+        return self._job
+
+    @property
+    def spec(self) -> JobSpec:
+        """The job's, with the search space in use."""
+        return self._spec
+
+    def refresh(self, connection: Connection) -> None:
+        """Take the job as the record has it now.
+
+        Raises:
+            JobNotFoundError: it was deleted.
+            LeaseLostError: it is another worker's now.
+        """
+        job = get_job(connection, self._job.id, project=self._job.project)
+        if job.lease_token != self.lease.token:
+            raise LeaseLostError(f"job {job.id}", self.lease.token)
+        self._job, self._spec = job, _searched_spec(job)
+
+    def transact(self, body: Callable[[Ledger], T]) -> T:
+        """Run one transaction under the lease, again while the database is away (see `Site.transact`)."""
+        result, self._job = self.site.transact(self.lease, body)
+        return result
+
+    def read(self, look: Callable[[Connection], T]) -> T:
+        """Run one read, again while the database is away."""
+        return self.site.read(look)
+
+    def load_trials(self, states: Sequence[TrialState] | None = None) -> list[Trial]:
+        """Return the job's trials by number, all or those in some states."""
+        return self.read(partial(load_trials, job_id=self._job.id, states=states))
+
+    def is_searched(self, trial: Trial) -> bool:
+        """Tell whether a trial is part of the search: no replicate, and of a job that searches at all."""
+        return self._job.kind is JobKind.TUNE and trial.replicate_of is None
+
+
+def _searched_spec(job: Job) -> JobSpec:
+    """Return the job's spec with the search space in use, where a range test has found bounds."""
+    return job.spec if job.findings is None else job.spec.model_copy(update={"search_space": job.search_space})

@@ -1,0 +1,217 @@
+"""Holds one job for as long as this worker has its lease: takes it over, follows what clients want, ends it.
+
+The holder says what is to happen, the tuner what is to be tried, and a venue where trials come to life.
+"""
+
+from collections.abc import Sequence
+
+from stepsize.domain.job import Desired, Job, JobKind, JobReason, JobState
+from stepsize.domain.lease import Lease
+from stepsize.domain.range_test import RangeTestFindings
+from stepsize.domain.trial import TrialReason, TrialState
+from stepsize.spec.range_test import RangeTestSpec
+from stepsize.store.leases import Precedence
+from stepsize.store.ledger import Ledger
+from stepsize.store.trials import load_reports
+from stepsize.store.workers import SlotRecord
+from stepsize_workers.engines.base import Event
+from stepsize_workers.epilogue import Further, Replication, Stage, next_step
+from stepsize_workers.held_job import HeldJob
+from stepsize_workers.preparation import prepare
+from stepsize_workers.range_tests import conclude_range_test
+from stepsize_workers.site import Site
+from stepsize_workers.stopping import limit_reached
+from stepsize_workers.tuner import Tuner
+from stepsize_workers.venues.base import Venue
+from stepsize_workers.venues.clients import ClientVenue
+from stepsize_workers.venues.slots import SlotVenue
+
+
+class JobHolder:
+    """One job on this worker. Driven by the worker's loop; never blocks but for the database and a light sampler."""
+
+    def __init__(self, held: HeldJob, tuner: Tuner, venue: Venue, epilogue: Sequence[Stage]) -> None:
+        """Hold a job; get one from `hold_job`.
+
+        Args:
+            epilogue: what is left to do once the search is over, in this order.
+        """
+        self._held = held
+        self._tuner = tuner
+        self._venue = venue
+        self._epilogue = epilogue
+        self.is_over = False
+        """Whether the job has left this worker: finished, paused or released."""
+
+    # -- what the loop asks ------------------------------------------------------------------------------------------
+
+    @property
+    def lease(self) -> Lease:
+        return self._held.lease
+
+    @property
+    def precedence(self) -> Precedence:
+        """Where this job stands in the queue for the next free slot."""
+        job = self._held.job
+        return Precedence(-job.priority, self.n_running, job.created_at, job.id)
+
+    @property
+    def n_running(self) -> int:
+        """Trials under way."""
+        return 0 if self.is_over else self._venue.n_running
+
+    def fits(self, slot: SlotRecord) -> bool:
+        """Tell whether the slot has what a trial of this job needs."""
+        return self._venue.fits(slot)
+
+    def wants_slots(self) -> int:
+        """Return how many more slots could be put to use now."""
+        return 0 if self.is_over else self._venue.wants_slots()
+
+    def start(self, slots: Sequence[SlotRecord]) -> None:
+        """Bring trials to life in these free slots, as far as there are any to start."""
+        self._venue.start(slots)
+
+    def handle(self, events: Sequence[Event]) -> None:
+        """Take in what this worker's engine says of the job's trials."""
+        self._venue.handle(events)
+
+    def look(self) -> None:
+        """Look at what clients have asked for and said since, and act on it."""
+        self._venue.look()
+
+    # -- taking over -------------------------------------------------------------------------------------------------
+
+    def restore(self) -> None:
+        """Settle what must be known before the search begins, and rebuild the search from the record."""
+        preparation = self._held.read(lambda connection: prepare(connection, self._held.job))
+        if preparation is not None:
+            columns = {
+                "findings": preparation.findings.model_dump(mode="json"),
+                "warnings": list(preparation.warnings),
+            }
+            self._held.transact(lambda ledger: ledger.set_job(**columns))
+            self._held.read(self._held.refresh)
+        self._tuner.load_history()
+        self._venue.restore()
+
+    # -- settling ----------------------------------------------------------------------------------------------------
+
+    def settle(self) -> None:
+        """Move the job on if nothing is left to do here: stopping, paused, completed, failed, cancelled."""
+        if self.is_over:
+            return
+        self._venue.tend()
+        job = self._held.job
+        if self.n_running:
+            if job.desired is Desired.STOP and job.state is JobState.RUNNING:
+                self._held.transact(lambda ledger: ledger.move_job(JobState.STOPPING, JobReason.USER))
+            return
+        match job.desired:
+            case Desired.CANCEL:
+                self._finish(JobState.CANCELLED, JobReason.USER)
+            case Desired.STOP:
+                self._finish(JobState.COMPLETED, JobReason.USER)
+            case Desired.PAUSE:
+                self._leave(JobState.PAUSED, JobReason.USER)
+            case Desired.RUN:
+                self._settle_running()
+
+    def _settle_running(self) -> None:
+        queued = self._venue.queued
+        reason = limit_reached(self._held.job) or self._tuner.why_over(queued)
+        if reason is None or self._tuner.startable(queued):
+            return
+        step = next_step(self._epilogue, reason)
+        if not isinstance(step, Further):
+            return
+        if step.trials:
+            self._held.transact(lambda ledger: ledger.insert_trials(step.trials))
+            self._venue.requeued()
+            return
+        self._finish(JobState.FAILED if reason is JobReason.MAX_FAILED_TRIALS else JobState.COMPLETED, reason)
+
+    def _finish(self, state: JobState, reason: JobReason) -> None:
+        found = self._conclude_range_test() if state is not JobState.CANCELLED else None
+        if self._held.transact(lambda ledger: self._write_end(ledger, state, reason, found)):
+            self._let_go()
+        else:
+            self._venue.look()
+
+    def _write_end(self, ledger: Ledger, state: JobState, reason: JobReason, found: RangeTestFindings | None) -> bool:
+        if self._has_changed(ledger.job, reason):
+            return False
+        # Only what a user ended names the user: replicates a budget cut off are made up for under a larger one.
+        why = TrialReason.USER if reason is JobReason.USER else None
+        ledger.move_trials([TrialState.QUEUED], TrialState.CANCELLED, reason=why)
+        if found is not None:
+            ledger.set_job(findings=found.model_dump(mode="json"))
+        ledger.move_job(state, reason)
+        ledger.release_lease()
+        return True
+
+    def _has_changed(self, job: Job, reason: JobReason) -> bool:
+        """Tell whether a client has changed its mind, enqueued a trial or taken one since the job was looked at."""
+        known = self._held.job
+        if job.desired is not known.desired or job.spec != known.spec:
+            return True
+        if job.counts[TrialState.QUEUED] and reason in (JobReason.MAX_TRIALS, JobReason.SPACE_EXHAUSTED):
+            return True
+        return job.counts[TrialState.RUNNING] > 0
+
+    def _conclude_range_test(self) -> RangeTestFindings | None:
+        """Return what a range test found; None: the job is none."""
+        job = self._held.job
+        if job.kind is not JobKind.RANGE_TEST:
+            return None
+        reports = self._held.read(lambda connection: list(load_reports(connection, job.id)))
+        return conclude_range_test(RangeTestSpec.model_validate(job.details), self._held.load_trials(), reports)
+
+    # -- going away --------------------------------------------------------------------------------------------------
+
+    def release(self) -> None:
+        """Give the job back for another worker to claim; only without running trials."""
+        assert not self.n_running, "running trials would be lost"
+        job = self._held.job
+        stopping = job.state is JobState.STOPPING
+        self._leave(JobState.STOPPING if stopping else JobState.QUEUED, job.reason if stopping else None)
+
+    def shut_down(self) -> None:
+        """The worker is ending: make the running trials ready for whoever takes the job next."""
+        if self._venue.shut_down():
+            self._held.transact(lambda ledger: ledger.release_lease())
+            self._let_go()
+
+    def depart(self) -> None:
+        """Do what clients have asked for already, or else give the job back."""
+        if self._held.job.desired is not Desired.RUN:
+            self.settle()
+        if not self.is_over:
+            self.release()
+
+    def abandon(self) -> None:
+        """The lease is lost: end what runs here, and write nothing more."""
+        self._let_go()
+        self._venue.abandon()
+
+    def _leave(self, state: JobState, reason: JobReason | None = None) -> None:
+        """Give the job back, to be claimed by whoever may."""
+
+        def leave(ledger: Ledger) -> None:
+            ledger.move_job(state, reason)
+            ledger.release_lease()
+
+        self._held.transact(leave)
+        self._let_go()
+
+    def _let_go(self) -> None:
+        self.is_over = True
+        self._tuner.shut()
+
+
+def hold_job(lease: Lease, job: Job, site: Site) -> JobHolder:
+    """Return the holder of a job just claimed, for `restore` to begin with."""
+    held = HeldJob(lease, job, site)
+    tuner = Tuner(held)
+    venue: Venue = ClientVenue(held, tuner) if job.engine == "external" else SlotVenue(held, tuner)
+    return JobHolder(held, tuner, venue, [Replication(held)])

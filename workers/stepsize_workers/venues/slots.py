@@ -1,0 +1,237 @@
+"""A job's trials in the slots of this worker.
+
+The order of every step is: take in events → commit → tell the tuner → answer the trials.
+"""
+
+from collections.abc import Sequence
+
+from stepsize.domain.job import Desired, JobKind
+from stepsize.domain.trial import Report, Trial, TrialReason, TrialState
+from stepsize.store.database import Connection
+from stepsize.store.ledger import Ledger
+from stepsize.store.orphans import settle_orphans
+from stepsize.store.trials import load_reports, load_trials, trials_to_cancel
+from stepsize.store.workers import SlotRecord
+from stepsize_workers.artifacts import ArtifactKeeper
+from stepsize_workers.engines.base import CheckpointSaved, Ended, Event, Reported, TrialKey
+from stepsize_workers.held_job import HeldJob
+from stepsize_workers.stand_ins import End, Foreseen
+from stepsize_workers.tuner import Tuner
+from stepsize_workers.venues.conclusions import Conclusion, Running, conclude, record_conclusion
+from stepsize_workers.venues.launching import Launch, Launcher
+
+CANCEL_GRACE_S = 1.0
+"""A cancelled trial's process is killed if it has not ended by itself by then."""
+SHUTDOWN_GRACE_S = 5.0
+
+
+class SlotVenue:
+    """This worker's slots, as far as they run trials of one job."""
+
+    def __init__(self, held: HeldJob, tuner: Tuner) -> None:
+        self._held = held
+        self._tuner = tuner
+        self._launcher = Launcher(held, tuner)
+        self._artifacts = ArtifactKeeper(held.job.spec, held.site.data_dir, held.job.id)
+        self._running: dict[int, Running] = {}
+        self._queued: list[Trial] = []
+        self._is_shutting_down = False
+
+    @property
+    def n_running(self) -> int:
+        return len(self._running)
+
+    @property
+    def queued(self) -> Sequence[Trial]:
+        return self._queued
+
+    # -- taking over -------------------------------------------------------------------------------------------------
+
+    def restore(self) -> None:
+        """Settle what another worker left running, and rebuild the search from the record."""
+        orphans = self._held.load_trials([TrialState.RUNNING])
+        if orphans:
+            self._held.transact(lambda ledger: settle_orphans(ledger, orphans))
+        self._rebuild()
+
+    def _rebuild(self) -> None:
+        trials, reports = self._held.read(self._load_record)
+        self._tuner.rebuild(trials, reports)
+        self._artifacts.restore(trials)
+        self._queued = [trial for trial in trials if trial.state is TrialState.QUEUED]
+
+    def _load_record(self, connection: Connection) -> tuple[list[Trial], list[Report]]:
+        job_id = self._held.job.id
+        return load_trials(connection, job_id), list(load_reports(connection, job_id)) if self._held.is_judged else []
+
+    # -- what clients want -------------------------------------------------------------------------------------------
+
+    def look(self) -> None:
+        with self._held.site.database.read() as connection:
+            self._held.refresh(connection)
+            job = self._held.job
+            cancelled = trials_to_cancel(connection, job.id)
+            if job.counts[TrialState.QUEUED] != len(self._queued):
+                self._queued = load_trials(connection, job.id, [TrialState.QUEUED])
+        for number in list(self._running) if job.desired is Desired.CANCEL else cancelled:
+            self._cancel(number)
+
+    def tend(self) -> None:
+        """Time brings nothing here that the engine doesn't say."""
+
+    def requeued(self) -> None:
+        self._queued = self._held.load_trials([TrialState.QUEUED])
+
+    def _cancel(self, number: int) -> None:
+        run = self._running.get(number)
+        if run is None or run.stop_because is TrialReason.USER:
+            return
+        run.stop_because = TrialReason.USER
+        self._held.site.engine.stop(run.key, grace_s=CANCEL_GRACE_S)
+
+    # -- starting trials ---------------------------------------------------------------------------------------------
+
+    def fits(self, slot: SlotRecord) -> bool:
+        needed = self._held.spec.resources
+        return slot.gpus >= needed.gpus and slot.cpus >= needed.cpus
+
+    def wants_slots(self) -> int:
+        if self._is_shutting_down or self._held.job.desired is not Desired.RUN:
+            return 0
+        parallel = self._held.spec.budget.max_parallel_trials or len(self._held.site.engine.slots)
+        n_to_propose = self._tuner.n_to_propose()
+        if self._tuner.is_thinking:
+            # The slot it thinks for stays free: a trial of another job could hold it for hours.
+            n_to_propose = min(n_to_propose, 1)
+        left = len(self._tuner.startable(self._queued)) + n_to_propose
+        return max(0, min(parallel - len(self._running), left))
+
+    def start(self, slots: Sequence[SlotRecord]) -> None:
+        drafts = self._tuner.next_drafts(self._tuner.startable(self._queued), len(slots))
+        if not drafts:
+            return
+        drafted = {draft.queued.number for draft in drafts if draft.queued}
+        self._queued = [trial for trial in self._queued if trial.number not in drafted]
+        launches = [Launch(slot, draft) for slot, draft in zip(slots, drafts, strict=False)]
+        runs = self._launcher.launch(launches, under_way=self._running)
+        self._running |= {run.key.number: run for run in runs}
+        for run in runs:
+            self._launcher.hand_over(run)
+
+    # -- what trials say ---------------------------------------------------------------------------------------------
+
+    def handle(self, events: Sequence[Event]) -> None:
+        """Take in everything that waits, in one commit; then tell the tuner and answer the trials."""
+        events = [event for event in events if self._is_current(event.key)]
+        for event in events:
+            self._note(event)
+        conclusions = [
+            conclude(event, self._running[event.key.number], self._held.spec)
+            for event in events
+            if isinstance(event, Ended)
+        ]
+        # A first feasible trial gives its stand-in to every infeasible one recorded before it, this batch's too.
+        conclusions.sort(key=lambda conclusion: conclusion.state is TrialState.COMPLETED)
+        ends = [one.end for one in conclusions if not one.is_requeued and not one.run.is_apart]
+        foreseen = self._tuner.foresee(ends)
+        self._held.transact(lambda ledger: self._record(ledger, events, conclusions, foreseen))
+        for event in events:
+            if isinstance(event, Reported):
+                self._judge(event)
+        self._follow_up(conclusions, ends, foreseen)
+
+    def _is_current(self, key: TrialKey) -> bool:
+        run = self._running.get(key.number)
+        return run is not None and run.key == key
+
+    def _note(self, event: Event) -> None:
+        run = self._running[event.key.number]
+        match event:
+            case Reported():
+                run.step = event.step
+                run.values |= event.values
+            case CheckpointSaved():
+                run.checkpoint_step = event.step
+                run.losses_in_a_row = 0
+            case Ended():
+                run.data_hash = event.data_hash
+
+    def _record(
+        self, ledger: Ledger, events: Sequence[Event], conclusions: Sequence[Conclusion], foreseen: Foreseen
+    ) -> None:
+        ledger.add_reports([_report(event) for event in events if isinstance(event, Reported)])
+        ended = {conclusion.run.key.number for conclusion in conclusions}
+        for number in {event.key.number for event in events} - ended:
+            run = self._running[number]
+            ledger.touch_trial(
+                number,
+                step=run.step,
+                values=run.values,
+                checkpoint_step=run.checkpoint_step,
+                losses_in_a_row=run.losses_in_a_row,
+            )
+        for conclusion in conclusions:
+            attrs = self._tuner.study_attrs(conclusion.run.key.number)
+            record_conclusion(ledger, conclusion, study_attrs=attrs)
+        foreseen.write(ledger)
+
+    def _judge(self, event: Reported) -> None:
+        """Tell the tuner of a committed report and give the waiting trial its verdict."""
+        if not self._held.is_judged:
+            return
+        run = self._running[event.key.number]
+        prune = self._tuner.is_open(event.key.number) and self._tuner.report(_report(event))
+        if prune and run.stop_because is None:
+            run.stop_because = TrialReason.PRUNER
+        self._held.site.engine.answer(event.key, stop=run.stop_because is not None or run.shutting_down)
+
+    def _follow_up(self, conclusions: Sequence[Conclusion], ends: Sequence[End], foreseen: Foreseen) -> None:
+        """Bring the search and the files in line with what was just committed."""
+        for conclusion in conclusions:
+            del self._running[conclusion.run.key.number]
+            if not conclusion.is_requeued:
+                self._settle_files(conclusion)
+        some_requeued = any(conclusion.is_requeued for conclusion in conclusions)
+        if foreseen.frees_some or (some_requeued and self._held.is_judged):
+            # Optuna's trials forget nothing: no missing value, and nothing that an interrupted attempt has reported.
+            self._rebuild()
+            return
+        if ends:
+            self._tuner.take_in(foreseen.applied_to(ends))
+        if some_requeued:
+            self.requeued()
+
+    def _settle_files(self, conclusion: Conclusion) -> None:
+        """Keep the models of the best; a replicate is run for its value alone, its model is that of its original."""
+        number = conclusion.run.key.number
+        self._artifacts.remove_checkpoint(number)
+        is_replicate = conclusion.run.is_apart and self._held.job.kind is JobKind.TUNE
+        objective = None if is_replicate or conclusion.values is None else conclusion.values[0]
+        if objective is not None and not conclusion.artifacts:
+            return
+        dropped = self._artifacts.to_drop(number, objective)
+        named = [other for other in dropped if other != number or conclusion.artifacts]
+        if named:
+            self._held.transact(lambda ledger: ledger.touch_trials(named, artifacts=[]))
+        for other in dropped:
+            self._artifacts.remove_artifacts(other)
+
+    # -- going away --------------------------------------------------------------------------------------------------
+
+    def shut_down(self) -> bool:
+        """Interrupt the running trials; each is requeued as it ends, to resume from its last checkpoint."""
+        self._is_shutting_down = True
+        for run in self._running.values():
+            run.shutting_down = True
+            self._held.site.engine.stop(run.key, grace_s=SHUTDOWN_GRACE_S)
+        return False
+
+    def abandon(self) -> None:
+        """End the trials' processes now."""
+        for run in self._running.values():
+            self._held.site.engine.stop(run.key, grace_s=0.0)
+        self._running.clear()
+
+
+def _report(event: Reported) -> Report:
+    return Report(event.key.number, event.step, event.values, event.elapsed_s)
