@@ -9,6 +9,7 @@ from types import FrameType
 import uvicorn
 
 from stepsize.api.app import create_app
+from stepsize.api.connections import ImpatientProtocol
 from stepsize.api.dependencies import Site
 from stepsize.cli.printing import fail, say
 from stepsize.cli.schema import migrate, warn_without_tables
@@ -60,6 +61,7 @@ class _Server(uvicorn.Server):
         super().__init__(
             uvicorn.Config(
                 app,
+                http=ImpatientProtocol,
                 log_config=None,
                 access_log=False,
                 server_header=False,

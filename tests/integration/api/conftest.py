@@ -10,8 +10,10 @@ import pytest
 import uvicorn
 from fastapi import FastAPI
 from starlette.testclient import TestClient
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from stepsize.api.app import create_app
+from stepsize.api.connections import ImpatientProtocol
 from stepsize.domain.lease import Lease
 from stepsize.settings import Settings
 from stepsize.store.database import Database
@@ -46,9 +48,9 @@ def server(app: FastAPI) -> Iterator[str]:
 
 
 @contextmanager
-def serving(app: FastAPI) -> Iterator[str]:
+def serving(app: FastAPI, *, http: type[H11Protocol] = ImpatientProtocol) -> Iterator[str]:
     """Serve an app on a free port of loopback."""
-    config = uvicorn.Config(app, port=0, log_level="warning", timeout_graceful_shutdown=1)
+    config = uvicorn.Config(app, port=0, http=http, log_level="warning", timeout_graceful_shutdown=1)
     running = uvicorn.Server(config)
     thread = threading.Thread(target=running.run, daemon=True)
     thread.start()

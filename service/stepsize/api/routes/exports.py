@@ -1,9 +1,11 @@
 """Export: everything a job has recorded, as a file."""
 
 import tempfile
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal, assert_never
 
+from anyio import CapacityLimiter, to_thread
 from fastapi import APIRouter, Query, Response
 from fastapi.responses import FileResponse, StreamingResponse
 from starlette.background import BackgroundTask
@@ -19,6 +21,8 @@ from stepsize.asking.questions import ExportQuestion
 router = APIRouter(prefix="/v1/jobs/{job_id}", tags=["results"], dependencies=STRICT_QUERY, responses=ALWAYS)
 
 ExportFormat = Literal["csv", "jsonl", "parquet", "optuna"]
+
+_making = CapacityLimiter(1)
 
 _TEXT: dict[str, Any] = {"schema": {"type": "string"}}
 _BINARY: dict[str, Any] = {"schema": {"type": "string", "format": "binary"}}
@@ -61,10 +65,14 @@ async def export(
     match file_format:
         case "csv":
             lines = iter_csv(site.database, job_id, rows)
-            return StreamingResponse(lines, media_type=media_type, headers=_named(f"{job_id}-{rows}.csv"))
+            return StreamingResponse(
+                _one_at_a_time(lines), media_type=media_type, headers=_named(f"{job_id}-{rows}.csv")
+            )
         case "jsonl":
             lines = iter_jsonl(site.database, job_id, rows)
-            return StreamingResponse(lines, media_type=media_type, headers=_named(f"{job_id}-{rows}.jsonl"))
+            return StreamingResponse(
+                _one_at_a_time(lines), media_type=media_type, headers=_named(f"{job_id}-{rows}.jsonl")
+            )
         case "parquet":
             path = await _written(site, job_id, "parquet", rows, changes)
             return _file(path, f"{job_id}-{rows}.parquet", media_type)
@@ -73,6 +81,15 @@ async def export(
             return _file(path, f"{job_id}-optuna.log", media_type)
         case _:
             assert_never(file_format)
+
+
+async def _one_at_a_time(parts: Iterator[str]) -> AsyncIterator[str]:
+    """Make the next part of an export when its client has taken the last one, and one export's at a time.
+
+    Thirty at once would share one interpreter's lock with everybody else's answers for as long as they take.
+    """
+    while (part := await to_thread.run_sync(next, parts, None, limiter=_making)) is not None:
+        yield part
 
 
 async def _written(

@@ -1,0 +1,81 @@
+"""HTTP connections that don't outstay: half a request, or a reader that stopped reading, gives its place up.
+
+Neither holds a thread: uvicorn waits for bytes on its event loop, and streams are asked for their next part only when
+the socket has taken the last one. But each holds memory and a place among the open files, for as long as it likes.
+"""
+
+import asyncio
+from typing import Any
+
+import h11
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+HEAD_S = 5.0
+"""How long the head of a request may take, from the connection's beginning or the head's first byte."""
+STALL_S = 60.0
+"""How long a reader may take nothing of an answer."""
+
+
+class ImpatientProtocol(H11Protocol):
+    """uvicorn's HTTP/1.1 with an end to its patience."""
+
+    head_s = HEAD_S
+    stall_s = STALL_S
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._head_timer: asyncio.TimerHandle | None = None
+        self._stall_timer: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's own
+        """Begin to wait for the first head."""
+        super().connection_made(transport)
+        self._head_timer = self.loop.call_later(self.head_s, self._give_up_on_head)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Wait for nothing any more."""
+        self._stop_head_timer()
+        self._stop_stall_timer()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Take in bytes; the clock of a head runs on until it is complete."""
+        super().data_received(data)
+        self._look_at_head()
+
+    def on_response_complete(self) -> None:
+        """Go on to the next request, of which a part may be there already."""
+        super().on_response_complete()
+        self._look_at_head()
+
+    def pause_writing(self) -> None:
+        """Note that the reader takes nothing for now."""
+        super().pause_writing()
+        if self._stall_timer is None:
+            self._stall_timer = self.loop.call_later(self.stall_s, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        """Note that it reads again."""
+        super().resume_writing()
+        self._stop_stall_timer()
+
+    def _look_at_head(self) -> None:
+        if self.conn.their_state is not h11.IDLE:
+            self._stop_head_timer()
+        elif self._head_timer is None and self.conn.trailing_data[0]:
+            self._head_timer = self.loop.call_later(self.head_s, self._give_up_on_head)
+
+    def _give_up_on_head(self) -> None:
+        self._head_timer = None
+        if self.conn.their_state is h11.IDLE:
+            self.timeout_keep_alive_handler()
+
+    def _stop_head_timer(self) -> None:
+        if self._head_timer is not None:
+            self._head_timer.cancel()
+            self._head_timer = None
+
+    def _stop_stall_timer(self) -> None:
+        if self._stall_timer is not None:
+            self._stall_timer.cancel()
+            self._stall_timer = None
