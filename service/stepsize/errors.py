@@ -17,8 +17,11 @@ StepsizeError
 HTTP statuses and titles live in one table, service/stepsize/api/problems.py.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
+
+_Done = TypeVar("_Done")
 
 
 class StepsizeError(Exception):
@@ -113,3 +116,44 @@ class InvalidRequestError(StepsizeError):
     def __init__(self, errors: Sequence[FieldError]) -> None:
         super().__init__("; ".join(f"{error.pointer}: {error.message}".removeprefix(": ") for error in errors))
         self.errors = list(errors)
+
+
+class Gathered:
+    """What several checks of one request have found wrong, so that all of it is named in one answer."""
+
+    def __init__(self) -> None:
+        self._errors: dict[FieldError, None] = {}
+
+    @property
+    def errors(self) -> list[FieldError]:
+        """What has been found so far; what two checks say alike is said once."""
+        return list(self._errors)
+
+    def add(self, errors: Iterable[FieldError]) -> None:
+        """Take in what is wrong."""
+        self._errors |= dict.fromkeys(errors)
+
+    def refuse(self) -> None:
+        """Refuse the request if anything is wrong with it.
+
+        Raises:
+            InvalidRequestError: names each field that is wrong.
+        """
+        if self._errors:
+            raise InvalidRequestError(self.errors)
+
+
+def checked_beside(act: Callable[[], _Done], check: Callable[[], object]) -> _Done:
+    """Do what a request asks for; if that or another check refuses it, say what both have found.
+
+    Raises:
+        InvalidRequestError: names each field that is wrong.
+    """
+    wrong, done = Gathered(), list[_Done]()
+    for part in (lambda: done.append(act()), check):
+        try:
+            part()
+        except InvalidRequestError as error:
+            wrong.add(error.errors)
+    wrong.refuse()
+    return done[0]

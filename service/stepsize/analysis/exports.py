@@ -16,7 +16,7 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import BaseJournalBackend
 from optuna.trial import FrozenTrial, TrialState
 
-from stepsize.analysis.distributions import distribution, to_optuna
+from stepsize.analysis.distributions import distribution, shown
 from stepsize.domain.evidence import Curve, Evidence
 from stepsize.domain.trial import TrialState as OurState
 from stepsize.spec.space import Scalar
@@ -94,7 +94,7 @@ def _freeze(evidence: Evidence, row: int, reported: Mapping[int, Mapping[int, fl
         values=values if state is TrialState.COMPLETE else None,
         datetime_start=_time(trials.started_at[row]) or ended,
         datetime_complete=ended,
-        params={name: to_optuna(evidence.space[name], value) for name, value in params.items()},
+        params={name: shown(evidence.space[name], value) for name, value in params.items()},
         distributions={name: distribution(evidence.space[name]) for name in params},
         intermediate_values=dict(reported.get(trials.number[row], {})),
         system_attrs={},

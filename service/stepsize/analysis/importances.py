@@ -9,12 +9,12 @@ import optuna
 from optuna.importance import PedAnovaImportanceEvaluator
 from optuna.trial import FrozenTrial, TrialState
 
-from stepsize.analysis.distributions import distribution, to_optuna
+from stepsize.analysis.distributions import distribution, shown
 from stepsize.analysis.intervals import unknown
 from stepsize.analysis.sample import Sample
 from stepsize.domain.evidence import Evidence
 from stepsize.domain.report import Estimate, Importance, Importances
-from stepsize.spec.space import SearchSpace
+from stepsize.spec.space import IntParameter, Parameter, Scalar, SearchSpace
 
 METHOD = "PED-ANOVA"
 
@@ -90,12 +90,22 @@ def _freeze(sample: Sample, row: int, space: SearchSpace) -> FrozenTrial:
         value=float(sample.cost[row]),
         datetime_start=None,
         datetime_complete=None,
-        params={name: to_optuna(space[name], value) for name, value in params.items()},
-        distributions={name: distribution(space[name]) for name in params},
+        params={name: _searched(space[name], value) for name, value in params.items()},
+        distributions={name: distribution(_searched_range(space[name])) for name in params},
         user_attrs={},
         system_attrs={},
         intermediate_values={},
     )
+
+
+def _searched(parameter: Parameter, value: Scalar) -> Scalar:
+    """Return a value as it was searched: powers of two by their exponents, which few trials rank less noisily."""
+    is_power = isinstance(parameter, IntParameter) and parameter.powers_of_two
+    return int(value).bit_length() - 1 if is_power else shown(parameter, value)
+
+
+def _searched_range(parameter: Parameter) -> Parameter:
+    return parameter.exponents if isinstance(parameter, IntParameter) and parameter.powers_of_two else parameter
 
 
 def _around(value: float, resampled: Sequence[float]) -> Estimate:

@@ -10,12 +10,14 @@ from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
+from stepsize.api.salvage import further_errors
 from stepsize.api.validation import field_errors
 from stepsize.errors import (
     AnalysisUnavailableError,
     CatalogueEntryNotFoundError,
     DatasetConflictError,
     FieldError,
+    Gathered,
     IdempotencyConflictError,
     InvalidRequestError,
     JobNotFoundError,
@@ -87,7 +89,10 @@ def _answer_stepsize_error(request: Request, error: Exception) -> Response:
 
 def _answer_validation_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
-    return _answer_stepsize_error(request, InvalidRequestError(field_errors(error, request)))
+    wrong = Gathered()
+    wrong.add(field_errors(error, request))
+    wrong.add(further_errors(request, error.body))
+    return _answer_stepsize_error(request, InvalidRequestError(wrong.errors))
 
 
 def _answer_http_exception(request: Request, error: Exception) -> Response:

@@ -6,6 +6,7 @@ from pydantic import Field
 
 from stepsize.application.jobs import JobChanges
 from stepsize.spec.base import Spec
+from stepsize.spec.budget import Seconds
 from stepsize.spec.job import Label
 from stepsize.spec.space import Scalar
 
@@ -15,12 +16,12 @@ class BudgetPatch(Spec):
 
     max_trials: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
     max_parallel_trials: Annotated[int, Field(ge=1, le=1024)] | None = None
-    timeout_s: Annotated[float, Field(gt=0)] | None = None
-    trial_timeout_s: Annotated[float, Field(gt=0)] | None = None
-    stall_timeout_s: Annotated[float, Field(gt=0)] | None = None
+    timeout_s: Seconds | None = None
+    trial_timeout_s: Seconds | None = None
+    stall_timeout_s: Seconds | None = None
     max_failed_trials: Annotated[int, Field(ge=1)] | None = None
     max_attempts: Annotated[int, Field(ge=1, le=100)] | None = None
-    max_gpu_seconds: Annotated[float, Field(gt=0)] | None = None
+    max_gpu_seconds: Seconds | None = None
 
 
 class JobPatch(Spec):

@@ -50,11 +50,11 @@ def _field_error(wrong: Mapping[str, Any], schema: Schema) -> FieldError:
 
 
 def _body_error(wrong: Mapping[str, Any], schema: Schema, loc: Sequence[str | int]) -> FieldError:
-    path, at = _walk(schema, loc)
+    path, at = walk(schema, loc)
     if wrong["type"] == "missing" and not path:
         return FieldError("", "a JSON body is required, with Content-Type: application/json")
     if wrong["type"] == "extra_forbidden":
-        _, parent = _walk(schema, loc[:-1])
+        _, parent = walk(schema, loc[:-1])
         known = parent.get("properties", {})
         return FieldError(pointer(*path), f"there is no field {loc[-1]!r} here; {hint(str(loc[-1]), known)}")
     if wrong["type"] == "model_attributes_type" and path:
@@ -87,7 +87,7 @@ def _message(wrong: Mapping[str, Any]) -> str:
     return _MESSAGES.get(wrong["type"], str(wrong["msg"]).removeprefix("Value error, "))
 
 
-def _walk(schema: Schema, loc: Sequence[str | int]) -> tuple[list[str | int], Schema]:
+def walk(schema: Schema, loc: Sequence[str | int]) -> tuple[list[str | int], Schema]:
     """Follow an error's location through a JSON Schema, dropping what is no part of the document: tags of unions.
 
     Returns:
@@ -134,11 +134,11 @@ def _members(schema: Schema) -> list[Schema]:
 
 def _body_schema(request: Request) -> Schema:
     field = getattr(request.scope.get("route"), "body_field", None)
-    return {} if field is None else _schema_of(field.field_info.annotation)
+    return {} if field is None else schema_of(field.field_info.annotation)
 
 
 @cache
-def _schema_of(annotation: Any) -> Schema:
+def schema_of(annotation: Any) -> Schema:
     return TypeAdapter(annotation).json_schema()
 
 

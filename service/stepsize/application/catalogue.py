@@ -11,7 +11,7 @@ from typing import Any, get_args
 from pydantic import TypeAdapter, ValidationError
 
 import stepsize.domain
-from stepsize.application.hints import hint
+from stepsize.application.hints import hint, nearest
 from stepsize.application.pointers import pointer
 from stepsize.domain.trainer import TrainerCard
 from stepsize.errors import CatalogueEntryNotFoundError, FieldError, InvalidRequestError
@@ -69,6 +69,22 @@ class Catalogue:
                 return card
         versions = ", ".join(card.version for card in cards)
         raise _invalid("version", f"{name!r} is known in version {versions} only; leave the version out for the newest")
+
+    def find_meant(self, name: str, version: str | None) -> tuple[TrainerCard, list[FieldError]]:
+        """Return a trainer's card, or that of the one most likely meant and what is wrong with the name or version.
+
+        What else is wrong with a request can then be said along with it.
+
+        Raises:
+            InvalidRequestError: no trainer is similar.
+        """
+        try:
+            return self.find_trainer(name, version), []
+        except InvalidRequestError as error:
+            meant = nearest(name, {entry.card.name for entry in self.trainers})
+            if meant is None:
+                raise
+            return self.find_trainer(meant), list(error.errors)
 
 
 def load_catalogue(connection: Connection, *, lease_s: float) -> Catalogue:

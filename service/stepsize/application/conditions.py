@@ -19,8 +19,18 @@ def check_conditions(choice: Choice) -> Iterator[FieldError]:
 def with_conditions(choice: Choice) -> SearchSpace:
     """Return the search space with the trainer's own conditions added where the client gave none."""
     return {
-        name: parameter.model_copy(update={"when": _needed_when(choice, name, parameter.when or {}) or None})
+        name: parameter.model_copy(
+            update={"when": _own_when(choice, _needed_when(choice, name, parameter.when or {})) or None}
+        )
         for name, parameter in choice.space.items()
+    }
+
+
+def _own_when(choice: Choice, when: When) -> When:
+    """Return conditions with values as the parents have them: types count where they are compared."""
+    return {
+        parent: [own for value in values if (own := choice.space[parent].own(value)) is not None]
+        for parent, values in when.items()
     }
 
 

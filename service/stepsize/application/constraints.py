@@ -9,18 +9,24 @@ from stepsize.errors import FieldError
 from stepsize.spec.constraints import broken_parameter_constraints, is_ever_allowed, parameter_rule
 from stepsize.spec.expressions import Expression, is_number
 from stepsize.spec.job import JobSpec
-from stepsize.spec.space import CategoricalParameter, Params, Scalar, SearchSpace
+from stepsize.spec.space import CategoricalParameter, Params, SearchSpace
 
 TEST_PREFIX = "test_"
 _N_DRAWS = 2000
 _DRAW_SEED = 0
 
 
-def check_parameter_constraints(choice: Choice, constraints: Sequence[str]) -> Iterator[FieldError]:
-    """Yield the names that are no parameters of the job, and those whose values are no numbers."""
+def check_parameter_constraints(
+    choice: Choice, constraints: Sequence[str], *, whole: bool = True
+) -> Iterator[FieldError]:
+    """Yield the names that are no parameters of the job, and those whose values are no numbers.
+
+    Args:
+        whole: whether the choice is all that was asked for; else only the names are judged.
+    """
     for index, text in enumerate(constraints):
         for name in Expression.parse(text).names:
-            if message := _why_no_operand(choice, name):
+            if message := _why_no_operand(choice, name) if whole else _why_unknown(choice, name):
                 yield FieldError(pointer("parameter_constraints", index), message)
 
 
@@ -33,15 +39,6 @@ def check_outcome_constraints(trainer: str, metrics: Sequence[str], constraints:
                 yield FieldError(at, f"{name} is a test metric: constrain validation data, report on test data")
             elif name not in metrics:
                 yield FieldError(at, f"{trainer} doesn't report {name!r}; {hint(name, metrics)}")
-
-
-def named_defaults(choice: Choice, constraints: Sequence[str]) -> dict[str, Scalar]:
-    """Return the trainer's defaults that constraints rest on: written back, or a worker would not know them."""
-    names = dict.fromkeys(name for text in constraints for name in Expression.parse(text).names)
-    defaults = {
-        name: choice.schema.default(name) for name in names if name not in choice.fixed and name not in choice.space
-    }
-    return {name: value for name, value in defaults.items() if value is not None}
 
 
 def check_configuration(spec: JobSpec, params: Params, *at: str | int) -> Iterator[FieldError]:
@@ -62,9 +59,13 @@ def satisfiability_warnings(spec: JobSpec, space: SearchSpace) -> Iterator[str]:
         yield f"none of {_N_DRAWS} random configurations satisfies the parameter constraints; the job may find none"
 
 
+def _why_unknown(choice: Choice, name: str) -> str | None:
+    return None if name in choice.schema.names else choice.schema.why_unknown(name)
+
+
 def _why_no_operand(choice: Choice, name: str) -> str | None:
-    if name not in choice.schema.names:
-        return choice.schema.why_unknown(name)
+    if unknown := _why_unknown(choice, name):
+        return unknown
     if message := choice.why_never_applies(name):
         return message
     if name in choice.space:

@@ -13,8 +13,8 @@ from stepsize.clock import new_id
 from stepsize.domain.job import Desired, Job, JobReason, JobState
 from stepsize.domain.seeds import training_seed
 from stepsize.domain.trial import Trial, TrialState
-from stepsize.domain.tuning import TuningDetails
-from stepsize.errors import FieldError, InvalidRequestError, StateConflictError
+from stepsize.domain.tuning import TuningDetails, WarmStartSource
+from stepsize.errors import FieldError, InvalidRequestError, StateConflictError, checked_beside
 from stepsize.spec.budget import Budget
 from stepsize.spec.job import JobSpec
 from stepsize.spec.range_test import RangeTestSpec
@@ -209,9 +209,8 @@ class _Plan:
 
 
 def _plan(connection: Connection, spec: JobSpec, catalogue: Catalogue) -> _Plan:
-    resolution = resolve(spec, catalogue)
+    resolution, sources = _resolve(connection, spec, catalogue)
     resolved = resolution.spec
-    sources = find_sources(connection, resolved, catalogue)
     warnings = list(resolution.warnings)
     if resolved.warm_start and not sources:
         warnings.append("warm start found no job with these labels: the search starts from nothing")
@@ -224,6 +223,11 @@ def _plan(connection: Connection, spec: JobSpec, catalogue: Catalogue) -> _Plan:
     default = card.default_search_space.get(range_tests.LEARNING_RATE)
     details = TuningDetails(warm_start=sources, default_learning_rate=default)
     return _Plan(replace(resolution, warnings=tuple(warnings)), details, range_test)
+
+
+def _resolve(connection: Connection, spec: JobSpec, catalogue: Catalogue) -> tuple[Resolution, list[WarmStartSource]]:
+    resolution = checked_beside(lambda: resolve(spec, catalogue), lambda: find_sources(connection, spec, catalogue))
+    return resolution, find_sources(connection, resolution.spec, catalogue)
 
 
 def _read(connection: Connection, found: Sequence[Job], *, lease_s: float) -> list[JobReading]:

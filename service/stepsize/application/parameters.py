@@ -19,6 +19,8 @@ from stepsize.spec.space import (
     SearchSpace,
     When,
     applies,
+    as_whole,
+    is_among,
     is_same,
 )
 
@@ -44,7 +46,10 @@ class ParamsSchema:
     def why_refused(self, name: str, value: Scalar) -> str | None:
         """Return why a value is none the parameter can take, or None if it is one."""
         validator = self._validator.evolve(schema=self._property(name))
-        return next((error.message for error in validator.iter_errors(value)), None)
+        error = next(validator.iter_errors(value), None)
+        if error is not None and error.validator == "enum" and isinstance(value, str):
+            return f"{name} is never {value!r}; {hint(value, map(str, error.validator_value))}"
+        return None if error is None else error.message
 
     def when(self, name: str) -> When:
         """Return the values of other parameters under which this one applies; empty: always."""
@@ -62,7 +67,25 @@ class ParamsSchema:
 
     def is_whole(self, name: str) -> bool:
         """Tell whether the parameter takes whole numbers only."""
-        return self._property(name).get("type") == "integer"
+        own = self._property(name)
+        kinds = {own.get("type"), *(option.get("type") for option in own.get("anyOf", ()))} - {None, "null"}
+        return kinds == {"integer"}
+
+    def own(self, name: str, value: Scalar) -> Scalar:
+        """Return a value as the trainer has it: a whole number that a client wrote as a float is whole."""
+        whole = as_whole(value) if self.is_whole(name) else None
+        return value if whole is None else whole
+
+    def applying(self, params: Params) -> dict[str, Scalar]:
+        """Return those of a complete configuration's parameters that apply in it."""
+        return {
+            name: value
+            for name, value in params.items()
+            if all(
+                (given := params.get(parent, self.default(parent))) is not None and is_among(given, values)
+                for parent, values in self.when(name).items()
+            )
+        }
 
     def is_enumerated(self, name: str) -> bool:
         """Tell whether the parameter takes listed values only."""
@@ -111,18 +134,37 @@ class Choice:
         return None
 
 
-def check_fixed(choice: Choice) -> Iterator[FieldError]:
-    """Yield what is wrong with the fixed parameters."""
+def own_fixed(schema: ParamsSchema, params: Params) -> dict[str, Scalar]:
+    """Return fixed parameters as the trainer has their values."""
+    return {name: schema.own(name, value) for name, value in params.items()}
+
+
+def with_defaults(choice: Choice) -> dict[str, Scalar]:
+    """Return the fixed parameters, and the trainer's default of every other that is not searched and may apply."""
+    defaults = {
+        name: choice.schema.default(name)
+        for name in choice.schema.names
+        if name not in choice.fixed and name not in choice.space and choice.why_never_applies(name) is None
+    }
+    return {**choice.fixed, **{name: value for name, value in defaults.items() if value is not None}}
+
+
+def check_fixed(choice: Choice, *, whole: bool = True) -> Iterator[FieldError]:
+    """Yield what is wrong with the fixed parameters.
+
+    Args:
+        whole: whether the choice is all that was asked for; else whether a parameter applies can't be said.
+    """
     for name, value in choice.fixed.items():
         at = pointer("trainer", "params", name)
         if name not in choice.schema.names:
             yield FieldError(at, choice.schema.why_unknown(name))
-        elif message := choice.schema.why_refused(name, value) or choice.why_never_applies(name):
+        elif message := choice.schema.why_refused(name, value) or (choice.why_never_applies(name) if whole else None):
             yield FieldError(at, message)
 
 
-def check_searched(choice: Choice) -> Iterator[FieldError]:
-    """Yield what is wrong with the ranges searched, their conditions left aside."""
+def check_searched(choice: Choice, *, whole: bool = True) -> Iterator[FieldError]:
+    """Yield what is wrong with the ranges searched, their conditions left aside; `whole` as for `check_fixed`."""
     for name, parameter in choice.space.items():
         at = pointer("search_space", name)
         if name not in choice.schema.names:
@@ -133,7 +175,7 @@ def check_searched(choice: Choice) -> Iterator[FieldError]:
             yield FieldError(at, f"{name} is the same for all trials of a job; set it in trainer.params")
         else:
             yield from _check_range(choice.schema, name, parameter)
-            if message := choice.why_never_applies(name):
+            if whole and (message := choice.why_never_applies(name)):
                 yield FieldError(at, message)
 
 
@@ -171,7 +213,9 @@ def check_params(params: Params, *at: str | int, fixed: Params, space: SearchSpa
     """
     for name in params:
         if name in fixed:
-            yield FieldError(pointer(*at, name), f"{name} is fixed for all trials of the job")
+            yield FieldError(
+                pointer(*at, name), f"{name} is not searched: it is {fixed[name]!r} in all trials of the job"
+            )
         elif name not in space:
             yield FieldError(pointer(*at, name), f"{name} is not searched; {hint(name, space)}")
         elif message := _why_not_tried(name, params, space[name]):

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from stepsize.application.catalogue import Catalogue, load_catalogue
-from stepsize.application.parameters import Choice, ParamsSchema, check_fixed
+from stepsize.application.parameters import Choice, ParamsSchema, check_fixed, own_fixed, with_defaults
 from stepsize.application.pointers import pointer
 from stepsize.clock import new_id
 from stepsize.domain.job import Job, JobKind
@@ -68,11 +68,14 @@ def resolve(spec: RangeTestSpec, catalogue: Catalogue) -> RangeTestSpec:
     Raises:
         InvalidRequestError: names each field that is wrong.
     """
-    card = catalogue.find_trainer(spec.trainer.name, spec.trainer.version)
+    card, unknown = catalogue.find_meant(spec.trainer.name, spec.trainer.version)
     schema = ParamsSchema(card)
-    if errors := list(_check(spec, card, schema)):
+    if errors := [*unknown, *_check(spec, card, schema)]:
         raise InvalidRequestError(errors)
-    params = {name: value for name, value in spec.trainer.params.items() if name != BATCH_SIZE}
+    complete = with_defaults(Choice(schema, own_fixed(schema, spec.trainer.params), {}))
+    # Its batch sizes and rates are its own; a rate that was given plays no part, but is kept.
+    own = {BATCH_SIZE} if LEARNING_RATE in spec.trainer.params else {BATCH_SIZE, LEARNING_RATE}
+    params = {name: value for name, value in complete.items() if name not in own}
     return spec.model_copy(
         update={
             "trainer": spec.trainer.model_copy(update={"version": card.version, "params": params}),
@@ -80,6 +83,16 @@ def resolve(spec: RangeTestSpec, catalogue: Catalogue) -> RangeTestSpec:
             "seed": secrets.randbelow(2**32) if spec.seed is None else spec.seed,
         }
     )
+
+
+def certain_errors(spec: RangeTestSpec, catalogue: Catalogue) -> list[FieldError]:
+    """Return what is wrong with a range test whatever else it was meant to hold, as `submission.certain_errors`."""
+    try:
+        card, unknown = catalogue.find_meant(spec.trainer.name, spec.trainer.version)
+    except InvalidRequestError as error:
+        return list(error.errors)
+    choice = Choice(ParamsSchema(card), spec.trainer.params, {})
+    return [*unknown, *check_fixed(choice, whole=False)]
 
 
 def insert(connection: Connection, spec: RangeTestSpec) -> str:
@@ -271,4 +284,4 @@ def _held_params(spec: JobSpec, schema: ParamsSchema) -> dict[str, Scalar]:
     for name in in_dependency_order(space):
         if name not in (LEARNING_RATE, BATCH_SIZE) and applies(space[name], held):
             held[name] = space[name].nearest(schema.default(name))
-    return held
+    return schema.applying(held)

@@ -7,7 +7,7 @@ which nobody chose by, says how good the model is.
 from collections.abc import Iterator
 
 from stepsize.application.catalogue import load_catalogue
-from stepsize.application.parameters import Choice, ParamsSchema, check_fixed
+from stepsize.application.parameters import Choice, ParamsSchema, check_fixed, own_fixed
 from stepsize.application.pointers import pointer
 from stepsize.clock import new_id
 from stepsize.domain.job import Job, JobKind
@@ -42,7 +42,10 @@ def submit(connection: Connection, job_id: str, refit: RefitSpec, *, lease_s: fl
     chosen = job.spec.trainer
     card = load_catalogue(connection, lease_s=lease_s).find_trainer(chosen.name, chosen.version)
     searched = _best_params(connection, job) if refit.params is None else refit.params
-    params: dict[str, Scalar] = {**chosen.params, **searched}
+    schema = ParamsSchema(card)
+    # A default that was written back because some choice needed it has no meaning beside another.
+    kept = schema.applying({**chosen.params, **searched})
+    params = {**kept, **own_fixed(schema, searched)}
     if refit.epochs is not None and card.max_step_param is not None:
         params[card.max_step_param] = refit.epochs
     if errors := list(_check(job, refit, card, params)):

@@ -14,11 +14,18 @@ from stepsize.application.constraints import (
     check_configuration,
     check_outcome_constraints,
     check_parameter_constraints,
-    named_defaults,
     satisfiability_warnings,
 )
 from stepsize.application.hints import hint
-from stepsize.application.parameters import Choice, ParamsSchema, check_fixed, check_params, check_searched
+from stepsize.application.parameters import (
+    Choice,
+    ParamsSchema,
+    check_fixed,
+    check_params,
+    check_searched,
+    own_fixed,
+    with_defaults,
+)
 from stepsize.application.pointers import pointer
 from stepsize.domain.trainer import Metric, TrainerCard
 from stepsize.errors import FieldError, InvalidRequestError
@@ -29,7 +36,7 @@ from stepsize.spec.job import JobSpec
 from stepsize.spec.objective import Objective
 from stepsize.spec.pruners import NoPruner
 from stepsize.spec.samplers import GpSampler, GridSampler, Sampler
-from stepsize.spec.space import FloatParameter, Parameter, SearchSpace
+from stepsize.spec.space import FloatParameter, Parameter, SearchSpace, own_params
 
 DEFAULT_MAX_TRIALS = 40
 _HISTORY_SAMPLERS = ("tpe", "gp")
@@ -50,20 +57,23 @@ def resolve(spec: JobSpec, catalogue: Catalogue) -> Resolution:
     """Check a spec against its trainer's card and fill in every default.
 
     Raises:
-        InvalidRequestError: names each field that is wrong.
+        InvalidRequestError: names each field that is wrong, as far as can be known at once.
     """
-    is_external = spec.engine == "external"
-    card = _external_card(spec) if is_external else catalogue.find_trainer(spec.trainer.name, spec.trainer.version)
-    choice = Choice(ParamsSchema(card), spec.trainer.params, _chosen_space(spec, card))
-    _refuse([*check_fixed(choice), *check_searched(choice), *check_conditions(choice), *_check_rest(spec, card)])
-    _refuse([*check_parameter_constraints(choice, spec.parameter_constraints), *_check_outcomes(spec, card)])
-    params = {**spec.trainer.params, **named_defaults(choice, spec.parameter_constraints)}
-    spec = spec.model_copy(
-        update={"trainer": spec.trainer.model_copy(update={"version": card.version or None, "params": params})}
-    )
+    card, unknown = _find_card(spec, catalogue)
+    choice = _choose(spec, card)
+    of_choice = [*unknown, *check_fixed(choice), *check_searched(choice), *check_conditions(choice)]
+    of_rest = [
+        *_check_rest(spec, card),
+        *check_parameter_constraints(choice, spec.parameter_constraints),
+        *_check_outcomes(spec, card),
+    ]
+    if of_choice:  # what a configuration may be is not known then, but which names there are
+        _refuse([*of_choice, *of_rest, *_check_enqueued_names(spec, choice)])
     space = with_conditions(choice)
-    _refuse([*check_depth(space), *_check_enqueued(spec, space)])
-    _refuse(list(_check_listable(space)) if isinstance(spec.sampler, GpSampler) else [])
+    trainer = spec.trainer.model_copy(update={"version": card.version or None, "params": with_defaults(choice)})
+    enqueue = [own_params(space, params) for params in spec.enqueue]
+    spec = spec.model_copy(update={"trainer": trainer, "enqueue": enqueue})
+    _refuse([*of_rest, *check_depth(space), *_check_enqueued(spec, space), *_check_countable(spec, space)])
     total_cells = _count_cells(spec, space)
     resolved = spec.model_copy(
         update={
@@ -74,6 +84,42 @@ def resolve(spec: JobSpec, catalogue: Catalogue) -> Resolution:
         }
     )
     return Resolution(resolved, tuple(_warnings(resolved, card, total_cells)), total_cells)
+
+
+def certain_errors(spec: JobSpec, catalogue: Catalogue) -> list[FieldError]:
+    """Return what is wrong with a spec whatever else it was meant to hold: the names and values in it.
+
+    For a spec that is what is left of one that could not be read in full.
+    """
+    try:
+        card, unknown = _find_card(spec, catalogue)
+    except InvalidRequestError as error:
+        return list(error.errors)
+    choice = _choose(spec, card)
+    return [
+        *unknown,
+        *check_fixed(choice, whole=False),
+        *check_searched(choice, whole=False),
+        *check_parameter_constraints(choice, spec.parameter_constraints, whole=False),
+        *_check_objectives(spec, card),
+        *_check_outcomes(spec, card),
+    ]
+
+
+def _find_card(spec: JobSpec, catalogue: Catalogue) -> tuple[TrainerCard, list[FieldError]]:
+    """Return the trainer's card, or the most similar trainer's and why it is not the one named.
+
+    Raises:
+        InvalidRequestError: no trainer is similar.
+    """
+    if spec.engine == "external":
+        return _external_card(spec), []
+    return catalogue.find_meant(spec.trainer.name, spec.trainer.version)
+
+
+def _choose(spec: JobSpec, card: TrainerCard) -> Choice:
+    schema = ParamsSchema(card)
+    return Choice(schema, own_fixed(schema, spec.trainer.params), _chosen_space(spec, card))
 
 
 def _external_card(spec: JobSpec) -> TrainerCard:
@@ -190,12 +236,29 @@ def _check_enqueued(spec: JobSpec, space: SearchSpace) -> Iterator[FieldError]:
         yield from check_configuration(spec, params, "enqueue", index)
 
 
+def _check_enqueued_names(spec: JobSpec, choice: Choice) -> Iterator[FieldError]:
+    for index, params in enumerate(spec.enqueue):
+        for name in params:
+            if name not in choice.schema.names:
+                yield FieldError(pointer("enqueue", index, name), choice.schema.why_unknown(name))
+
+
+def _check_countable(spec: JobSpec, space: SearchSpace) -> Iterator[FieldError]:
+    """Yield the parameters with more values than the sampler can list, one by one: they are not to be listed here."""
+    match spec.sampler:
+        case GridSampler(points=points):
+            for name, parameter in space.items():
+                yield from _check_grid_values(name, parameter, points)
+        case GpSampler():
+            yield from _check_listable(space)
+        case _:
+            return
+
+
 def _count_cells(spec: JobSpec, space: SearchSpace) -> int | None:
     sampler = spec.sampler
     if not isinstance(sampler, GridSampler):
         return None
-    # First one by one: a range of 10**12 values must be refused, not listed.
-    _refuse([error for name in space for error in _check_grid_values(name, space[name], sampler.points)])
     rule = parameter_rule(spec.parameter_constraints, fixed=spec.trainer.params)
     try:
         n_cells = len(admitted_cells(space, rule, points=sampler.points))

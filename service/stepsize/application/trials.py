@@ -9,6 +9,7 @@ from stepsize.domain.job import Job
 from stepsize.domain.seeds import training_seed
 from stepsize.domain.trial import Report, Trial, TrialReason, TrialState
 from stepsize.errors import InvalidRequestError, StateConflictError
+from stepsize.spec.space import own_params
 from stepsize.store import listing
 from stepsize.store.database import Connection
 from stepsize.store.jobs import get_job
@@ -69,6 +70,7 @@ def enqueue(connection: Connection, job_id: str, params: Params) -> int:
     """
     with open_ledger(connection, job_id) as ledger:
         job = ledger.job
+        params = own_params(job.search_space, params)
         _check_enqueued(job, params)
         assert job.spec.sampler.seed is not None, "a stored spec has its seed written back"
         ledger.insert_trials(

@@ -6,6 +6,7 @@ A comparison of two sums over names and numbers, and nothing else; read by a sma
     sum        = product (("+" | "-") product)*
     product    = factor (("*" | "/") factor)*
     factor     = number | name | "-" factor | "(" sum ")"
+    name       = letters, digits and _; or any characters in backticks: `val loss`, `optimizer.lr` (two for one inside)
 """
 
 import math
@@ -21,8 +22,9 @@ from stepsize.spec.space import Scalar
 
 _MAX_DEPTH = 50
 _TOKEN = re.compile(
-    r"\s*(?:(?P<number>(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)|(?P<name>[A-Za-z_]\w*)|(?P<symbol><=|>=|==|!=|[<>+\-*/()]))"
+    r"\s*(?:(?P<number>(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)|(?P<name>[A-Za-z_]\w*)|(?P<quoted>`(?:[^`]|``)+`)|(?P<symbol><=|>=|==|!=|[<>+\-*/()]))"
 )
+QUOTING = "a name with spaces, dots or other signs stands in backticks, as in `val loss` <= 1"
 _COMPARISONS: dict[str, Callable[[float, float], bool]] = {
     "<=": operator.le,
     "<": operator.lt,
@@ -100,10 +102,10 @@ class _Parser:
         left = self._sum()
         symbol = self._take(*_COMPARISONS)
         if symbol is None:
-            raise self._error("a comparison is expected: <=, <, >=, >, == or !=")
+            raise self._error(f"a comparison is expected: <=, <, >=, >, == or !={self._quoting()}")
         compare, right = _COMPARISONS[symbol], self._sum()
         if self._next < len(self._tokens):
-            raise self._error("nothing more is expected")
+            raise self._error(f"nothing more is expected{self._quoting()}")
         return lambda values: compare(left(values), right(values))
 
     def _sum(self) -> _Value:
@@ -151,10 +153,15 @@ class _Parser:
         raise self._error("a number, a name or a parenthesis is expected")
 
     def _take(self, *symbols: str) -> str | None:
-        if self._next < len(self._tokens) and self._tokens[self._next][1] in symbols:
+        if self._next < len(self._tokens) and self._tokens[self._next][:2] in {("symbol", one) for one in symbols}:
             self._next += 1
             return self._tokens[self._next - 1][1]
         return None
+
+    def _quoting(self) -> str:
+        """Return how to write a name with spaces, where two names stand side by side."""
+        around = self._tokens[max(self._next - 1, 0) : self._next + 1]
+        return f"; {QUOTING}" if [kind for kind, _, _ in around] == ["name", "name"] else ""
 
     def _error(self, what: str) -> ExpressionError:
         at = self._tokens[self._next][2] if self._next < len(self._tokens) else len(self._text)
@@ -174,11 +181,14 @@ def _tokens(text: str) -> Iterator[tuple[str, str, int]]:
             wrong = len(text) - len(text[at:].lstrip())
             raise ExpressionError(
                 f"{text[wrong]!r} at character {wrong + 1} of {text!r} is nothing a constraint may hold; "
-                "use names, numbers, + - * / ( ) and one comparison"
+                f"use names, numbers, + - * / ( ) and one comparison; {QUOTING}"
             )
         kind = match.lastgroup
         assert kind is not None, "one of the groups has matched"
-        yield kind, match[kind], match.start(kind)
+        if kind == "quoted":
+            yield "name", match[kind][1:-1].replace("``", "`"), match.start(kind)
+        else:
+            yield kind, match[kind], match.start(kind)
         at = match.end()
 
 

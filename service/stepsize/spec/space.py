@@ -296,6 +296,11 @@ class IntParameter(_Parameter):
         return min(around, key=lambda one: abs(one - value))
 
     @property
+    def exponents(self) -> IntParameter:
+        """The exponents of powers of two as a parameter of their own: what is searched."""
+        return IntParameter(type="int", low=self.low.bit_length() - 1, high=self.high.bit_length() - 1)
+
+    @property
     def _is_smooth(self) -> bool:
         """Whether positions follow the logarithm of the value, not its place in a list."""
         return self.log and self.low != self.high
@@ -325,6 +330,11 @@ class CategoricalParameter(_Parameter):
 
     def own(self, value: Scalar) -> Scalar | None:
         return value if any(is_same(choice, value) for choice in self.choices) else None
+
+    @property
+    def is_typed(self) -> bool:
+        """Whether only their types tell some choices apart, True from 1: Optuna takes those for one."""
+        return len(set(self.choices)) < len(self.choices)
 
     def index_of(self, value: Scalar) -> int:
         return next(index for index, choice in enumerate(self.choices) if is_same(choice, value))

@@ -16,6 +16,8 @@ from stepsize.store.database import Database
 from tests.integration.api.conftest import pointers, submit
 
 TRAINER = {"name": "synthetic"}
+LOSS = [{"metric": "loss", "direction": "minimize"}]
+RANGE: dict[str, Any] = {"type": "float", "low": 0.1, "high": 1}
 JSON = {"Content-Type": "application/json"}
 
 
@@ -39,7 +41,7 @@ def _submit(client: TestClient, body: object) -> dict[str, str]:
         ({"trainer": TRAINER, "sampler": {"name": "tpe", "tpe": 1}}, "/sampler/tpe", "there is no field 'tpe' here"),
         ({"trainer": TRAINER, "sampler": {"name": "grid", "pionts": 3}}, "/sampler/pionts", "did you mean 'points'?"),
         (
-            {"trainer": TRAINER, "search_space": {"a/b~c": {"type": "float", "low": 0, "high": 1, "lg": True}}},
+            {"engine": "external", "objectives": LOSS, "search_space": {"a/b~c": {**RANGE, "lg": True}}},
             "/search_space/a~1b~0c/lg",
             "did you mean 'log'?",
         ),
@@ -81,6 +83,91 @@ def test_a_wrong_field_is_named_with_what_to_do(client: TestClient, body: Any, p
 def test_every_wrong_field_is_named_at_once(client: TestClient) -> None:
     errors = _submit(client, {"trainer": {"nam": "x"}, "priority": "high", "budget": {"max_trials": 0}})
     assert errors.keys() == {"/trainer/name", "/trainer/nam", "/priority", "/budget/max_trials"}
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        (
+            {"trainer": {"name": "synthetik", "params": {"flor": 1}}, "budget": {"max_trials": -1}},
+            {"/trainer/name", "/trainer/params/flor", "/budget/max_trials"},
+        ),
+        (
+            {"trainer": TRAINER, "search_space": {"learning_rat": RANGE}, "sampler": {"name": "bayes"}, "name": 5},
+            {"/search_space/learning_rat", "/sampler/name", "/name"},
+        ),
+        (
+            {
+                "trainer": {"name": "synthetic", "params": {"floor": "low", "noise": None}},
+                "search_space": {"learning_rate": {**RANGE, "low": 2}, "batchsize": RANGE},
+                "objectives": [{"metric": "los", "direction": "minimize"}],
+                "outcome_constraints": ["acc > 0", "loss >"],
+                "pruner": {},
+            },
+            {
+                "/trainer/params/floor",
+                "/trainer/params/noise",
+                "/search_space/learning_rate",
+                "/search_space/batchsize",
+                "/objectives/0/metric",
+                "/outcome_constraints/1",
+                "/pruner/name",
+            },
+        ),
+        (
+            {"trainer": {"name": "image_classifier", "params": {"dataset": "digts"}}, "warm_start": {"jobs": ["nope"]}},
+            {"/trainer/params/dataset", "/warm_start/jobs/0"},
+        ),
+        ({"engine": "externl", "trainer": {"name": "resnet"}}, {"/engine"}),
+        (
+            {"engine": "external", "search_space": {"x": {**RANGE, "low": 2}}, "priority": "high"},
+            {"/search_space/x", "/priority", "/objectives"},
+        ),
+        (
+            {"trainer": {"name": "synthetic"}, "labels": [], "enqueue": [{"learning_rate": [1]}]},
+            {"/labels", "/enqueue/0/learning_rate"},
+        ),
+    ],
+)
+def test_all_that_can_be_known_to_be_wrong_is_named_in_one_answer(
+    client: TestClient, body: Any, expected: set[str]
+) -> None:
+    assert _submit(client, body).keys() == expected
+
+
+def test_a_range_test_too_is_told_all_that_is_wrong_at_once(client: TestClient) -> None:
+    body = {"trainer": {"name": "synthetik", "params": {"flor": 1}}, "seeds": 0}
+    errors = pointers(client.post("/v1/range-tests", json=body))
+    assert errors.keys() == {"/trainer/name", "/trainer/params/flor", "/seeds"}
+
+
+@pytest.mark.parametrize(
+    ("body", "pointer", "message"),
+    [
+        ({"sampler": {"name": "bayes"}}, "/sampler/name", "did you mean 'tpe' or 'gp'?"),
+        ({"sampler": {"name": "asha"}}, "/sampler/name", "'asha' is a pruner"),
+        ({"pruner": {"name": "tpe"}}, "/pruner/name", "'tpe' is a sampler"),
+        (
+            {"search_space": {"learning_rate": {**RANGE, "log": "yes"}}},
+            "/search_space/learning_rate/log",
+            "true or false",
+        ),
+        ({"search_space": {"learning_rate": {**RANGE, "step": 5e-324}}}, "/search_space/learning_rate", "larger one"),
+        ({"budget": {"trial_timeout_s": 5e-324}}, "/budget/trial_timeout_s", "greater than or equal to 0.01"),
+        ({"outcome_constraints": ["val loss < 1"]}, "/outcome_constraints/0", "stands in backticks"),
+    ],
+)
+def test_a_slip_is_told_with_the_right_word(client: TestClient, body: Any, pointer: str, message: str) -> None:
+    errors = _submit(client, {"trainer": TRAINER, **body})
+    assert list(errors) == [pointer]
+    assert message in errors[pointer]
+
+
+def test_more_filters_than_a_statement_can_hold_are_refused(client: TestClient) -> None:
+    params: dict[str, list[str]] = {"filter": ["number>=0"] * 2000}
+    for path in ("/v1/trials", f"/v1/jobs/{submit(client)['id']}/trials"):
+        assert list(pointers(client.get(path, params=params))) == ["?filter"]
+        assert client.get(path, params={"filter": params["filter"][:50]}).status_code == 200
 
 
 @pytest.mark.parametrize(

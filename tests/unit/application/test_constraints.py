@@ -63,9 +63,9 @@ def test_a_parameter_that_never_applies_is_refused_in_a_constraint() -> None:
     assert "momentum applies only when optimizer is 'sgd'" in errors["/parameter_constraints/0"]
 
 
-def test_defaults_that_constraints_name_are_written_back() -> None:
+def test_a_worker_knows_the_defaults_that_constraints_name() -> None:
     resolution = _resolve(search_space=BATCHES, parameter_constraints=["batch_size * accumulation <= 128"])
-    assert resolution.spec.trainer.params == {"accumulation": 2}
+    assert resolution.spec.trainer.params["accumulation"] == 2
     again = resolve(resolution.spec, make_catalogue([CARD], []))
     assert again.spec == resolution.spec
 
@@ -150,3 +150,23 @@ def test_what_needs_a_single_objective_is_refused_with_several(fields: dict[str,
 def test_a_sampler_that_ignores_history_is_warned_of() -> None:
     warnings = _resolve(sampler={"name": "random"}, warm_start={"jobs": ["job-1"]}).warnings
     assert warnings == ("random does not learn from earlier trials; tpe and gp do",)
+
+
+@pytest.mark.parametrize(
+    ("range_", "constraint"),
+    [
+        ({"type": "float", "low": 0.1, "high": 0.3, "step": 0.1}, "learning_rate == 0.2"),
+        ({"type": "float", "low": 0.05, "high": 1.0, "step": 0.05}, "learning_rate == 0.35"),
+        ({"type": "float", "low": 0.1, "high": 0.3, "step": 0.1}, "10 * learning_rate == 3"),
+    ],
+)
+def test_an_equation_that_a_step_meets_is_not_warned_of(range_: dict[str, Any], constraint: str) -> None:
+    assert _resolve(search_space={"learning_rate": range_}, parameter_constraints=[constraint]).warnings == ()
+
+
+def test_an_equation_that_no_step_meets_is_warned_of() -> None:
+    range_ = {"type": "float", "low": 0.1, "high": 0.3, "step": 0.1}
+    (warning,) = _resolve(
+        search_space={"learning_rate": range_}, parameter_constraints=["learning_rate == 0.25"]
+    ).warnings
+    assert "none of 2000 random configurations" in warning

@@ -61,7 +61,7 @@ def test_every_default_is_written_back_and_resolves_to_itself() -> None:
 def test_a_fixed_batch_size_is_the_one_to_test() -> None:
     spec = _resolve(params={"batch_size": 64, "optimizer": "adam"})
     assert spec.batch_sizes == [64]
-    assert spec.trainer.params == {"optimizer": "adam"}
+    assert spec.trainer.params == {"optimizer": "adam", "width": 32}
 
 
 def test_a_trainer_without_batch_sizes_is_tested_as_it_is() -> None:
@@ -138,7 +138,7 @@ def test_parameters_that_dont_apply_are_left_out() -> None:
         momentum={"type": "float", "low": 0.0, "high": 0.95, "when": {"optimizer": ["sgd"]}},
     )
     assert plan is not None
-    assert plan.trainer.params == {"optimizer": "sgd", "momentum": 0.9}
+    assert plan.trainer.params == {"optimizer": "sgd", "momentum": 0.9, "width": 32}
 
 
 def test_who_searches_choices_is_told_which_one_the_range_test_runs_with() -> None:

@@ -13,6 +13,7 @@ from stepsize.errors import InvalidRequestError
 from stepsize.spec.grid import grid_cells
 from stepsize.spec.job import JobSpec
 from stepsize.spec.samplers import GridSampler
+from stepsize.spec.space import applies
 from tests.builders import make_card, make_worker
 
 OPTIMIZERS = ["sgd", "rmsprop", "adam"]
@@ -113,12 +114,12 @@ def test_a_living_worker_adds_its_trainers_and_a_dead_one_does_not() -> None:
         ({"search_space": {"batchsize": _float()}}, "/search_space/batchsize", "did you mean 'batch_size'?"),
         ({"params": {"batch_size": 0}}, "/trainer/params/batch_size", "less than the minimum of 1"),
         ({"params": {"batch_size": "many"}}, "/trainer/params/batch_size", "is not of type 'integer'"),
-        ({"params": {"optimizer": "lion"}}, "/trainer/params/optimizer", "is not one of"),
+        ({"params": {"optimizer": "lion"}}, "/trainer/params/optimizer", "is never 'lion'; known: adam, rmsprop, sgd"),
         ({"search_space": {"learning_rate": _float(0, 1)}}, "/search_space/learning_rate/low", "minimum of 0"),
         ({"search_space": {"learning_rate": _float(1, 101)}}, "/search_space/learning_rate/high", "maximum of 100"),
         ({"search_space": {"batch_size": _float(1, 8)}}, "/search_space/batch_size/type", "search it as int"),
         ({"search_space": {"optimizer": _float()}}, "/search_space/optimizer/type", "search it as categorical"),
-        ({"search_space": {"optimizer": _choice("sgd", "lion")}}, "/search_space/optimizer/choices/1", "not one of"),
+        ({"search_space": {"optimizer": _choice("sgd", "lion")}}, "/search_space/optimizer/choices/1", "is never"),
         (
             {"params": {"learning_rate": 1}, "search_space": {"learning_rate": _float()}},
             "/search_space/learning_rate",
@@ -158,7 +159,7 @@ def test_a_living_worker_adds_its_trainers_and_a_dead_one_does_not() -> None:
         (
             {"params": {"batch_size": 8}, "enqueue": [{"batch_size": 8}]},
             "/enqueue/0/batch_size",
-            "fixed for all trials",
+            "it is 8 in all trials of the job",
         ),
     ],
 )
@@ -336,3 +337,102 @@ def test_cells_counted_are_the_cells_laid(choices: list[str], points: int) -> No
 @pytest.mark.parametrize("name", [card.name for card in built_in_cards()])
 def test_the_smallest_body_runs_with_every_built_in_trainer(name: str) -> None:
     resolve(JobSpec.model_validate({"trainer": {"name": name}}), make_catalogue(built_in_cards(), []))
+
+
+def test_every_default_of_the_trainer_is_written_back_too() -> None:
+    params = _resolve().spec.trainer.params
+    assert params == {"batch_size": 32, "optimizer": "sgd", "momentum": 0.9, "nesterov": False}, "beta1 never applies"
+
+
+def test_defaults_that_some_choice_needs_are_written_back() -> None:
+    params = _resolve(search_space={"optimizer": _choice("sgd", "adam")}).spec.trainer.params
+    assert params == {"learning_rate": 0.01, "batch_size": 32, "momentum": 0.9, "nesterov": False, "beta1": 0.9}
+
+
+def test_a_job_that_fixes_a_default_is_the_job_that_leaves_it_out() -> None:
+    fixed, left_out = _resolve(params={"momentum": 0.9}).spec, _resolve().spec
+    assert fixed.trainer.params == left_out.trainer.params
+
+
+def test_whole_numbers_written_as_floats_become_whole_wherever_they_are_given() -> None:
+    space = {"batch_size": {"type": "int", "low": 16, "high": 256}, "learning_rate": _float(step=0.1)}
+    spec = _resolve(search_space=space, enqueue=[{"batch_size": 32.0, "learning_rate": 0.1 + 0.2}]).spec
+    assert spec.enqueue == [{"batch_size": 32, "learning_rate": 0.3}]
+    assert type(spec.enqueue[0]["batch_size"]) is int
+    fixed = _resolve(params={"batch_size": 64.0}).spec.trainer.params["batch_size"]
+    assert (fixed, type(fixed)) == (64, int)
+    assert (
+        "outside the search space"
+        in _errors(search_space=space, enqueue=[{"batch_size": 32.5}])["/enqueue/0/batch_size"]
+    )
+
+
+def _typed_card() -> TrainerCard:
+    schema = {"type": "object", "properties": {"x": {}, "y": {}}}
+    return make_card("net", params_schema=schema, metrics=[{"name": "loss"}])
+
+
+def test_types_count_in_conditions() -> None:
+    x = _choice(1, True, 0, False)
+    resolved = _resolve(_typed_card(), search_space={"x": x, "y": _float(when={"x": [1]})})
+    child = (resolved.spec.search_space or {})["y"]
+    assert [applies(child, {"x": value}) for value in (1, True, 0, False, 1.0)] == [True, False, False, False, False]
+    errors = _errors(_typed_card(), search_space={"x": _choice(1, 0), "y": _float(when={"x": [True]})})
+    assert errors == {"/search_space/y/when/x/0": "x is never True in this search space"}
+
+
+def test_a_condition_takes_on_the_type_of_its_parent() -> None:
+    whole = {"type": "int", "low": 1, "high": 4}
+    resolved = _resolve(_typed_card(), search_space={"x": whole, "y": _float(when={"x": [2.0]})})
+    child = (resolved.spec.search_space or {})["y"]
+    assert applies(child, {"x": 2})
+    assert type((child.when or {})["x"][0]) is int
+
+
+def test_all_that_is_wrong_is_named_at_once() -> None:
+    errors = _errors(
+        params={"momentun": 0.9, "beta1": 0.5},
+        search_space={"learning_rat": _float(), "batch_size": {"type": "int", "low": 0, "high": 8}},
+        objectives=[{"metric": "los", "direction": "minimize"}],
+        outcome_constraints=["accurac > 0.5"],
+        parameter_constraints=["widht < 3"],
+        enqueue=[{"dropot": 1}],
+        resources={"gpus": 4},
+    )
+    assert errors.keys() == {
+        "/trainer/params/momentun",
+        "/trainer/params/beta1",
+        "/search_space/learning_rat",
+        "/search_space/batch_size/low",
+        "/objectives/0/metric",
+        "/outcome_constraints/0",
+        "/parameter_constraints/0",
+        "/enqueue/0/dropot",
+        "/resources/gpus",
+    }
+
+
+def test_a_misspelt_trainer_is_named_with_what_its_nearest_does_not_have() -> None:
+    spec = JobSpec.model_validate({"trainer": {"name": "ned", "params": {"momentun": 0.9, "batch_size": 0}}})
+    with pytest.raises(InvalidRequestError) as caught:
+        resolve(spec, make_catalogue([_card()], []))
+    pointers = [error.pointer for error in caught.value.errors]
+    assert pointers == ["/trainer/name", "/trainer/params/momentun", "/trainer/params/batch_size"]
+
+
+def test_names_that_need_quoting_can_be_constrained() -> None:
+    space = {"optimizer.lr": _float(), "weight decay": _float()}
+    fields: dict[str, Any] = {
+        "engine": "external",
+        "search_space": space,
+        "objectives": [{"metric": "val loss", "direction": "minimize"}],
+    }
+    spec = _resolve(
+        **fields,
+        parameter_constraints=["`optimizer.lr` + `weight decay` <= 1"],
+        outcome_constraints=["`val loss` < 5"],
+        enqueue=[{"optimizer.lr": 0.5, "weight decay": 0.4}],
+    ).spec
+    assert spec.parameter_constraints == ["`optimizer.lr` + `weight decay` <= 1"]
+    broken = _errors(**fields, parameter_constraints=["`optimizer.lr` <= 0.4"], enqueue=[{"optimizer.lr": 0.5}])
+    assert "`optimizer.lr` <= 0.4: it was 0.5" in broken["/enqueue/0"]

@@ -41,6 +41,12 @@ def numbers(depth: int = 3) -> st.SearchStrategy[tuple[str, float]]:
         ("a != 1", {"a": 1.0}, False),
         ("a > 1e-3", {"a": 1e-3}, False),
         ("a >= .5", {"a": 0.5}, True),
+        ("`val loss` <= 1", {"val loss": 0.5}, True),
+        ("2 * `optimizer.lr` < `optimizer.lr` + a", {"optimizer.lr": 0.5, "a": 0.1}, False),
+        ("`a` == a", {"a": 1.0}, True),
+        ("`<=` <= 1", {"<=": 2.0}, False),
+        ("`a``b`>0", {"a`b": 1.0}, True),
+        ("`naïve 损失` > 0", {"naïve 损失": 1.0}, True),
     ],
 )
 def test_a_constraint_means_what_arithmetic_says(text: str, values: dict[str, float], holds: bool) -> None:
@@ -119,3 +125,17 @@ def test_code_is_no_constraint(text: str) -> None:
 
 def test_names_come_once_in_the_order_of_first_mention() -> None:
     assert Expression.parse("b + a * b <= c").names == ("b", "a", "c")
+
+
+@pytest.mark.parametrize(
+    "text", ["val loss <= 1", "optimizer.lr < 1", "1 > val loss", "lr/decay rate < 2", "val-loss# < 1", "a$b <= 1"]
+)
+def test_a_name_that_needs_backticks_is_refused_with_how_to_write_it(text: str) -> None:
+    with pytest.raises(ExpressionError, match="stands in backticks, as in `val loss` <= 1"):
+        Expression.parse(text)
+
+
+@pytest.mark.parametrize("text", ["`a <= 1", "`` <= 1", "`a`b` <= 1"])
+def test_backticks_that_do_not_pair_are_refused(text: str) -> None:
+    with pytest.raises(ExpressionError, match="at character"):
+        Expression.parse(text)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
 from stepsize.spec.space import FloatParameter, IntParameter, Parameter, SearchSpace, applies, draw_params, own_params
-from stepsize_workers.sampling.distributions import distribution_of, from_optuna, suggest
+from stepsize_workers.sampling.distributions import distribution_of, from_optuna, suggest, to_optuna
 
 DISCRETE: dict[str, dict[str, object]] = {
     "choices": {"type": "categorical", "choices": [True, 1, "one", 1.0]},
@@ -235,3 +235,14 @@ def test_a_step_is_seen_as_people_write_it() -> None:
 def test_a_single_value_is_kept_to_its_last_digit() -> None:
     one = parameter({"type": "float", "low": 1e-14, "high": 1e-14, "log": True})
     assert one.values() == [1e-14] == [one.value_at(0.0)]
+
+
+def test_choices_that_only_their_types_tell_apart_stay_apart_in_a_study() -> None:
+    one = parameter({"type": "categorical", "choices": CHOICES})
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
+    drawn = []
+    for choice in CHOICES * 3:
+        study.enqueue_trial({"x": to_optuna(one, choice)})
+        drawn.append(from_optuna(one, suggest(study.ask(), "x", distribution_of(one))))
+    assert list(map(repr, drawn)) == list(map(repr, CHOICES * 3))
+    assert [repr(from_optuna(one, trial.params["x"])) for trial in study.trials] == list(map(repr, CHOICES * 3))

@@ -83,7 +83,7 @@ class Grid:
         order = [index for index, cell in enumerate(self.cells) if admits(cell)]
         random.Random(derive_seed(seed, "grid")).shuffle(order)
         self._left = dict.fromkeys(order)
-        self._index = {frozenset(cell.items()): index for index, cell in enumerate(self.cells)}
+        self._index = {_typed(cell): index for index, cell in enumerate(self.cells)}
 
     @property
     def is_exhausted(self) -> bool:
@@ -97,7 +97,7 @@ class Grid:
 
     def take(self, params: Params) -> int | None:
         """Return the free cell these parameters are, if they are one, and take it."""
-        cell = self._index.get(frozenset(params.items()))
+        cell = self._index.get(_typed(params))
         if cell not in self._left:
             return None
         self.mark_taken(cell)
@@ -108,3 +108,8 @@ class Grid:
 
     def mark_taken(self, cell: int) -> None:
         self._left.pop(cell, None)
+
+
+def _typed(params: Params) -> frozenset[tuple[str, type, Scalar]]:
+    """Return what equal configurations share, types included: True is not 1."""
+    return frozenset((name, type(value), value) for name, value in params.items())

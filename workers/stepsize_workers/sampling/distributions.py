@@ -1,4 +1,7 @@
-"""Between the parameters of a spec and Optuna's distributions; a power of two is its exponent to Optuna."""
+"""Between the parameters of a spec and Optuna's distributions.
+
+To Optuna a power of two is its exponent, and a choice that only its type tells from another (True from 1) its number.
+"""
 
 import optuna
 from optuna.distributions import (
@@ -19,9 +22,11 @@ def distribution_of(parameter: Parameter) -> BaseDistribution:
         case FloatParameter(low=float() as low, high=float() as high):
             return FloatDistribution(low, high, log=parameter.log)
         case IntParameter(powers_of_two=True):
-            return IntDistribution(parameter.low.bit_length() - 1, parameter.high.bit_length() - 1)
+            return distribution_of(parameter.exponents)
         case IntParameter(low=low, step=step):
             return IntDistribution(low, parameter.last, log=parameter.log, step=step)
+        case CategoricalParameter(is_typed=True):
+            return CategoricalDistribution(range(len(parameter.choices)))
         case CategoricalParameter():
             return CategoricalDistribution(parameter.choices)
         case _:
@@ -32,6 +37,8 @@ def to_optuna(parameter: Parameter, value: Scalar) -> Scalar:
     """Return a client's value as Optuna has it."""
     if isinstance(parameter, IntParameter) and parameter.powers_of_two:
         return int(value).bit_length() - 1
+    if isinstance(parameter, CategoricalParameter) and parameter.is_typed:
+        return parameter.index_of(value)
     return value
 
 
@@ -39,6 +46,8 @@ def from_optuna(parameter: Parameter, value: Scalar) -> Scalar:
     """Return Optuna's value as clients have it."""
     if isinstance(parameter, IntParameter) and parameter.powers_of_two:
         return 1 << int(value)
+    if isinstance(parameter, CategoricalParameter) and parameter.is_typed:
+        return parameter.choices[int(value)]
     if isinstance(parameter, FloatParameter) and parameter.step is not None:
         return parameter.value_number(parameter.index_of(value))  # 0.9, not Optuna's 0.8999999999999999
     return value

@@ -16,6 +16,7 @@ from stepsize.application import controls, datasets, files, jobs
 from stepsize.application.filters import parse_job_sort, parse_labels
 from stepsize.application.jobs import JobVersion
 from stepsize.domain.job import JobState
+from stepsize.errors import checked_beside
 from stepsize.spec.job import JobSpec
 from stepsize.store.database import Connection
 from stepsize.store.listing import JobQuery
@@ -52,14 +53,15 @@ def submit(
         datasets.check_named(connection, spec, settings.data_dir, lease_s=lease_s, max_bytes=most)
 
     def effect(connection: Connection) -> str:
-        job_id = jobs.submit(connection, spec, lease_s=lease_s)
-        check_datasets(connection)  # after all else, so that a wrong field is named before a missing file
-        return job_id
+        return checked_beside(
+            lambda: jobs.submit(connection, spec, lease_s=lease_s), lambda: check_datasets(connection)
+        )
 
     if dry_run:
         with post.site.database.read() as connection:
-            resolution = jobs.dry_run(connection, spec, lease_s=lease_s)
-            check_datasets(connection)
+            resolution = checked_beside(
+                lambda: jobs.dry_run(connection, spec, lease_s=lease_s), lambda: check_datasets(connection)
+            )
             return answer(DryRunOut.of(resolution))
     return post.run(
         effect,

@@ -11,6 +11,7 @@ from stepsize.api.dependencies import AnySite, JobId, Post, answer
 from stepsize.api.range_test_schemas import RangeTestOut
 from stepsize.api.responses import ALWAYS, NOT_MODIFIED, problems
 from stepsize.application import datasets, range_tests
+from stepsize.errors import checked_beside
 from stepsize.spec.range_test import RangeTestSpec
 from stepsize.store.database import Connection
 
@@ -54,10 +55,13 @@ def submit(spec: Annotated[RangeTestSpec, Body(openapi_examples=RANGE_TEST_BODIE
     lease_s = settings.lease_s
 
     def effect(connection: Connection) -> str:
-        test_id = range_tests.submit(connection, spec, lease_s=lease_s)
         most = settings.max_dataset_bytes
-        datasets.check_choice(connection, spec.trainer, {}, settings.data_dir, lease_s=lease_s, max_bytes=most)
-        return test_id
+        return checked_beside(
+            lambda: range_tests.submit(connection, spec, lease_s=lease_s),
+            lambda: datasets.check_choice(
+                connection, spec.trainer, {}, settings.data_dir, lease_s=lease_s, max_bytes=most
+            ),
+        )
 
     return post.run(effect, show=_show, status=HTTPStatus.CREATED)
 

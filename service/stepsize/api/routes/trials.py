@@ -29,10 +29,14 @@ from stepsize.store.listing import TrialQuery
 
 router = APIRouter(prefix="/v1", tags=["trials"], dependencies=STRICT_QUERY, responses=ALWAYS)
 
+MOST_FILTERS = 50
+"""Each is a condition in one SQL statement, whose size databases limit."""
+
 Filters = Annotated[
     list[Text] | None,
     Query(
         alias="filter",
+        max_length=MOST_FILTERS,
         description="`params.NAME`, `values.NAME`, number, duration_s, step, attempt or gpu_seconds, then =, !=, <, "
         "<=, > or >=, then a value. Repeated ones are AND-ed; a trial without the field matches none.",
         examples=["params.learning_rate>=1e-3"],
