@@ -17,6 +17,7 @@ from stepsize.asking.analyst import Analyst
 from stepsize.settings import Settings
 from stepsize.store.database import Connection, Database
 from stepsize.store.idempotency import Outcome, RequestKey, record_outcome, reserve_key
+from stepsize.store.trial_index import TrialIndex
 
 # Declared as JSON Schema patterns: /openapi.json says them too.
 Text = Annotated[str, StringConstraints(pattern=r"^[^\x00]*$", max_length=2000)]
@@ -49,6 +50,7 @@ class Site:
     waiting_room: WaitingRoom
     analyst: Analyst
     recent: Recent = field(default_factory=Recent)
+    index: TrialIndex = field(default_factory=TrialIndex)
 
 
 def site_of(request: Request) -> Site:

@@ -12,10 +12,11 @@ from stepsize.errors import InvalidRequestError, StateConflictError
 from stepsize.spec.space import own_params
 from stepsize.store import listing
 from stepsize.store.database import Connection
-from stepsize.store.jobs import get_job
+from stepsize.store.jobs import get_job, get_stage
 from stepsize.store.keyset import Page
 from stepsize.store.ledger import NewTrial, open_ledger
 from stepsize.store.listing import TrialQuery
+from stepsize.store.trial_index import TrialIndex
 from stepsize.store.trials import get_trial
 
 Control = Callable[[Connection, str, int], None]
@@ -35,15 +36,20 @@ def read_trial(connection: Connection, job_id: str, number: int) -> Trial:
     return get_trial(connection, job_id, number)
 
 
-def list_trials(connection: Connection, query: TrialQuery) -> Page[Trial]:
+def list_trials(connection: Connection, query: TrialQuery, index: TrialIndex) -> Page[Trial]:
     """Return one page of a job's trials, or of all jobs'.
+
+    Args:
+        index: what this process keeps of the trials it was asked for before.
 
     Raises:
         JobNotFoundError: no such job.
         PageTokenError: the token is none of this list's.
     """
     if query.job_id is not None:
-        get_job(connection, query.job_id)
+        if query.is_selective:
+            return index.fetch_page(connection, query)
+        get_stage(connection, query.job_id)
     return listing.list_trials(connection, query)
 
 

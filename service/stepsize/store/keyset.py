@@ -85,14 +85,14 @@ def fetch_page(
         PageTokenError: the token is garbage, or of another listing.
     """
     if token is not None:
-        statement = statement.where(_after(keys, _decode(token, listing, keys)))
+        statement = statement.where(_after(keys, decode_token(token, listing, [key.kind for key in keys])))
     n_columns = len(statement.selected_columns)
     labelled = [key.expression.label(f"sort_key_{index}") for index, key in enumerate(keys)]
     statement = statement.add_columns(*labelled).order_by(*(key.order for key in keys)).limit(limit + 1)
     found = connection.execute(statement).freeze()
     items = [make(row) for row in found().columns(*range(n_columns)).fetchmany(limit)]
     sorted_by = found().columns(*range(n_columns, n_columns + len(keys))).all()
-    return Page(items, _encode(listing, sorted_by[limit - 1]) if len(sorted_by) > limit else None)
+    return Page(items, encode_token(listing, sorted_by[limit - 1]) if len(sorted_by) > limit else None)
 
 
 def _after(keys: Sequence[SortKey], values: Sequence[Key]) -> ColumnElement[bool]:
@@ -104,20 +104,26 @@ def _after(keys: Sequence[SortKey], values: Sequence[Key]) -> ColumnElement[bool
     )
 
 
-def _encode(listing: str, values: Sequence[Key]) -> str:
+def encode_token(listing: str, values: Sequence[Key]) -> str:
+    """Return the token of the page that begins after the row with these keys."""
     document = json.dumps([listing, *values], separators=(",", ":"))
     return base64.urlsafe_b64encode(document.encode()).decode().rstrip("=")
 
 
-def _decode(token: str, listing: str, keys: Sequence[SortKey]) -> list[Key]:
+def decode_token(token: str, listing: str, kinds: Sequence[type]) -> list[Key]:
+    """Return the keys in a token.
+
+    Raises:
+        PageTokenError: it is garbage, of another listing, or has keys of other kinds.
+    """
     try:
         document = json.loads(base64.b64decode(token + "=" * (-len(token) % 4), altchars=b"-_", validate=True))
     except (binascii.Error, ValueError, RecursionError) as error:
         raise PageTokenError("not a page token") from error
-    if not isinstance(document, list) or len(document) != 1 + len(keys) or document[0] != listing:
+    if not isinstance(document, list) or len(document) != 1 + len(kinds) or document[0] != listing:
         raise PageTokenError("a page token of another list or another sort; start again without it")
     values = document[1:]
-    if not all(_fits(value, key.kind) for value, key in zip(values, keys, strict=True)):
+    if not all(_fits(value, kind) for value, kind in zip(values, kinds, strict=True)):
         raise PageTokenError("not a page token")
     return values
 

@@ -72,6 +72,12 @@ class TrialQuery:
     page_token: str | None = None
     project: str = "default"
 
+    @property
+    def is_selective(self) -> bool:
+        """Whether the primary key's order doesn't answer it."""
+        is_sorted = self.sort is not None and self.sort.field != Field("number")
+        return is_sorted or self.state is not None or bool(self.conditions)
+
 
 @dataclass(frozen=True)
 class JobQuery:
@@ -223,13 +229,14 @@ def _trial_keys(query: TrialQuery) -> list[SortKey]:
     descending = query.sort.descending
     if query.sort.field == Field("number"):
         return [SortKey(trials.c.number, int, descending), *total[:-1]]
-    keys = [SortKey(_number(query.sort.field), float, descending)]
-    if (text := _text(query.sort.field)) is not None:
+    keys = [SortKey(number_of(query.sort.field), float, descending)]
+    if (text := text_of(query.sort.field)) is not None:
         keys.append(SortKey(text, str, descending))
     return keys + total
 
 
-def _number(chosen: Field) -> ColumnElement[Any]:
+def number_of(chosen: Field) -> ColumnElement[Any]:
+    """Return a trial's field as a number; NULL where it is none."""
     if chosen.entry is not None:
         return number_in(trials.c[chosen.column], chosen.entry)
     if chosen.column == "duration_s":
@@ -237,17 +244,18 @@ def _number(chosen: Field) -> ColumnElement[Any]:
     return trials.c[chosen.column]
 
 
-def _text(chosen: Field) -> ColumnElement[Any] | None:
+def text_of(chosen: Field) -> ColumnElement[Any] | None:
+    """Return a trial's field as a string, NULL where it is none; None: a field that is always a number."""
     return None if chosen.entry is None else text_in(trials.c[chosen.column], chosen.entry)
 
 
 def _holds(condition: Condition) -> ColumnElement[bool]:
-    equal = [_number(condition.field) == condition.number] if condition.number is not None else []
-    present = [_number(condition.field).is_not(null())]
-    if (text := _text(condition.field)) is not None:
+    equal = [number_of(condition.field) == condition.number] if condition.number is not None else []
+    present = [number_of(condition.field).is_not(null())]
+    if (text := text_of(condition.field)) is not None:
         equal.append(text == condition.text)
         present.append(text.is_not(null()))
-    number = _number(condition.field)
+    number = number_of(condition.field)
     match condition.comparison:
         case Comparison.EQUAL:
             return or_(false(), *equal)

@@ -198,7 +198,7 @@ def _query(
 
 def _list(site: AnySite, query: TrialQuery) -> Response:
     with site.database.read() as connection:
-        page = trials.list_trials(connection, query)
+        page = trials.list_trials(connection, query, site.index)
     return answer(PageOut(items=[TrialOut.of(trial) for trial in page.items], next_page_token=page.next_token))
 
 
