@@ -7,16 +7,17 @@ the socket has taken the last one. But each holds memory and a place among the o
 import asyncio
 from typing import Any
 
-import h11
-from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 HEAD_S = 5.0
 """How long the head of a request may take, from the connection's beginning or the head's first byte."""
 STALL_S = 60.0
 """How long a reader may take nothing of an answer."""
+HEAD_BYTES = 64 * 1024
+"""How long a head may be; the parser knows no limit of its own."""
 
 
-class ImpatientProtocol(H11Protocol):
+class ImpatientProtocol(HttpToolsProtocol):
     """uvicorn's HTTP/1.1 with an end to its patience."""
 
     head_s = HEAD_S
@@ -25,12 +26,13 @@ class ImpatientProtocol(H11Protocol):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._head_timer: asyncio.TimerHandle | None = None
+        self._head_bytes = 0
         self._stall_timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's own
         """Begin to wait for the first head."""
         super().connection_made(transport)
-        self._head_timer = self.loop.call_later(self.head_s, self._give_up_on_head)
+        self._start_head_timer()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Wait for nothing any more."""
@@ -41,12 +43,21 @@ class ImpatientProtocol(H11Protocol):
     def data_received(self, data: bytes) -> None:
         """Take in bytes; the clock of a head runs on until it is complete."""
         super().data_received(data)
-        self._look_at_head()
+        if self._head_timer is not None:
+            self._head_bytes += len(data)
+            if self._head_bytes > HEAD_BYTES:
+                self.transport.abort()
 
-    def on_response_complete(self) -> None:
-        """Go on to the next request, of which a part may be there already."""
-        super().on_response_complete()
-        self._look_at_head()
+    def on_message_begin(self) -> None:
+        """Note the first byte of a head."""
+        super().on_message_begin()
+        if self._head_timer is None:
+            self._start_head_timer()
+
+    def on_headers_complete(self) -> None:
+        """Note that the head is complete: from here on the application decides."""
+        self._stop_head_timer()
+        super().on_headers_complete()
 
     def pause_writing(self) -> None:
         """Note that the reader takes nothing for now."""
@@ -59,16 +70,15 @@ class ImpatientProtocol(H11Protocol):
         super().resume_writing()
         self._stop_stall_timer()
 
-    def _look_at_head(self) -> None:
-        if self.conn.their_state is not h11.IDLE:
-            self._stop_head_timer()
-        elif self._head_timer is None and self.conn.trailing_data[0]:
-            self._head_timer = self.loop.call_later(self.head_s, self._give_up_on_head)
+    def _start_head_timer(self) -> None:
+        self._head_bytes = 0
+        self._head_timer = self.loop.call_later(self.head_s, self._give_up_on_head)
 
     def _give_up_on_head(self) -> None:
-        self._head_timer = None
-        if self.conn.their_state is h11.IDLE:
-            self.timeout_keep_alive_handler()
+        if self.cycle is not None and not self.cycle.response_complete:
+            self._start_head_timer()  # an answer is under way, and half a head behind it costs no place of its own
+        else:
+            self.transport.close()
 
     def _stop_head_timer(self) -> None:
         if self._head_timer is not None:

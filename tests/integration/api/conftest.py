@@ -10,7 +10,7 @@ import pytest
 import uvicorn
 from fastapi import FastAPI
 from starlette.testclient import TestClient
-from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from stepsize.api.app import create_app
 from stepsize.api.connections import ImpatientProtocol
@@ -48,7 +48,7 @@ def server(app: FastAPI) -> Iterator[str]:
 
 
 @contextmanager
-def serving(app: FastAPI, *, http: type[H11Protocol] = ImpatientProtocol) -> Iterator[str]:
+def serving(app: FastAPI, *, http: type[HttpToolsProtocol] = ImpatientProtocol) -> Iterator[str]:
     """Serve an app on a free port of loopback."""
     config = uvicorn.Config(app, port=0, http=http, log_level="warning", timeout_graceful_shutdown=1)
     running = uvicorn.Server(config)

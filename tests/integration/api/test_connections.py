@@ -75,6 +75,12 @@ def test_a_head_that_trickles_is_closed_all_the_same(server: str) -> None:
             assert time.monotonic() < deadline, "a byte now and then keeps the connection"
 
 
+def test_a_head_without_end_is_cut_off(server: str) -> None:
+    with connection(server) as opened, contextlib.suppress(ConnectionError):
+        opened.sendall(HEAD + b"X: " + b"x" * 400_000)
+        assert opened.recv(1000) == b""
+
+
 def test_half_a_second_head_is_closed_and_a_whole_one_answered(server: str) -> None:
     with connection(server) as opened:
         for _ in range(2):
