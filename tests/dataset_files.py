@@ -6,7 +6,9 @@ import zipfile
 from typing import Any
 
 import numpy as np
+import pyarrow
 from PIL import Image
+from pyarrow import parquet
 
 N = 20
 """Samples in each."""
@@ -39,6 +41,19 @@ WINE: list[list[object]] = [["acid", "quality", "colour"], *map(wine_row, range(
 def png_bytes(value: int = 0, size: tuple[int, int] = (4, 3), mode: str = "L") -> bytes:
     file = io.BytesIO()
     Image.new(mode, size, value).save(file, "PNG")
+    return file.getvalue()
+
+
+def jpeg_bytes(value: int = 0, size: tuple[int, int] = (4, 3)) -> bytes:
+    file = io.BytesIO()
+    Image.new("L", size, value).save(file, "JPEG")
+    return file.getvalue()
+
+
+def parquet_bytes() -> bytes:
+    file = io.BytesIO()
+    columns = zip(*WINE[1:], strict=True)
+    parquet.write_table(pyarrow.table(dict(zip(map(str, WINE[0]), map(list, columns), strict=True))), file)
     return file.getvalue()
 
 

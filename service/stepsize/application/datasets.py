@@ -1,57 +1,27 @@
-"""Data sets: list, read, receive, remove. Users' own lie in `datasets/` of the data directory; see domain/dataset.py.
+"""Data sets as clients see them: list, read, receive, remove, and whether a job can use those it names."""
 
-What is uploaded is checked in a hidden folder beside the others and renamed into place: nobody sees half of one.
-"""
-
-import fcntl
-import shutil
-import stat
-import tempfile
-import time
-import zipfile
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
 from stepsize.application.catalogue import load_catalogue
-from stepsize.application.dataset_checks import BROKEN_FILE, describe, inspect
 from stepsize.application.hints import hint
 from stepsize.application.pointers import pointer
-from stepsize.domain.dataset import (
-    IMAGE_SUFFIXES,
+from stepsize.datasets.cards import (
     DatasetCard,
-    DatasetFormat,
-    DatasetOptions,
-    StoredDataset,
+    TargetKind,
     UnreadableDatasetError,
     built_in_cards,
-    datasets_dir,
-    find_stored,
-    list_stored,
-    sync_directory,
+    is_built_in,
+    wrong_target,
 )
-from stepsize.errors import CatalogueEntryNotFoundError, DatasetConflictError, FieldError, InvalidRequestError
+from stepsize.datasets.files import StoredDataset, list_stored
+from stepsize.datasets.inspection import describe
+from stepsize.datasets.uploads import NewDataset, accept, remove
+from stepsize.errors import CatalogueEntryNotFoundError, FieldError, InvalidRequestError
 from stepsize.spec.job import JobSpec, TrainerChoice
 from stepsize.spec.space import CategoricalParameter, Scalar, SearchSpace
 from stepsize.store.database import Connection
-
-_MOST_FILES = 1_000_000
-_CHUNK_BYTES = 1 << 20
-_INCOMING = ".incoming-"
-_LEFT_BEHIND_S = 24 * 3600.0
-_IGNORED = frozenset({"__MACOSX", ".DS_Store", "Thumbs.db"})
-"""What archivers add of their own."""
-
-
-@dataclass(frozen=True)
-class NewDataset:
-    """An upload: what it shall be called, and how to read it."""
-
-    name: str
-    format: DatasetFormat
-    target: str | None = None
-    help: str = ""
 
 
 def list_datasets(data_dir: Path, *, max_bytes: int) -> list[DatasetCard]:
@@ -82,7 +52,7 @@ def _describe_own(one: StoredDataset, stored: Sequence[StoredDataset], *, max_by
     files = [other.path.name for other in stored if other.name == one.name]
     if len(files) > 1:
         return card.model_copy(update={"problem": f"{' and '.join(files)} have the same name; rename one"})
-    if _is_built_in(one.name):
+    if is_built_in(one.name):
         return card.model_copy(update={"problem": "a built-in data set has this name; rename the file"})
     return card
 
@@ -113,7 +83,7 @@ def check_choice(
         for name, schema in card.params_schema.get("properties", {}).items()
         if (kind := schema.get("x-dataset")) is not None
         for at, value in _values_of(trainer, space, name)
-        if (message := _why_unusable(data_dir, value, kind, max_bytes)) is not None
+        if (message := _why_unusable(data_dir, value, kind, _learned(schema), max_bytes)) is not None
     ]
     if errors:
         raise InvalidRequestError(errors)
@@ -129,7 +99,12 @@ def _values_of(trainer: TrainerChoice, space: SearchSpace, name: str) -> Iterato
             yield pointer("search_space", name, "choices", index), choice
 
 
-def _why_unusable(data_dir: Path, name: Scalar, kind: str, max_bytes: int) -> str | None:
+def _learned(schema: Mapping[str, Any]) -> TargetKind:
+    """Return what a trainer learns to predict, by the schema of its parameter: classes, unless that says otherwise."""
+    return TargetKind(schema.get("x-target", TargetKind.CLASSES))
+
+
+def _why_unusable(data_dir: Path, name: Scalar, kind: str, learned: TargetKind, max_bytes: int) -> str | None:
     try:
         card = read_dataset(data_dir, str(name), max_bytes=max_bytes)
     except CatalogueEntryNotFoundError as error:
@@ -138,39 +113,24 @@ def _why_unusable(data_dir: Path, name: Scalar, kind: str, max_bytes: int) -> st
         return f"data set {name!r}: {card.problem}"
     if card.kind not in (kind, None):
         return f"data set {name!r} is {card.kind}, and this trainer learns from {kind} data"
+    if card.target_kind not in (learned, None):
+        return f"data set {name!r}: {wrong_target(learned)}"
     return None
-
-
-@contextmanager
-def incoming(data_dir: Path) -> Iterator[Path]:
-    """Give a path to write an upload to; whatever is left of it afterwards is removed."""
-    directory = datasets_dir(data_dir)
-    directory.mkdir(parents=True, exist_ok=True)
-    for folder in directory.glob(f"{_INCOMING}*"):  # a process that died in the middle left it
-        if time.time() - folder.stat().st_mtime > _LEFT_BEHIND_S:
-            shutil.rmtree(folder, ignore_errors=True)
-    with tempfile.TemporaryDirectory(dir=directory, prefix=_INCOMING) as own:
-        yield Path(own) / "upload"
 
 
 def receive(data_dir: Path, new: NewDataset, upload: Path, *, max_bytes: int) -> DatasetCard:
     """Check an upload and put it into place; receiving the same again changes nothing.
 
     Args:
-        upload: the path that `incoming` gave, written.
-        max_bytes: the most it may unpack to.
+        upload: the path that `uploads.incoming` gave, written.
+        max_bytes: the most it may unpack or decode to.
 
     Raises:
         InvalidRequestError: trials could not use it.
         DatasetConflictError: another data set has the name.
     """
     try:
-        path = _unpack(upload, max_bytes=max_bytes) if new.format is DatasetFormat.IMAGES else upload
-        candidate = StoredDataset(new.name, new.format, path)
-        _write_options(candidate.options_path, new)
-        inspect(candidate, max_bytes=max_bytes)
-        with _locked(data_dir):
-            _place(data_dir, candidate, new)
+        accept(data_dir, new, upload, max_bytes=max_bytes)
     except UnreadableDatasetError as error:
         raise InvalidRequestError([FieldError(pointer(), str(error))]) from error
     return read_dataset(data_dir, new.name, max_bytes=max_bytes)
@@ -181,134 +141,12 @@ def delete_dataset(data_dir: Path, name: str) -> None:
 
     Raises:
         CatalogueEntryNotFoundError: no such data set.
-        DatasetConflictError: it is built in.
+        DatasetConflictError: it is built in, or several files bear the name.
     """
-    if _is_built_in(name):
-        raise DatasetConflictError(name, "it is built in and can't be removed")
-    with _locked(data_dir), incoming(data_dir) as grave:
-        stored = _find(data_dir, name)
-        if stored is None:
-            raise _not_found(name, list_stored(data_dir))
-        stored.path.rename(grave)  # at once for those who look; the folder around the grave is then removed
-        stored.options_path.unlink(missing_ok=True)
-
-
-def _find(data_dir: Path, name: str) -> StoredDataset | None:
-    """Return a user's data set, or None.
-
-    Raises:
-        DatasetConflictError: several files bear the name.
-    """
-    try:
-        return find_stored(data_dir, name)
-    except UnreadableDatasetError as error:
-        raise DatasetConflictError(name, str(error)) from error
-
-
-def _is_built_in(name: str) -> bool:
-    return any(card.name == name for card in built_in_cards())
+    if not remove(data_dir, name):
+        raise _not_found(name, list_stored(data_dir))
 
 
 def _not_found(name: str, stored: Sequence[StoredDataset]) -> CatalogueEntryNotFoundError:
     known = [*(card.name for card in built_in_cards()), *(other.name for other in stored)]
     return CatalogueEntryNotFoundError("data set", name, known)
-
-
-def _place(data_dir: Path, candidate: StoredDataset, new: NewDataset) -> None:
-    if _is_built_in(new.name):
-        raise DatasetConflictError(new.name, "a built-in data set has this name; choose another")
-    directory = datasets_dir(data_dir)
-    if (there := _find(data_dir, new.name)) is not None:
-        if (there.format, there.content_hash()) == (candidate.format, candidate.content_hash()):
-            return
-        raise DatasetConflictError(new.name, "another data set has this name; choose another, or delete that one first")
-    suffix = "" if new.format is DatasetFormat.IMAGES else f".{new.format}"
-    placed = StoredDataset(new.name, new.format, directory / (new.name + suffix))
-    placed.options_path.unlink(missing_ok=True)  # of a data set that is gone
-    if candidate.options_path.exists():
-        candidate.options_path.rename(placed.options_path)
-    candidate.path.rename(placed.path)
-    sync_directory(directory)
-
-
-def _write_options(path: Path, new: NewDataset) -> None:
-    """Write what stands beside the data, if there is anything to say."""
-    options = DatasetOptions(target=new.target, help=new.help)
-    if options != DatasetOptions():
-        path.write_text(options.model_dump_json(exclude_defaults=True) + "\n", encoding="utf-8")
-
-
-@contextmanager
-def _locked(data_dir: Path) -> Iterator[None]:
-    """Let one process at a time give and take names."""
-    directory = datasets_dir(data_dir)
-    directory.mkdir(parents=True, exist_ok=True)
-    with (directory / ".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
-
-
-def _unpack(upload: Path, *, max_bytes: int) -> Path:
-    """Unpack an archive of images into a folder of classes, and return it."""
-    folder = upload.with_name("unpacked")
-    folder.mkdir()
-    try:
-        with zipfile.ZipFile(upload) as archive:
-            members = [info for info in archive.infolist() if not info.is_dir() and not _is_ignored(info)]
-            if len(members) > _MOST_FILES:
-                raise UnreadableDatasetError(f"{len(members)} files are too many; at most {_MOST_FILES}")
-            left = max_bytes
-            n_leading = _n_leading([_safe_path(info) for info in members])
-            for info in members:
-                class_name, name = _class_and_name(_safe_path(info), n_leading)
-                path = folder / class_name / name
-                path.parent.mkdir(exist_ok=True)
-                if path.exists():
-                    raise UnreadableDatasetError(f"{class_name}/{name} is in it twice")
-                left -= _unpack_member(archive, info, path, left=left)
-    except UnreadableDatasetError:
-        raise
-    except BROKEN_FILE as error:
-        raise UnreadableDatasetError(f"it can't be unpacked: {error}") from error
-    return folder
-
-
-def _is_ignored(info: zipfile.ZipInfo) -> bool:
-    return bool(_IGNORED & set(PurePosixPath(info.filename).parts))
-
-
-def _safe_path(info: zipfile.ZipInfo) -> tuple[str, ...]:
-    """Return the parts of a member's path, refusing whatever could lead out of the folder."""
-    parts = PurePosixPath(info.filename).parts
-    is_link = stat.S_ISLNK(info.external_attr >> 16)
-    if is_link or info.filename.startswith("/") or any(not _is_plain(part) for part in parts):
-        raise UnreadableDatasetError(f"{info.filename!r} is not a plain path below the folder")
-    return parts
-
-
-def _is_plain(part: str) -> bool:
-    return part.isprintable() and not part.startswith(".") and not set(part) & set('\\/:*?"<>|') and len(part) <= 100
-
-
-def _n_leading(paths: list[tuple[str, ...]]) -> int:
-    """Return 1 if everything lies in one folder around the classes, else 0."""
-    return int(len({parts[0] for parts in paths}) == 1 and all(len(parts) == 3 for parts in paths))
-
-
-def _class_and_name(parts: tuple[str, ...], n_leading: int) -> tuple[str, str]:
-    rest = parts[n_leading:]
-    if len(rest) != 2 or PurePosixPath(rest[1]).suffix.lower() not in IMAGE_SUFFIXES:
-        raise UnreadableDatasetError(f"{'/'.join(parts)!r} is not <class>/<image>.png or .jpg")
-    return rest[0], rest[1]
-
-
-def _unpack_member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, path: Path, *, left: int) -> int:
-    """Write a member to a new file and return its size; what the archive claims about sizes is not believed."""
-    size = 0
-    with archive.open(info) as source, path.open("xb") as file:
-        while chunk := source.read(_CHUNK_BYTES):
-            size += len(chunk)
-            if size > left:
-                raise UnreadableDatasetError("it unpacks to more than is accepted")
-            file.write(chunk)
-    return size

@@ -29,6 +29,10 @@ def upload(
     target: Annotated[
         str | None, typer.Option(metavar="COLUMN", help="What to predict; left out: target, label, or the last column.")
     ] = None,
+    target_kind: Annotated[
+        str | None,
+        typer.Option(metavar="KIND", help="What that is: classes or number; left out: what its values look like."),
+    ] = None,
     server: Server = SERVER,
     as_json: AsJson = False,
 ) -> None:
@@ -36,7 +40,9 @@ def upload(
     if file.suffix not in _FORMATS:
         fail(f"{file.name} is none of {', '.join(_FORMATS)}")
     with connected(server) as client:
-        uploaded = client.upload(file, name=name or file.stem, format=_FORMATS[file.suffix], target=target)
+        uploaded = client.upload(
+            file, name=name or file.stem, format=_FORMATS[file.suffix], target=target, target_kind=target_kind
+        )
     if as_json:
         print_json(uploaded)
     else:

@@ -89,10 +89,12 @@ def print_datasets(datasets: Iterable[Dataset]) -> None:
     for found in datasets:
         shape = "×".join(map(str, found.shape or []))
         note = f"can't be used: {found.problem}" if found.problem else found.help
-        table.add_row(
-            *_cells(found.name, found.kind or found.format, number(found.n), shape, number(found.n_classes), note)
-        )
+        table.add_row(*_cells(found.name, found.kind or found.format, number(found.n), shape, _classes(found), note))
     console().print(table)
+
+
+def _classes(found: Dataset) -> str:
+    return "a number" if found.target_kind == "number" else number(found.n_classes)
 
 
 def with_reason(state: str, reason: str | None) -> str:

@@ -77,6 +77,7 @@ class Dataset(Answer):
     shape: list[int] | None = None
     n_classes: int | None = None
     target: str | None = None
+    target_kind: str | None = None
     content_hash: str | None = None
     problem: str | None = None
 

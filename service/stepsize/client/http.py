@@ -232,14 +232,16 @@ class Client:
         name: str,
         format: str,  # noqa: A002 - the service's word
         target: str | None = None,
+        target_kind: str | None = None,
     ) -> Dataset:
         """Upload a data set and return it; the same content again changes nothing.
 
         Args:
             format: npz, csv, parquet, or images for a .zip of `<class>/<image>.png`.
             target: the column to predict.
+            target_kind: `classes` or `number`, where its values leave doubt.
         """
-        query = {"name": name, "format": format, "target": target}
+        query = {"name": name, "format": format, "target": target, "target_kind": target_kind}
         given = {key: value for key, value in query.items() if value is not None}
         headers = {"Content-Type": "application/octet-stream"}
         with path.open("rb") as file:  # streamed, so it can't be sent a second time

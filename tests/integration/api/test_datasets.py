@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from starlette.testclient import TestClient
 
-from stepsize.domain.dataset import DatasetKind
+from stepsize.datasets.cards import DatasetKind
 from stepsize.settings import Settings
 from stepsize_workers.training.datasets import load
 from tests.dataset_files import WINE, N, csv_bytes, images_npz, npz_bytes, png_bytes, zip_bytes
@@ -219,3 +219,23 @@ def test_a_job_may_name_an_uploaded_data_set(client: TestClient) -> None:
     upload(client, "mine", "npz", images_npz())
     body = {"trainer": {"name": "image_classifier", "params": {"dataset": "mine"}}}
     assert client.post("/v1/jobs", json=body).status_code == 201
+
+
+def test_a_target_of_numbers_is_not_for_a_classifier(client: TestClient) -> None:
+    rows = "area,price\n" + "".join(f"{index},{index + 0.5}\n" for index in range(300))
+    card = upload(client, "prices", "csv", rows.encode()).json()
+    assert (card["target_kind"], card["n_classes"], card["n"]) == ("number", None, 300)
+    body = {"trainer": {"name": "tabular_classifier", "params": {"dataset": "prices"}}}
+    response = client.post("/v1/jobs", json=body)
+    assert response.status_code == 422, response.text
+    (error,) = response.json()["errors"]
+    assert error["pointer"] == "/trainer/params/dataset"
+    assert "its target is a number, and this trainer tells classes apart" in error["message"]
+
+
+def test_what_the_target_is_can_be_said_at_upload(client: TestClient) -> None:
+    rows = "area,rooms\n" + "".join(f"{index},{index % 5}\n" for index in range(300))
+    assert upload(client, "a", "csv", rows.encode()).json()["target_kind"] == "classes"
+    card = upload(client, "b", "csv", rows.encode(), target_kind="number").json()
+    assert (card["target_kind"], card["n_classes"]) == ("number", None)
+    assert upload(client, "c", "csv", rows.encode(), target_kind="numbers").status_code == 422

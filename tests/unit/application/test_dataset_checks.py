@@ -2,24 +2,47 @@
 
 import io
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
 
-from stepsize.application.datasets import NewDataset, incoming, receive
-from stepsize.domain.dataset import DatasetCard, DatasetFormat, Split
+from stepsize.application.datasets import receive
+from stepsize.datasets.cards import DatasetCard, DatasetFormat, Split, TargetKind, UnreadableDatasetError
+from stepsize.datasets.uploads import NewDataset, incoming
 from stepsize.errors import InvalidRequestError
 from stepsize_workers.training.datasets import load
-from tests.dataset_files import WINE, N, birds, csv_bytes, images_npz, npz_bytes, png_bytes, zip_bytes
+from tests.dataset_files import (
+    WINE,
+    N,
+    birds,
+    csv_bytes,
+    images_npz,
+    jpeg_bytes,
+    npz_bytes,
+    parquet_bytes,
+    png_bytes,
+    zip_bytes,
+)
 
 
-def receive_bytes(data_dir: Path, kind: str, body: bytes, *, target: str | None = None) -> DatasetCard:
+def receive_bytes(
+    data_dir: Path,
+    kind: str,
+    body: bytes,
+    *,
+    target: str | None = None,
+    target_kind: TargetKind | None = None,
+    max_bytes: int = 1 << 30,
+) -> DatasetCard:
+    new = NewDataset("mine", DatasetFormat(kind), target, target_kind)
     with incoming(data_dir) as upload:
         upload.write_bytes(body)
-        return receive(data_dir, NewDataset("mine", DatasetFormat(kind), target), upload, max_bytes=1 << 30)
+        return receive(data_dir, new, upload, max_bytes=max_bytes)
 
 
 def refusal(data_dir: Path, kind: str, body: bytes) -> str:
@@ -40,6 +63,8 @@ def refusal(data_dir: Path, kind: str, body: bytes) -> str:
         ("csv", csv_bytes(WINE), None, {"shape": [3], "n_classes": 2}),
         ("images", zip_bytes(birds()), None, {"kind": "image", "shape": [1, 3, 4], "n_classes": 2}),
         ("images", zip_bytes({f"all/{k}": v for k, v in birds().items()}), None, {"shape": [1, 3, 4]}),
+        ("images", zip_bytes({k.replace(".png", ".jpg"): jpeg_bytes() for k in birds()}), None, {"shape": [1, 3, 4]}),
+        ("images", zip_bytes(birds() | {"wren/1.png": png_bytes(mode="RGB")}), None, {"shape": [3, 3, 4]}),
     ],
 )
 def test_what_the_service_says_of_an_upload_is_what_a_worker_reads(
@@ -99,7 +124,7 @@ class Evil:
         ("npz", npz_bytes(x=np.ones((N, 2))), "no array 'y'"),
         ("npz", npz_bytes(x=np.ones((N, 2)), y=np.arange(N - 1)), "one label a sample"),
         ("npz", npz_bytes(x=np.ones((N, 2)), y=np.array([Evil()] * N, dtype=object)), "Python objects"),
-        ("npz", npz_bytes(x=np.ones((N, 2)), y=np.zeros(N)), "one class"),
+        ("npz", npz_bytes(x=np.ones((N, 2)), y=np.zeros(N)), "the same target"),
         ("npz", npz_bytes(x=np.ones((5, 2)), y=np.arange(5)), "5 samples"),
         ("npz", npz_bytes(x=np.ones((N, 4, 4, 7)), y=np.arange(N)), "1 or 3 channels"),
         ("npz", npz_bytes(x=np.ones((N, 0)), y=np.arange(N)), "nothing in it"),
@@ -107,7 +132,7 @@ class Evil:
         ("npz", npz_bytes(x=with_hole("<f4"), y=np.arange(N)), "x has missing or infinite values"),
         ("npz", npz_bytes(x=with_hole(">f8"), y=np.arange(N)), "x has missing or infinite values"),
         ("npz", npz_bytes(x=np.ones((N, 2)), y=np.where(np.arange(N) == 3, np.inf, 1.0)), "y has missing or infinite"),
-        ("npz", npz_bytes(x=np.ones((1500, 1)), y=np.arange(1500)), "more than 1000 classes"),
+        ("npz", npz_bytes(x=np.ones((1500, 1)), y=np.arange(1500).astype(str)), "more than 1000 classes"),
         ("npz", npz_of(header("(20, 'a')")), "not as numpy writes it"),
         ("npz", npz_of(header("(20, -4)")), "not as numpy writes it"),
         ("npz", npz_of("[1, 2]"), "not as numpy writes it"),
@@ -126,8 +151,10 @@ class Evil:
         ("csv", b"a,a,target\n" + b"1,2,x\n2,3,y\n" * 10, "2 columns are called 'a'"),
         ("csv", b"a;target\n" + b"1;x\n2;y\n" * 10, "by commas"),
         ("csv", b"a,b\n" + b"".join(b"%d,%d\n" % (i, i % 2) for i in range(70)) + b"NA,1\n", "'NA' is no number"),
-        ("csv", b"a,b\n" + b"".join(b"%d,%d\n" % (i, i) for i in range(1500)), "more than 1000 classes"),
+        ("csv", b"a,b\n" + b"".join(b"%d,n%d\n" % (i, i) for i in range(1500)), "more than 1000 classes"),
         ("parquet", b"", "not a Parquet file"),
+        ("parquet", parquet_bytes()[:-20], "cut off"),
+        ("parquet", b"PAR1" + bytes(8) + b"PAR1", "without its footer"),
         ("parquet", b"PAR0....PAR1", "not a Parquet file"),
         ("images", b"PK", "can't be unpacked"),
         ("images", zip_bytes({}), "no images"),
@@ -138,6 +165,11 @@ class Evil:
         ("images", zip_bytes({"robin/x.py": b"import os"}), "not <class>/<image>"),
         ("images", zip_bytes({"x.png": png_bytes()}), "not <class>/<image>"),
         ("images", zip_bytes({**birds(), "robin/x.png": png_bytes(size=(5, 5))}), "robin/x.png has 5×5 pixels"),
+        ("images", zip_bytes({**birds(), "robin/x.png": png_bytes(size=(4, 3))[:-20]}), "robin/x.png is broken or cut"),
+        ("images", zip_bytes({**birds(), "robin/x.png": png_bytes(size=(4, 3))[:30]}), "robin/x.png is broken or cut"),
+        ("images", zip_bytes({**birds(), "robin/x.jpg": jpeg_bytes()[:-40]}), "robin/x.jpg is broken or cut"),
+        ("images", zip_bytes({**birds(), "robin/x.jpg": jpeg_bytes()[:60]}), "robin/x.jpg is broken or cut"),
+        ("images", zip_bytes({**birds(), "robin/x.jpg": jpeg_bytes(size=(9, 9))}), "robin/x.jpg has 9×9 pixels"),
         ("images", spoiled(zip_bytes(birds()), after=b"robin/0.png"), "can't be unpacked"),
     ],
 )
@@ -166,3 +198,84 @@ def test_a_link_in_an_archive_is_refused(tmp_path: Path) -> None:
         link.external_attr = 0o120777 << 16
         archive.writestr(link, "/etc/passwd")
     assert "not a plain path" in refusal(tmp_path, "images", file.getvalue())
+
+
+def prices(n: int, price: Callable[[int], object]) -> bytes:
+    return csv_bytes([["area", "price"], *([index, price(index)] for index in range(n))])
+
+
+@pytest.mark.parametrize(
+    ("kind", "body"),
+    [
+        ("csv", prices(300, lambda index: 100.5 + 1.25 * index)),
+        ("csv", prices(300, lambda index: 0.5 * (index % 3))),
+        ("csv", prices(300, lambda index: 1000 * index)),
+        ("csv", prices(1500, lambda index: index)),
+        ("npz", npz_bytes(x=np.ones((300, 2)), y=np.linspace(0.0, 1.0, 300))),
+        ("npz", npz_bytes(x=np.ones((300, 2)), y=np.linspace(0.0, 1.0, 300).astype(">f4"))),
+        ("npz", npz_bytes(x=np.ones((300, 2)), y=np.arange(300))),
+    ],
+)
+def test_a_target_of_numbers_is_not_taken_as_classes(tmp_path: Path, kind: str, body: bytes) -> None:
+    card = receive_bytes(tmp_path, kind, body)
+    assert (card.target_kind, card.n_classes, card.problem) == (TargetKind.NUMBER, None, None)
+    data = load("mine", data_dir=tmp_path, target=TargetKind.NUMBER)
+    assert (data.target_kind, data.class_names, data.train.labels.dtype) == (TargetKind.NUMBER, (), torch.float32)
+    assert data.content_hash == card.content_hash
+    with pytest.raises(UnreadableDatasetError, match="its target is a number"):
+        load("mine", data_dir=tmp_path)
+
+
+def test_a_number_is_read_as_it_stands(tmp_path: Path) -> None:
+    receive_bytes(tmp_path, "csv", prices(300, lambda index: index / 4))
+    data = load("mine", data_dir=tmp_path, target=TargetKind.NUMBER)
+    every = torch.cat([part.labels for part in (data.train, data.validation, data.test)])
+    assert sorted(every.tolist()) == [index / 4 for index in range(300)]
+
+
+@pytest.mark.parametrize(
+    ("kind", "body", "n_classes"),
+    [
+        ("csv", prices(300, lambda index: index % 7), 7),
+        ("csv", prices(300, lambda index: float(index % 7)), 7),
+        ("csv", prices(300, lambda index: f"n{index}"), 300),
+        ("npz", npz_bytes(x=np.ones((2000, 2)), y=np.arange(2000) % 150), 150),
+        ("npz", npz_bytes(x=np.ones((300, 2)), y=np.arange(300) % 3 == 0), 2),
+    ],
+)
+def test_few_whole_numbers_and_texts_are_classes(tmp_path: Path, kind: str, body: bytes, n_classes: int) -> None:
+    card = receive_bytes(tmp_path, kind, body)
+    assert (card.target_kind, card.n_classes) == (TargetKind.CLASSES, n_classes)
+    assert load("mine", data_dir=tmp_path).n_classes == n_classes
+
+
+def test_what_a_target_is_can_be_said(tmp_path: Path) -> None:
+    card = receive_bytes(tmp_path, "csv", prices(300, lambda index: index % 7), target_kind=TargetKind.NUMBER)
+    assert (card.target_kind, card.n_classes) == (TargetKind.NUMBER, None)
+    assert load("mine", data_dir=tmp_path, target=TargetKind.NUMBER).train.labels.dtype == torch.float32
+    other = tmp_path / "other"
+    card = receive_bytes(other, "csv", prices(300, lambda index: index), target_kind=TargetKind.CLASSES)
+    assert (card.target_kind, card.n_classes) == (TargetKind.CLASSES, 300)
+    with pytest.raises(InvalidRequestError) as caught:
+        receive_bytes(tmp_path / "third", "csv", csv_bytes(WINE), target="colour", target_kind=TargetKind.NUMBER)
+    assert "said to be a number" in caught.value.errors[0].message
+
+
+def test_images_that_decode_to_more_than_is_accepted_are_refused(tmp_path: Path) -> None:
+    large = png_bytes(size=(4096, 4096))
+    archive = zip_bytes({f"{'ab'[index % 2]}/{index}.png": large for index in range(16)})
+    assert len(archive) < 1 << 20
+    with pytest.raises(InvalidRequestError) as caught:
+        receive_bytes(tmp_path, "images", archive, max_bytes=50 << 20)
+    assert "16 images of 4096×4096 pixels take 268435456 bytes when decoded" in caught.value.errors[0].message
+
+
+def test_a_jpeg_with_a_thumbnail_and_something_behind_it_is_whole(tmp_path: Path) -> None:
+    thumbnail = jpeg_bytes(size=(2, 2))
+    segment = b"\xff\xe1" + (len(thumbnail) + 2).to_bytes(2, "big") + thumbnail
+    picture = jpeg_bytes()
+    whole = picture[:2] + segment + picture[2:] + b"more"
+    members = {f"{'ab'[index % 2]}/{index}.jpg": whole for index in range(N)}
+    assert receive_bytes(tmp_path, "images", zip_bytes(members)).shape == [1, 3, 4]
+    cut = {"a/x.jpg": whole[: -len(b"more") - 30]}
+    assert "a/x.jpg is broken or cut off" in refusal(tmp_path / "cut", "images", zip_bytes(members | cut))

@@ -9,7 +9,7 @@ import pytest
 import torch
 from pydantic import TypeAdapter
 
-from stepsize.domain.dataset import SNAPSHOT, DatasetCard, DatasetKind
+from stepsize.datasets.cards import SNAPSHOT, DatasetCard, DatasetKind
 from stepsize_workers.training.datasets import DATASETS, LabelledData, load, with_label_noise
 from stepsize_workers.training.datasets.arrays import Arrays, hash_content
 from stepsize_workers.training.datasets.cache import cached

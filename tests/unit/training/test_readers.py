@@ -7,7 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
-from stepsize.domain.dataset import DatasetKind, UnknownDatasetError, UnreadableDatasetError
+from stepsize.datasets.cards import DatasetKind, UnknownDatasetError, UnreadableDatasetError
 from stepsize_workers.training.datasets import LabelledData, load
 
 N = 20
@@ -123,7 +123,7 @@ def test_jpegs_are_images_too(tmp_path: Path) -> None:
         ("mine.csv", "a,b\n1\n", "line 2 has 1 values"),
         ("mine.csv", "target\n" + "x\ny\n" * 10, "no column beside the target"),
         ("mine.csv", "a,target\n" + "".join(f"t{index},{index % 2}\n" for index in range(70)), "70 different texts"),
-        ("mine.csv", "a,b\n" + "".join(f"{index},{index}\n" for index in range(1500)), "Only classes can be"),
+        ("mine.csv", "a,b\n" + "".join(f"{index},{index}\n" for index in range(1500)), "its target is a number"),
         ("mine.npz", b"PK\x03\x04", "can't be read"),
         ("mine/a/1.png", b"\x89PNG but not really", "is not an image"),
     ],

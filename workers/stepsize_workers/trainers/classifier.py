@@ -10,7 +10,7 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from stepsize.domain.dataset import NAME, DatasetKind
+from stepsize.datasets.cards import NAME, DatasetKind
 from stepsize.domain.trainer import Capabilities, Metric
 from stepsize.spec.objective import Direction, Objective
 from stepsize_workers.trainers.base import ONE_FOR_ALL

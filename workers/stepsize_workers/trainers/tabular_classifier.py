@@ -2,7 +2,7 @@
 
 from typing import ClassVar, Literal
 
-from stepsize.domain.dataset import DatasetKind
+from stepsize.datasets.cards import DatasetKind
 from stepsize.spec.space import FloatParameter, IntParameter, SearchSpace
 from stepsize_workers.trainers.classifier import Classifier, ClassifierParams, dataset_field
 

@@ -13,8 +13,8 @@ from stepsize.api.dependencies import AnySite, Key, Site, answer
 from stepsize.api.responses import ALWAYS, NOT_MODIFIED, problems
 from stepsize.api.schemas import PageOut
 from stepsize.application import datasets
-from stepsize.application.datasets import NewDataset
-from stepsize.domain.dataset import NAME, DatasetCard, DatasetFormat
+from stepsize.datasets.cards import NAME, DatasetCard, DatasetFormat, TargetKind
+from stepsize.datasets.uploads import NewDataset, incoming
 
 router = APIRouter(prefix="/v1/datasets", tags=["data sets"], responses=ALWAYS)
 
@@ -63,6 +63,10 @@ async def upload_dataset(
         str | None,
         Query(pattern=r"^[^\x00]{1,200}$", description="The column to predict; left out: target, label, or the last."),
     ] = None,
+    target_kind: Annotated[
+        TargetKind | None,
+        Query(description="What the target is, where its values leave doubt: whole numbers may be either."),
+    ] = None,
     help: Annotated[  # noqa: A002 - the contract's word
         str, Query(pattern=r"^[^\x00]{0,200}$", description="One line for the catalogue.")
     ] = "",
@@ -72,7 +76,7 @@ async def upload_dataset(
 
     `curl -T wine.csv 'localhost:8000/v1/datasets?name=wine&format=csv&target=quality' -X POST`
     """
-    new = NewDataset(name, DatasetFormat(format), target, help)
+    new = NewDataset(name, DatasetFormat(format), target, target_kind, help)
     return await _receive(request, site, new)
 
 
@@ -105,7 +109,7 @@ def delete_dataset(name: Name, site: AnySite) -> Response:
 
 async def _receive(request: Request, site: Site, new: NewDataset) -> Response:
     data_dir, max_bytes = site.settings.data_dir, site.settings.max_dataset_bytes
-    with datasets.incoming(data_dir) as path:
+    with incoming(data_dir) as path:
         await _write_body(request, path)
         card = await run_in_threadpool(datasets.receive, data_dir, new, path, max_bytes=max_bytes)
     return answer(card, HTTPStatus.CREATED, {"Location": f"/v1/datasets/{new.name}"})

@@ -157,7 +157,7 @@ function DatasetRow({ card, onDelete }) {
     <td>${card.kind ?? "–"} <span class="small muted">${card.format.replaceAll("_", " ")}</span></td>
     <td class="number">${count(card.n)}</td>
     <td>${sampleOf(card)}</td>
-    <td class="number">${count(card.n_classes)}</td>
+    <td class="number">${card.target_kind === "number" ? "a number" : count(card.n_classes)}</td>
     <td>${split ? [split.train, split.validation, split.test].map(count).join(" / ") : "–"}</td>
     <td class="number">${card.size_bytes === null ? "–" : formatBytes(card.size_bytes)}</td>
     <td>

@@ -13,15 +13,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from stepsize.domain.dataset import (
+from stepsize.datasets.cards import (
     DatasetKind,
-    StoredDataset,
+    TargetKind,
     UnknownDatasetError,
     UnreadableDatasetError,
-    find_stored,
-    list_stored,
     split_sizes,
+    wrong_target,
 )
+from stepsize.datasets.files import StoredDataset, find_stored, list_stored
 from stepsize_workers.training.datasets.arrays import Arrays, Labels, hash_content
 from stepsize_workers.training.datasets.cache import cached
 from stepsize_workers.training.datasets.readers import read_stored
@@ -35,7 +35,7 @@ class Part:
     inputs: Tensor
     """float32 (N, *shape), normalised."""
     labels: Tensor
-    """int64 (N,)."""
+    """(N,): int64, or float32 as they are where the target is a number."""
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -62,7 +62,9 @@ class LabelledData:
     kind: DatasetKind
     content_hash: str
     """SHA-256 of its content, hexadecimal."""
+    target_kind: TargetKind
     class_names: tuple[str, ...]
+    """Empty where the target is a number."""
     features: tuple[str, ...]
     """Names of the features of tabular data."""
     shape: tuple[int, ...]
@@ -85,13 +87,21 @@ class LabelledData:
         )
 
 
-def load(name: str, *, data_dir: Path, split_seed: int = 0, kind: DatasetKind | None = None) -> LabelledData:
+def load(
+    name: str,
+    *,
+    data_dir: Path,
+    split_seed: int = 0,
+    kind: DatasetKind | None = None,
+    target: TargetKind = TargetKind.CLASSES,
+) -> LabelledData:
     """Return a built-in or a user's data set, split and normalised. The tensors are shared: don't change them in place.
 
     Args:
         data_dir: users' data sets lie in its folder `datasets`; parsed built-in ones are cached in `cache`.
         split_seed: another one gives another split.
-        kind: what is wanted; None: anything.
+        kind: what samples are wanted; None: any.
+        target: what is to be predicted of them.
 
     Raises:
         UnknownDatasetError: no data set has this name.
@@ -106,6 +116,8 @@ def load(name: str, *, data_dir: Path, split_seed: int = 0, kind: DatasetKind | 
         data = _load_stored(stored, stored.fingerprint(), split_seed)
     if kind is not None and data.kind is not kind:
         raise UnreadableDatasetError(f"data set {name!r} is {data.kind}, but {kind} data is needed here")
+    if data.target_kind is not target:
+        raise UnreadableDatasetError(f"data set {name!r}: {wrong_target(target)}")
     return data
 
 
@@ -133,6 +145,7 @@ def _prepare(name: str, arrays: Arrays, content_hash: str, split_seed: int) -> L
         name=name,
         kind=arrays.kind,
         content_hash=content_hash,
+        target_kind=arrays.target_kind,
         class_names=arrays.class_names,
         features=arrays.features,
         shape=arrays.shape,

@@ -12,16 +12,10 @@ from pathlib import Path
 
 import numpy as np
 
-from stepsize.domain.dataset import (
-    MOST_CATEGORIES,
-    DatasetFormat,
-    StoredDataset,
-    UnreadableDatasetError,
-    choose_target,
-    read_csv,
-    read_value,
-)
-from stepsize_workers.training.datasets.arrays import Arrays, Inputs, number_classes
+from stepsize.datasets.cards import DatasetFormat, TargetKind, UnreadableDatasetError
+from stepsize.datasets.files import DatasetOptions, StoredDataset
+from stepsize.datasets.tables import MOST_CATEGORIES, choose_target, read_csv, read_value, target_kind
+from stepsize_workers.training.datasets.arrays import Amounts, Arrays, Inputs, Labels, number_classes, read_targets
 
 _CHANNELS = (1, 3)
 
@@ -52,7 +46,7 @@ def _read_npz(stored: StoredDataset) -> Arrays:
         targets = _first_of(arrays, ("y", "labels", "target"))
     if targets.ndim != 1:
         raise UnreadableDatasetError(f"y has shape {targets.shape}; give one label a sample")
-    labels, class_names = number_classes(targets)
+    labels, class_names = read_targets(targets, stored.options.target_kind)
     if inputs.ndim == 2:
         names = tuple(f"x{index}" for index in range(inputs.shape[1]))
         return Arrays(inputs.astype(np.float32), labels, class_names, features=names)
@@ -88,7 +82,7 @@ def _read_csv(stored: StoredDataset) -> Arrays:
     _, header = next(lines)
     rows = list(lines)
     columns = {name: [(line, row[index]) for line, row in rows] for index, name in enumerate(header)}
-    return _from_columns(columns, stored.options.target)
+    return _from_columns(columns, stored.options)
 
 
 def _read_parquet(stored: StoredDataset) -> Arrays:
@@ -101,19 +95,28 @@ def _read_parquet(stored: StoredDataset) -> Arrays:
         name: [(row, "" if value is None else str(value)) for row, value in enumerate(table[name].to_pylist(), start=1)]
         for name in table.column_names
     }
-    return _from_columns(columns, stored.options.target)
+    return _from_columns(columns, stored.options)
 
 
-def _from_columns(columns: dict[str, _Column], wanted: str | None) -> Arrays:
-    target = choose_target(list(columns), wanted)
-    classes = columns.pop(target)
-    _read_numbers(target, classes)  # none may be missing
-    labels, class_names = number_classes(np.array([text for _, text in classes], dtype=str))
+def _from_columns(columns: dict[str, _Column], options: DatasetOptions) -> Arrays:
+    target = choose_target(list(columns), options.target)
+    labels, class_names = _read_target(target, columns.pop(target), options.target_kind)
     if not columns:
         raise UnreadableDatasetError("there is no column beside the target")
     features = [feature for name, column in columns.items() for feature in _encode(name, column)]
     names = tuple(name for name, _ in features)
     return Arrays(np.stack([numbers for _, numbers in features], axis=1), labels, class_names, features=names)
+
+
+def _read_target(name: str, column: _Column, wanted: TargetKind | None) -> "tuple[Labels | Amounts, tuple[str, ...]]":
+    """Return a column as `read_targets` does; classes are told apart as they are written."""
+    numbers = _read_numbers(name, column)  # none may be missing
+    amounts = [number for number in numbers if number is not None]
+    is_numeric = len(amounts) == len(numbers)
+    is_whole = all(number.is_integer() for number in amounts)
+    texts = np.array([text for _, text in column], dtype=str)
+    kind = target_kind(len(texts), len(set(texts)), is_numeric=is_numeric, is_whole=is_whole, wanted=wanted)
+    return number_classes(texts) if kind is TargetKind.CLASSES else (np.array(amounts, dtype=np.float32), ())
 
 
 def _encode(name: str, column: _Column) -> list[tuple[str, Inputs]]:

@@ -9,7 +9,7 @@ from importlib import import_module
 
 import numpy as np
 
-from stepsize.domain.dataset import DatasetKind
+from stepsize.datasets.cards import DatasetKind
 from stepsize_workers.training.datasets.arrays import Arrays
 
 

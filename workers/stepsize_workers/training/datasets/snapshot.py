@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from stepsize.domain.dataset import SNAPSHOT, DatasetCard, DatasetFormat, split_sizes
+from stepsize.datasets.cards import SNAPSHOT, DatasetCard, DatasetFormat, split_sizes
 from stepsize_workers.training.datasets.labelled import load
 from stepsize_workers.training.datasets.registry import DATASETS
 
@@ -35,6 +35,7 @@ def _card(name: str, data_dir: Path) -> DatasetCard:
         n=n,
         shape=list(data.shape),
         n_classes=data.n_classes,
+        target_kind=data.target_kind,
         content_hash=data.content_hash,
         split=split_sizes(n),
     )
@@ -44,8 +45,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Write or check the snapshot; return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m stepsize_workers.training.datasets.snapshot", description=__doc__)
     action = parser.add_mutually_exclusive_group(required=True)
-    action.add_argument("--write", action="store_true", help=f"write {SNAPSHOT.name}")
-    action.add_argument("--check", action="store_true", help=f"fail if {SNAPSHOT.name} differs")
+    action.add_argument("--write", action="store_true", help="write the data sets' cards")
+    action.add_argument("--check", action="store_true", help="fail if they differ")
     wants_write = parser.parse_args(arguments).write
     with tempfile.TemporaryDirectory() as directory:
         cards = [card.model_dump(mode="json") for card in built_in_cards(Path(directory))]
