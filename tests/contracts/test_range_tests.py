@@ -76,4 +76,6 @@ def test_a_sweep_stops_when_its_report_says_so(row: tuple[type[Trainer[Params]],
 @pytest.mark.parametrize("name", BUILT_IN)
 def test_who_has_the_capability_is_in_this_suite(name: str) -> None:
     has_it = load_trainer(name).capabilities.range_test
-    assert has_it == (name in {row[0] for row in QUICK})
+    assert has_it == (name in {row[0] for row in QUICK}), (
+        f"{name} has a range test, or none: give it a row in QUICK above, with quick parameters, or drop it"
+    )

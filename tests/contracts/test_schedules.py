@@ -1,6 +1,7 @@
 """What every schedule promises, and equality with PyTorch's where it has the same one."""
 
 import math
+import re
 import warnings
 from collections.abc import Callable
 from itertools import pairwise
@@ -11,6 +12,7 @@ from pydantic import TypeAdapter, ValidationError
 from torch.optim import SGD
 from torch.optim import lr_scheduler as torch_schedules
 
+from stepsize.spec import schedules
 from stepsize.spec.schedules import (
     ConstantSchedule,
     CosineRestartsSchedule,
@@ -161,22 +163,16 @@ def test_means_the_same_at_every_batch_size(schedule: ScheduleBase) -> None:
     assert by_update[::13] == pytest.approx(by_step, abs=1e-12)  # pow and cos of slightly different quotients
 
 
-def test_every_schedule_of_the_union_is_listed_by_name() -> None:
-    assert list(schedule_types()) == [
-        "constant",
-        "step",
-        "multi_step",
-        "exponential",
-        "polynomial",
-        "time_based",
-        "inverse_sqrt",
-        "linear",
-        "cosine",
-        "cosine_restarts",
-        "cyclical",
-        "one_cycle",
-        "warmup_stable_decay",
-    ]
+def test_every_schedule_is_in_the_union_and_named_as_its_class() -> None:
+    written = [kind for kind in vars(schedules).values() if is_schedule(kind)]
+    assert list(schedule_types().values()) == written, "add the class to the union on the last line of schedules.py"
+    for name, kind in schedule_types().items():
+        words = re.findall("[A-Z][a-z]+", kind.__name__.removesuffix("Schedule"))
+        assert name == "_".join(words).lower(), f"{kind.__name__} is called {name}"
+
+
+def is_schedule(kind: object) -> bool:
+    return isinstance(kind, type) and issubclass(kind, ScheduleBase) and kind is not ScheduleBase
 
 
 def torch_rates(

@@ -46,6 +46,11 @@ QUICK: list[tuple[str, dict[str, Scalar]]] = [
 ]
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_every_trainer_is_in_this_suite(name: str) -> None:
+    assert name in {row[0] for row in QUICK}, f"add ({name!r}, {{parameters that make it quick}}) to QUICK above"
+
+
 def quick_id(row: tuple[str, dict[str, Scalar]]) -> str:
     name, params = row
     return "-".join([name, *(str(params[key]) for key in ("model", "optimizer", "schedule", "noise") if key in params)])

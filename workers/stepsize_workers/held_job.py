@@ -1,6 +1,6 @@
 """A job under this worker's lease: as it was last read, and the transactions on it."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import TypeVar
 
@@ -9,7 +9,7 @@ from stepsize.domain.lease import Lease
 from stepsize.domain.trial import Trial, TrialState
 from stepsize.errors import LeaseLostError
 from stepsize.spec.job import JobSpec
-from stepsize.spec.pruners import NoPruner
+from stepsize.spec.space import Scalar
 from stepsize.store.database import Connection
 from stepsize.store.jobs import get_job
 from stepsize.store.ledger import Ledger
@@ -29,7 +29,7 @@ class HeldJob:
         self._spec = _searched_spec(job)
         assert self._spec.objectives, "a stored spec has its objectives written back"
         self.objectives = self._spec.objectives
-        self.is_judged = not isinstance(self._spec.pruner, NoPruner)
+        self.is_judged = self._spec.pruner.judges
         """Whether a pruner wants to hear of every report."""
 
     @property
@@ -66,6 +66,12 @@ class HeldJob:
     def load_trials(self, states: Sequence[TrialState] | None = None) -> list[Trial]:
         """Return the job's trials by number, all or those in some states."""
         return self.read(partial(load_trials, job_id=self._job.id, states=states))
+
+    def last_step(self, params: Mapping[str, Scalar]) -> int | None:
+        """Return the last step of a trial with these parameters; None where nobody knows it in advance."""
+        trainer = self._spec.trainer
+        card = self.site.cards.get((trainer.name, trainer.version))
+        return None if card is None else card.last_step(params, trainer.params)
 
     def is_searched(self, trial: Trial) -> bool:
         """Tell whether a trial is part of the search: no replicate, and of a job that searches at all."""

@@ -213,5 +213,5 @@ def hold_job(lease: Lease, job: Job, site: Site) -> JobHolder:
     """Return the holder of a job just claimed, for `restore` to begin with."""
     held = HeldJob(lease, job, site)
     tuner = Tuner(held)
-    venue: Venue = ClientVenue(held, tuner) if job.engine == "external" else SlotVenue(held, tuner)
+    venue: Venue = ClientVenue(held, tuner) if job.spec.trains_elsewhere else SlotVenue(held, tuner)
     return JobHolder(held, tuner, venue, [Replication(held)])

@@ -77,7 +77,14 @@ class WorkerLoop:
         self._keeper = LeaseKeeper(database, worker_id=self.id, lease_s=settings.lease_s, on_loss=engine.wake)
         self._holders: dict[str, JobHolder] = {}
         self._stopping = threading.Event()
-        self._site = Site(database, engine, self.id, Path(settings.data_dir).resolve(), self._stopping)
+        self._site = Site(
+            database,
+            engine,
+            self.id,
+            Path(settings.data_dir).resolve(),
+            cards={(card.name, card.version): card for card in cards},
+            stopping=self._stopping,
+        )
         self._changed = threading.Event()
         self._changed.set()
         self._looked_at = 0.0

@@ -21,16 +21,10 @@ from stepsize.spec.samplers import GridSampler, RandomSampler
 from stepsize.spec.space import Scalar, SearchSpace, applies, in_dependency_order
 from stepsize_workers.sampling.admission import Admission
 from stepsize_workers.sampling.asker import Asker, Closed, Discarded, Note, Opened, Restored, Warmed
-from stepsize_workers.sampling.builders import (
-    build_pruner,
-    build_sampler,
-    is_heavy,
-    restore_study_attrs,
-    restore_trial_attrs,
-    sampler_attrs,
-)
+from stepsize_workers.sampling.builders import PRUNER_MARKS, BuiltSampler, build_pruner, kept_attrs
 from stepsize_workers.sampling.cells import Grid
 from stepsize_workers.sampling.distributions import distribution_of, from_optuna, suggest, to_optuna
+from stepsize_workers.sampling.optuna_internals import set_trial_attrs, trial_attrs
 from stepsize_workers.sampling.proposing import AdmittingSampler, NothingLeftError
 from stepsize_workers.warm_start import EarlierTrial
 
@@ -38,8 +32,6 @@ optuna.logging.set_verbosity(optuna.logging.WARNING)
 
 _FEASIBLE = "feasible"
 """The constraint key that every trial of a replica carries: one on only some trials makes the GP sampler raise."""
-_DERIVED_ATTRS = ("constraints", "tpe:relative_params", "gp:relative_params", "fixed_params")
-"""System attributes that are not kept: they follow from the record."""
 
 
 @dataclass(frozen=True)
@@ -60,13 +52,20 @@ class Search:
     """Proposes parameters, judges reports, learns from ends. One a job, in the process that holds the job's lease."""
 
     def __init__(
-        self, job_id: str, spec: JobSpec, on_ready: Callable[[], None] | None = None, *, asks_here: bool = False
+        self,
+        job_id: str,
+        spec: JobSpec,
+        on_ready: Callable[[], None] | None = None,
+        *,
+        asks_here: bool = False,
+        last_step: Callable[[Mapping[str, Scalar]], int | None] = lambda _: None,
     ) -> None:
         """Begin with an empty study.
 
         Args:
             on_ready: called, in a thread of its own, when the answer to an ask has come that `propose` did not have.
             asks_here: whether a heavy sampler may think in this process; else one is started for it.
+            last_step: a trial's parameters → its last step, at which there is nothing left to save; None: unknown.
         """
         assert spec.search_space is not None, "a stored spec has its search space written back"
         assert spec.objectives, "a stored spec has its objectives written back"
@@ -74,13 +73,16 @@ class Search:
         self._space: SearchSpace = spec.search_space
         self._objectives: Sequence[Objective] = spec.objectives
         self._seed: int = spec.sampler.seed
-        asks_elsewhere = is_heavy(spec.sampler) and not asks_here
+        asks_elsewhere = spec.sampler.is_heavy and not asks_here
         self._asker = Asker(job_id, spec, on_ready) if asks_elsewhere else None
         # To TPE a constraint beside a stand-in changes nothing, and reading them was a third of an ask.
         self._constrains = asks_here
+        self._last_step = last_step
         self._admission = Admission(spec)
         drawn_by = RandomSampler(seed=self._seed) if asks_elsewhere else spec.sampler
-        self._sampler = AdmittingSampler(build_sampler(drawn_by, self._space), self._admission)
+        self._built = BuiltSampler(drawn_by, self._space)
+        self._kept = kept_attrs(spec.sampler)
+        self._sampler = AdmittingSampler(self._built, self._admission)
         self._study = optuna.create_study(
             study_name=job_id,
             directions=[objective.direction.value for objective in self._objectives],
@@ -140,7 +142,7 @@ class Search:
                 self._grid.mark_taken(trial.cell)
             if trial.replicate_of is not None or (trial.attempt == 0 and not trial.state.is_finished):
                 continue  # a replicate never enters the study; a queued trial does when it starts
-            restore_study_attrs(self._study, trial.study_attrs)
+            self._built.restore_study(self._study, trial.study_attrs)
             if trial.state.is_finished:
                 self._admission.learn(trial.number, trial.params, trial.state, trial.reason)
             if trial.state.is_finished and not self._waits_for_stand_in(trial):
@@ -172,7 +174,7 @@ class Search:
         completed = self._suggest(draw)
         self._admission.cells.enter(completed)
         cell = self._grid.take(completed) if self._grid else None
-        return Proposal(completed, cell, draw, sampler_attrs(draw))
+        return Proposal(completed, cell, draw, self._attrs_to_keep(draw))
 
     def open(self, number: int, proposal: Proposal) -> None:
         """Make a trial part of the search: it is in the record and about to run."""
@@ -205,15 +207,11 @@ class Search:
         value = values.get(self._objectives[0].metric)
         if value is None or not math.isfinite(value) or len(self._objectives) > 1:
             return False
-        trial = self._open[number].draw
-        trial.report(value, step)
-        return trial.should_prune()
+        return self._judge(self._open[number], step, value)
 
     def study_attrs(self, number: int) -> dict[str, object]:
         """Return what Optuna keeps with an open trial and the record must keep too (the rungs it has passed)."""
-        trial = self._open[number].draw
-        attrs = trial.storage.get_trial_system_attrs(trial._trial_id)
-        return {key: value for key, value in attrs.items() if not key.startswith(_DERIVED_ATTRS)}
+        return self._attrs_to_keep(self._open[number].draw)
 
     def close(
         self, number: int, state: TrialState, values: Sequence[float] | None, *, reason: TrialReason | None = None
@@ -249,7 +247,7 @@ class Search:
             self._study.tell(draw, state=OptunaState.FAIL)
             self._admission.found_nothing = True
             return None
-        return Proposal(params, draw=draw, study_attrs=sampler_attrs(draw))
+        return Proposal(params, draw=draw, study_attrs=self._attrs_to_keep(draw))
 
     def _ask_elsewhere(self, asker: Asker, number: int) -> Proposal | None:
         answer = asker.ask(number)
@@ -263,21 +261,26 @@ class Search:
         return Proposal(answer.params, study_attrs=answer.study_attrs, ask=number)
 
     def _reopen(self, trial: Trial, reported: Mapping[int, float]) -> None:
-        attrs = {key: value for key, value in trial.study_attrs.items() if not key.startswith(_PRUNER_ATTRS)}
+        attrs = {key: value for key, value in trial.study_attrs.items() if not key.startswith(PRUNER_MARKS)}
         draw = self._enter(trial.params, attrs)
         self._suggest(draw)
         self._admission.cells.enter(trial.params)
-        self._open[trial.number] = _OpenTrial(draw, trial.params)
+        self._open[trial.number] = opened = _OpenTrial(draw, trial.params)
         for step, value in sorted(reported.items()):
-            draw.report(value, step)
-            draw.should_prune()  # leaves the marks of the rungs it has passed
+            self._judge(opened, step, value)  # leaves the marks of the rungs it has passed
+
+    def _judge(self, trial: "_OpenTrial", step: int, value: float) -> bool:
+        """Enter a value and return whether the trial is to be stopped; never at its end, where it has run anyway."""
+        trial.draw.report(value, step)
+        last = self._last_step(trial.params)
+        return (last is None or step < last) and trial.draw.should_prune()
 
     def _enter(
         self, params: Mapping[str, Scalar], study_attrs: Mapping[str, object] | None = None
     ) -> optuna.trial.Trial:
         self._study.enqueue_trial({name: to_optuna(self._space[name], value) for name, value in params.items()})
         draw = self._study.ask()
-        restore_trial_attrs(draw, study_attrs or {})
+        set_trial_attrs(draw, study_attrs or {})
         return draw
 
     def _suggest(self, trial: optuna.trial.Trial) -> dict[str, Scalar]:
@@ -288,6 +291,9 @@ class Search:
             if applies(parameter, params):
                 params[name] = from_optuna(parameter, suggest(trial, name, distribution_of(parameter)))
         return params
+
+    def _attrs_to_keep(self, draw: optuna.trial.Trial) -> dict[str, object]:
+        return {key: value for key, value in trial_attrs(draw).items() if key.startswith(self._kept)}
 
     def _first_objective(self, reports: Iterable[Report]) -> dict[int, dict[int, float]]:
         """Return what pruners judge by: trial number → step → finite value."""
@@ -335,9 +341,6 @@ class _OpenTrial:
     draw: optuna.trial.Trial
     params: Mapping[str, Scalar]
 
-
-_PRUNER_ATTRS = "completed_rung_"
-"""Marks of successive halving: a trial that runs again leaves them anew, from the reports that were kept."""
 
 _OPTUNA_STATES: dict[TrialState, OptunaState] = {
     TrialState.COMPLETED: OptunaState.COMPLETE,

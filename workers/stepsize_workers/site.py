@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
@@ -11,6 +11,7 @@ import structlog
 
 from stepsize.domain.job import Job, JobReason, JobState
 from stepsize.domain.lease import Lease
+from stepsize.domain.trainer import TrainerCard
 from stepsize.domain.trial import TrialReason, TrialState
 from stepsize.store.database import Connection, Database, DatabaseError, is_transient, reason_of
 from stepsize.store.ledger import Ledger, open_leased_ledger
@@ -32,6 +33,8 @@ class Site:
     engine: Engine
     worker_id: str
     data_dir: Path
+    cards: Mapping[tuple[str, str | None], TrainerCard] = field(default_factory=dict)
+    """The trainers this worker offers, by name and version."""
     stopping: threading.Event = field(default_factory=threading.Event)
     """Set when the worker is asked to end: from then on a database that is away is not waited for much longer."""
 

@@ -198,7 +198,12 @@ class Tuner:
         self._rules.shut()
 
     def _new_search(self) -> Search:
-        return Search(self._held.job.id, self._held.spec, on_ready=self._held.site.engine.wake)
+        return Search(
+            self._held.job.id,
+            self._held.spec,
+            on_ready=self._held.site.engine.wake,
+            last_step=self._held.last_step,
+        )
 
     def _open(self, number: int, proposal: Proposal) -> None:
         if not self._search.is_open(number):

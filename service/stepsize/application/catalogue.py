@@ -113,7 +113,7 @@ def built_in_cards() -> tuple[TrainerCard, ...]:
 
 def card_of(connection: Connection, spec: JobSpec) -> TrainerCard | None:
     """Return the card of a job's trainer, for its units; None: nobody offers it, or it runs elsewhere."""
-    if spec.engine == "external":
+    if spec.trains_elsewhere:
         return None
     wanted = spec.trainer
     cards = [card for card in built_in_cards() if card.name == wanted.name]
@@ -128,7 +128,7 @@ def can_run(worker: Worker, spec: JobSpec) -> bool:
 
     Of an external job it runs the search alone, which any worker can.
     """
-    if spec.engine == "external":
+    if spec.trains_elsewhere:
         return worker.alive
     wanted, needs = spec.trainer, spec.resources
     return (

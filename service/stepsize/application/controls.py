@@ -164,7 +164,7 @@ def _settle(connection: Connection, ledger: Ledger, desired: Desired) -> None:
     """Do what the holder of the lease would do; the trials of a dead worker run no more, those of clients go on."""
     if desired in (Desired.STOP, Desired.CANCEL):
         ledger.move_trials([TrialState.RUNNING, TrialState.QUEUED], TrialState.CANCELLED, reason=TrialReason.USER)
-    elif ledger.job.engine != "external":
+    elif not ledger.job.spec.trains_elsewhere:
         settle_orphans(ledger, load_trials(connection, ledger.job.id, [TrialState.RUNNING]))
     ledger.move_job(_SETTLED[desired], None if desired is Desired.RUN else JobReason.USER)
     ledger.release_lease()

@@ -63,7 +63,7 @@ def check_named(connection: Connection, spec: JobSpec, data_dir: Path, *, lease_
     Raises:
         InvalidRequestError: names each field that is wrong.
     """
-    if spec.engine != "external":
+    if not spec.trains_elsewhere:
         check_choice(connection, spec.trainer, spec.search_space or {}, data_dir, lease_s=lease_s, max_bytes=max_bytes)
 
 

@@ -56,4 +56,4 @@ def _limited_by(job: Job) -> LimitedBy | None:
         return None
     if n_running == budget.max_parallel_trials:
         return "max_parallel_trials"
-    return "clients" if job.engine == "external" else "slots"
+    return "clients" if job.spec.trains_elsewhere else "slots"

@@ -34,13 +34,10 @@ from stepsize.spec.expressions import Expression
 from stepsize.spec.grid import MAX_CELLS
 from stepsize.spec.job import JobSpec
 from stepsize.spec.objective import Objective
-from stepsize.spec.pruners import NoPruner
-from stepsize.spec.samplers import GpSampler, GridSampler, Sampler
-from stepsize.spec.space import FloatParameter, Parameter, SearchSpace, own_params
+from stepsize.spec.samplers import GridSampler, Sampler, sampler_names
+from stepsize.spec.space import FloatParameter, IntParameter, Parameter, SearchSpace, own_params
 
 DEFAULT_MAX_TRIALS = 40
-_HISTORY_SAMPLERS = ("tpe", "gp")
-"""Samplers that learn from trials they did not propose."""
 
 
 @dataclass(frozen=True)
@@ -112,7 +109,7 @@ def _find_card(spec: JobSpec, catalogue: Catalogue) -> tuple[TrainerCard, list[F
     Raises:
         InvalidRequestError: no trainer is similar.
     """
-    if spec.engine == "external":
+    if spec.trains_elsewhere:
         return _external_card(spec), []
     return catalogue.find_meant(spec.trainer.name, spec.trainer.version)
 
@@ -180,8 +177,9 @@ def _check_rest(spec: JobSpec, card: TrainerCard) -> Iterator[FieldError]:
     if len(_objectives(spec, card)) > 1:
         yield from _check_single_objective(spec)
         if not spec.sampler.supports.multi_objective:
+            able = sampler_names(lambda sampler: sampler.supports.multi_objective)
             yield FieldError(
-                pointer("sampler", "name"), f"{spec.sampler.name} needs a single objective; nsgaii and tpe take several"
+                pointer("sampler", "name"), f"{spec.sampler.name} needs a single objective; {able} take several"
             )
     if spec.resources.gpus > 1:
         yield FieldError(pointer("resources", "gpus"), "a trial over several GPUs is not offered; ask for 1 or less")
@@ -190,7 +188,7 @@ def _check_rest(spec: JobSpec, card: TrainerCard) -> Iterator[FieldError]:
 def _check_single_objective(spec: JobSpec) -> Iterator[FieldError]:
     """Yield what makes no sense where no trial is simply the best."""
     asked_for = {
-        ("pruner",): not isinstance(spec.pruner, NoPruner) and "a pruner",
+        ("pruner",): spec.pruner.judges and "a pruner",
         ("replicates",): spec.replicates is not None and "to replicate the best",
         ("stop_when", "terminator"): spec.stop_when.terminator and "the terminator",
     }
@@ -245,14 +243,12 @@ def _check_enqueued_names(spec: JobSpec, choice: Choice) -> Iterator[FieldError]
 
 def _check_countable(spec: JobSpec, space: SearchSpace) -> Iterator[FieldError]:
     """Yield the parameters with more values than the sampler can list, one by one: they are not to be listed here."""
-    match spec.sampler:
-        case GridSampler(points=points):
-            for name, parameter in space.items():
-                yield from _check_grid_values(name, parameter, points)
-        case GpSampler():
-            yield from _check_listable(space)
-        case _:
-            return
+    sampler = spec.sampler
+    if isinstance(sampler, GridSampler):
+        for name, parameter in space.items():
+            yield from _check_grid_values(name, parameter, sampler.points)
+    elif sampler.lists_values:
+        yield from _check_listable(sampler.name, space)
 
 
 def _count_cells(spec: JobSpec, space: SearchSpace) -> int | None:
@@ -280,11 +276,15 @@ def _check_grid_values(name: str, parameter: Parameter, points: int | None) -> I
         yield FieldError(at, "a grid needs a step here, choices, or the sampler's points")
 
 
-def _check_listable(space: SearchSpace) -> Iterator[FieldError]:
-    """Yield the parameters with more values than gp can weigh up: it lists them all in memory, many times over."""
+def _check_listable(sampler: str, space: SearchSpace) -> Iterator[FieldError]:
+    """Yield the parameters with more values than a sampler that lists them all can weigh up."""
     for name, parameter in space.items():
         if (parameter.n_values or 0) > MAX_CELLS:
-            message = f"gp lists every value, and these are more than {MAX_CELLS}; use a larger step, a float, or tpe"
+            able = sampler_names(lambda each: not each.lists_values)
+            message = (
+                f"{sampler} lists every value, and these are more than {MAX_CELLS}; use a larger step, a float, or one "
+                f"of {able}"
+            )
             yield FieldError(pointer("search_space", name), message)
 
 
@@ -295,6 +295,7 @@ def _warnings(spec: JobSpec, card: TrainerCard, total_cells: int | None) -> Iter
         yield f"the budget ends after {spec.budget.max_trials} of the grid's {total_cells} cells"
     yield from _direction_warnings(spec, card)
     yield from _sampler_warnings(spec)
+    yield from _pruner_warnings(spec, card)
     if total_cells is None:
         yield from satisfiability_warnings(spec, spec.search_space or {})
 
@@ -315,5 +316,27 @@ def _sampler_warnings(spec: JobSpec) -> Iterator[str]:
         yield f"{name} can't model conditional parameters; it draws them at random: {', '.join(conditional)}"
     if categorical and not supports.categorical:
         yield f"{name} can't model categorical parameters; it draws them at random: {', '.join(categorical)}"
-    if spec.warm_start and spec.sampler.name not in _HISTORY_SAMPLERS:
-        yield f"{spec.sampler.name} does not learn from earlier trials; {' and '.join(_HISTORY_SAMPLERS)} do"
+    if spec.warm_start and not spec.sampler.learns_from_others:
+        able = sampler_names(lambda sampler: sampler.learns_from_others)
+        yield f"{spec.sampler.name} does not learn from earlier trials; {able} do"
+
+
+def _pruner_warnings(spec: JobSpec, card: TrainerCard) -> Iterator[str]:
+    """Yield why a pruner can never stop anything: a trial's last step has nothing left to save."""
+    pruner = spec.pruner
+    if not pruner.judges:
+        return
+    longest = _longest(spec, card)
+    if longest is not None and pruner.first_step >= longest:
+        reason = f"trials end at step {longest}" if longest > 1 else "trials report once"
+        yield f"{pruner.name} never stops a trial: its first verdict is at step {pruner.first_step}, and {reason}"
+    elif spec.budget.max_trials is not None and pruner.n_trials_first >= spec.budget.max_trials:
+        yield f"{pruner.name} never stops a trial: {pruner.n_trials_first} run to their end first, which are all"
+
+
+def _longest(spec: JobSpec, card: TrainerCard) -> int | None:
+    """Return the last step of the longest trial; None: not known in advance."""
+    searched = (spec.search_space or {}).get(card.max_step_param or "")
+    if isinstance(searched, IntParameter):
+        return searched.high
+    return None if searched is not None else card.last_step(spec.trainer.params)

@@ -16,7 +16,6 @@ from stepsize.domain.job import Desired, Job, JobState
 from stepsize.domain.outcomes import outcome_error
 from stepsize.domain.trial import Report, Trial, TrialError, TrialReason, TrialState
 from stepsize.errors import FieldError, InvalidRequestError, LeaseLostError, StateConflictError
-from stepsize.spec.pruners import NoPruner
 from stepsize.store import suggestions as store
 from stepsize.store.database import Connection
 from stepsize.store.jobs import get_job
@@ -241,7 +240,7 @@ def step_to_judge(connection: Connection, job_id: str, measurements: Sequence[Me
     """
     spec = get_job(connection, job_id).spec
     objectives = spec.objectives or []
-    if isinstance(spec.pruner, NoPruner) or len(objectives) != 1:
+    if not spec.pruner.judges or len(objectives) != 1:
         return None
     return max((one.step for one in measurements if objectives[0].metric in one.values), default=None)
 
@@ -338,7 +337,7 @@ def _is_alike(trial: Trial, ending: Ending) -> bool:
 
 
 def _refuse_slot_jobs(job: Job) -> None:
-    if job.engine != "external":
+    if not job.spec.trains_elsewhere:
         raise StateConflictError(
             'the job\'s trials run in workers\' slots; submit it with "engine": "external" to ask for suggestions',
             state=job.state,

@@ -1,11 +1,12 @@
 """Trainer cards: everything the service knows of a trainer without importing it."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
 from stepsize.spec.objective import Direction, Objective
-from stepsize.spec.space import SearchSpace
+from stepsize.spec.space import Scalar, SearchSpace
 
 
 class _Card(BaseModel):
@@ -45,3 +46,16 @@ class TrainerCard(_Card):
     default_search_space: SearchSpace
     default_objectives: list[Objective]
     capabilities: Capabilities = Capabilities()
+
+    def last_step(self, *params: Mapping[str, Scalar]) -> int | None:
+        """Return the last step of a training; None where it isn't known in advance.
+
+        Args:
+            params: of which the first that names the step counts; the trainer's default otherwise.
+        """
+        name = self.max_step_param
+        if name is None:
+            return None
+        default = self.params_schema.get("properties", {}).get(name, {}).get("default")
+        found = next((each[name] for each in params if name in each), default)
+        return found if isinstance(found, int) else None

@@ -16,6 +16,8 @@ Label = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 KeepArtifacts = Literal["best", "all", "none"]
 Engine = Literal["external"]
 
+EXTERNAL: Engine = "external"
+"""Clients train, wherever they like, and ask for suggestions: a worker runs the search alone."""
 EXTERNAL_TRAINER = "external"
 """The name of a trainer nobody named: whoever asks for suggestions runs it."""
 
@@ -108,11 +110,16 @@ class JobSpec(Spec):
     enqueue: list[dict[str, Scalar]] = Field(default_factory=list, max_length=10_000)
     """Configurations tried first, in this order; parameters left out are sampled."""
 
+    @property
+    def trains_elsewhere(self) -> bool:
+        """Whether clients train, and not this service's workers."""
+        return self.engine == EXTERNAL
+
     @model_validator(mode="before")
     @classmethod
     def _name_external_trainer(cls, data: Any) -> Any:
         """Under the external engine the trainer may be left out, or be just its name."""
-        if not isinstance(data, dict) or data.get("engine") != "external":
+        if not isinstance(data, dict) or data.get("engine") != EXTERNAL:
             return data
         trainer = data.get("trainer")
         if trainer is None or isinstance(trainer, str):

@@ -9,6 +9,7 @@ from sqlalchemy import ColumnElement, Connection, Select, and_, case, exists, fu
 from stepsize.clock import now
 from stepsize.domain.job import FINISHED_JOB_STATES, Job, JobState
 from stepsize.domain.lease import Lease
+from stepsize.spec.job import EXTERNAL
 from stepsize.store.database import db_now
 from stepsize.store.ledger import announce
 from stepsize.store.models import jobs
@@ -115,7 +116,7 @@ def _claimable(offer: Offer) -> Select[str, int, int, float]:
 def _claimable_external() -> Select[str]:
     return (
         select(jobs.c.id)
-        .where(_is_claimable(), jobs.c.engine == "external")
+        .where(_is_claimable(), jobs.c.engine == EXTERNAL)
         .order_by(jobs.c.priority.desc(), jobs.c.created_at, jobs.c.id)
         .limit(1)
     )

@@ -436,3 +436,42 @@ def test_names_that_need_quoting_can_be_constrained() -> None:
     assert spec.parameter_constraints == ["`optimizer.lr` + `weight decay` <= 1"]
     broken = _errors(**fields, parameter_constraints=["`optimizer.lr` <= 0.4"], enqueue=[{"optimizer.lr": 0.5}])
     assert "`optimizer.lr` <= 0.4: it was 0.5" in broken["/enqueue/0"]
+
+
+_SPACE = {"learning_rate": {"type": "float", "low": 1e-3, "high": 1.0, "log": True}}
+
+
+@pytest.mark.parametrize(
+    ("pruner", "epochs", "said"),
+    [
+        ({"name": "asha"}, 1, "first verdict is at step 1, and trials report once"),
+        ({"name": "asha", "min_resource": 10}, 10, "first verdict is at step 10, and trials end at step 10"),
+        ({"name": "asha", "reduction_factor": 4, "min_early_stopping_rate": 2}, 10, "at step 16, and trials end at"),
+        ({"name": "hyperband", "min_resource": 20}, 10, "at step 20"),
+        ({"name": "median", "n_warmup_steps": 10}, 10, "at step 10"),
+        ({"name": "patient", "patience": 9}, 10, "at step 11"),
+        ({"name": "percentile", "n_startup_trials": 40}, 10, "40 run to their end first, which are all"),
+        ({"name": "asha"}, 2, None),
+        ({"name": "median"}, 10, None),
+        ({"name": "threshold", "upper": 1.0}, 2, None),
+        ({"name": "none"}, 1, None),
+    ],
+)
+def test_a_pruner_that_can_never_stop_anything_is_warned_of(
+    pruner: dict[str, Any], epochs: int, said: str | None
+) -> None:
+    properties = _card().params_schema["properties"] | {"epochs": {"type": "integer", "minimum": 1, "default": epochs}}
+    card = _card(params_schema={"type": "object", "properties": properties}, max_step_param="epochs")
+    for params, space in (({}, _SPACE), ({"epochs": epochs}, _SPACE), ({}, _SPACE | _epochs_to(epochs))):
+        warnings = _resolve(card, params, search_space=space, pruner=pruner).warnings
+        found = [warning for warning in warnings if "never stops" in warning]
+        assert len(found) == (said is not None)
+        assert all(str(said) in warning for warning in found)
+
+
+def _epochs_to(high: int) -> dict[str, Any]:
+    return {"epochs": {"type": "int", "low": 1, "high": high}}
+
+
+def test_where_nobody_knows_the_last_step_no_pruner_is_warned_of() -> None:
+    assert _resolve(search_space=_SPACE, pruner={"name": "asha", "min_resource": 1000}).warnings == ()

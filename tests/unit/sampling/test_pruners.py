@@ -1,4 +1,6 @@
-"""When a pruner begins to judge."""
+"""When a pruner begins to judge, and when it no longer does."""
+
+from typing import Any
 
 import pytest
 
@@ -21,6 +23,35 @@ def test_trials_that_reported_nothing_are_none_to_compare_with(pruner: str, sile
     assert not complete(search, 3, loss=1.0)
     assert not complete(search, 4, loss=2.0), "one trial is too few to judge by"
     assert complete(search, 5, loss=3.0), "two are enough"
+
+
+PRUNERS = [
+    {"name": "median", "n_startup_trials": 1},
+    {"name": "percentile", "n_startup_trials": 1},
+    {"name": "asha", "reduction_factor": 2},
+    {"name": "threshold", "upper": 2.5},
+]
+
+
+@pytest.mark.parametrize("pruner", PRUNERS, ids=lambda pruner: pruner["name"])
+def test_a_trial_at_its_last_step_is_left_alone(pruner: dict[str, Any]) -> None:
+    spec = make_spec(pruner=pruner)
+    losses = [1.0, 2.0, 3.0, 4.0]
+    assert any(stopped(Search("job", spec), losses)), "where nobody knows its last step, it is judged at each"
+    assert not any(stopped(Search("job", spec, last_step=lambda params: 1), losses)), "its work is done"
+    assert any(stopped(Search("job", spec, last_step=lambda params: 2), losses)), "and before it, it is judged"
+
+
+def stopped(search: Search, losses: list[float]) -> list[bool]:
+    return [complete(search, number, loss=loss) for number, loss in enumerate(losses)]
+
+
+def test_a_search_that_is_rebuilt_at_the_last_step_leaves_no_mark_of_it() -> None:
+    spec = make_spec(pruner={"name": "asha", "reduction_factor": 2})
+    whole = Search("job", spec, last_step=lambda params: 1)
+    open_trial(whole, 0)
+    whole.report(0, 1, {"loss": 1.0})
+    assert whole.study_attrs(0) == {}
 
 
 def open_trial(search: Search, number: int) -> None:

@@ -1,16 +1,20 @@
-"""From the samplers and pruners of a spec to Optuna's objects."""
+"""From the samplers and pruners of a spec to Optuna's objects: one builder a class, found by the spec it names.
+
+What a sampler or pruner is like (heavy, judging, …) its spec class says; what Optuna's needs to be the same after a
+rebuild (what it keeps, what it must forget) its builder says.
+"""
 
 import copy
 import warnings
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, assert_never
+from typing import Any, ClassVar, Generic, TypeVar
 
 import optuna
 from optuna.distributions import BaseDistribution
 from optuna.exceptions import ExperimentalWarning
+from optuna.pruners import BasePruner
 from optuna.samplers import BaseSampler
-from optuna.samplers._lazy_random_state import LazyRandomState
 from optuna.study import Study
 from optuna.trial import FrozenTrial
 
@@ -22,6 +26,7 @@ from stepsize.spec.pruners import (
     PatientPruner,
     PercentilePruner,
     Pruner,
+    PrunerBase,
     ThresholdPruner,
 )
 from stepsize.spec.samplers import (
@@ -32,92 +37,187 @@ from stepsize.spec.samplers import (
     QmcSampler,
     RandomSampler,
     Sampler,
+    SamplerBase,
     TpeSampler,
 )
 from stepsize.spec.space import SearchSpace
 from stepsize_workers.sampling.distributions import distribution_of
+from stepsize_workers.sampling.optuna_internals import (
+    OrderedNsgaii,
+    copy_study_attrs,
+    forget_fits,
+    raise_study_attrs,
+    seed_generators,
+)
 
-QMC_ATTRS = "qmc:"
-"""Optuna keeps how far into its sequence a study is among the study's attributes, under this prefix."""
-_SAMPLER_ATTRS = ("cma:", "nsgaii:", QMC_ATTRS)
-"""What samplers keep with a trial and can't do without when the study is rebuilt."""
+S = TypeVar("S", bound=SamplerBase)
+P = TypeVar("P", bound=PrunerBase)
 
 
-@dataclass(frozen=True)
+class SamplerBuilder(ABC, Generic[S]):
+    """Makes Optuna's sampler for one class of the spec, and keeps it the same after a rebuild."""
+
+    spec: ClassVar[type[SamplerBase]]
+    """What it is for."""
+    n_tries: ClassVar[int] = 20
+    """How often asking again is worth it for one proposal."""
+    kept: ClassVar[tuple[str, ...]] = ()
+    """Prefixes of what it notes with a trial and can't do without when the study is rebuilt."""
+    study_kept: ClassVar[str | None] = None
+    """The prefix of what it notes with the study itself; each trial carries that into the record."""
+
+    @abstractmethod
+    def build(self, sampler: S, space: SearchSpace) -> BaseSampler:
+        """Return the sampler."""
+
+    def forget(self, sampler: BaseSampler) -> None:
+        """Drop what a sampler remembers of earlier asks beside the study: a rebuilt one has none of it."""
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        _SAMPLERS[cls.spec] = cls
+
+
+class PrunerBuilder(ABC, Generic[P]):
+    """Makes Optuna's pruner for one class of the spec.
+
+    Those that compare with earlier trials wait for as many that have reported: to Optuna a diverged trial and one of an
+    earlier job, which have not, are complete.
+    """
+
+    spec: ClassVar[type[PrunerBase]]
+    """What it is for."""
+
+    @abstractmethod
+    def build(self, pruner: P) -> BasePruner:
+        """Return the pruner."""
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        _PRUNERS[cls.spec] = cls
+
+
+_SAMPLERS: dict[type[SamplerBase], type[SamplerBuilder[Any]]] = {}
+_PRUNERS: dict[type[PrunerBase], type[PrunerBuilder[Any]]] = {}
+PRUNER_MARKS = "completed_rung_"
+"""Marks of successive halving: a trial that runs again leaves them anew, from the reports that were kept."""
+
+
 class BuiltSampler:
-    """One of Optuna's samplers, and how often it is worth asking for one proposal."""
+    """One of Optuna's samplers, with what its builder knows about it."""
 
-    sampler: BaseSampler
-    n_tries: int
+    def __init__(self, sampler: Sampler, space: SearchSpace) -> None:
+        self._builder = _SAMPLERS[type(sampler)]()
+        self.n_tries = self._builder.n_tries
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ExperimentalWarning)
+            self.sampler = self._builder.build(sampler, space)
+
+    def begin(self, seed: int) -> None:
+        """Seed every generator and forget earlier asks."""
+        seed_generators(self.sampler, seed)
+        self._builder.forget(self.sampler)
+
+    def restore_study(self, study: Study, trial_attrs: Mapping[str, object]) -> None:
+        """Bring a rebuilt study's own attributes up to what a trial of the record says."""
+        if self._builder.study_kept is not None:
+            raise_study_attrs(study, trial_attrs, self._builder.study_kept)
 
 
-def is_heavy(sampler: Sampler) -> bool:
-    """Tell whether a sampler thinks too long, or imports too much, for the process that renews leases."""
-    return isinstance(sampler, GpSampler | CmaEsSampler | NsgaiiSampler)
+def kept_attrs(sampler: Sampler) -> tuple[str, ...]:
+    """Return the prefixes of what a sampler and any pruner note with a trial and the record must keep too."""
+    return (*_SAMPLERS[type(sampler)].kept, PRUNER_MARKS)
 
 
-def build_sampler(sampler: Sampler, space: SearchSpace) -> BuiltSampler:
-    """Return Optuna's sampler for a spec's."""
+def build_pruner(pruner: Pruner) -> BasePruner:
+    """Return Optuna's pruner for a spec's."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ExperimentalWarning)
-        return _build_sampler(sampler, space)
+        return _PRUNERS[type(pruner)]().build(pruner)
 
 
-def _build_sampler(sampler: Sampler, space: SearchSpace) -> BuiltSampler:
-    match sampler:
-        case TpeSampler():
-            return BuiltSampler(_build_tpe(sampler, space), n_tries=5)
-        case RandomSampler() | GridSampler():
-            return BuiltSampler(optuna.samplers.RandomSampler(seed=sampler.seed), n_tries=20)
-        case QmcSampler():
-            return BuiltSampler(_WholeSpaceQmc(sampler, space), n_tries=20)
-        case GpSampler():
-            # Asked again it would fit the same model and propose the same point, in as many seconds.
-            return BuiltSampler(_build_gp(sampler), n_tries=1)
-        case CmaEsSampler():
-            return BuiltSampler(_build_cmaes(sampler), n_tries=20)
-        case NsgaiiSampler():
-            return BuiltSampler(_build_nsgaii(sampler), n_tries=20)
-        case _:
-            assert_never(sampler)
+class _Tpe(SamplerBuilder[TpeSampler]):
+    spec = TpeSampler
+    n_tries = 5
+
+    def build(self, sampler: TpeSampler, space: SearchSpace) -> BaseSampler:
+        return optuna.samplers.TPESampler(
+            seed=sampler.seed,
+            n_startup_trials=sampler.n_startup_trials,
+            n_ei_candidates=sampler.n_ei_candidates,
+            # Ungrouped, conditional parameters are drawn independently of all others.
+            group=any(parameter.when for parameter in space.values()),
+            multivariate=True,
+        )
 
 
-def _build_tpe(sampler: TpeSampler, space: SearchSpace) -> BaseSampler:
-    return optuna.samplers.TPESampler(
-        seed=sampler.seed,
-        n_startup_trials=sampler.n_startup_trials,
-        n_ei_candidates=sampler.n_ei_candidates,
-        # Ungrouped, conditional parameters are drawn independently of all others.
-        group=any(parameter.when for parameter in space.values()),
-        multivariate=True,
-    )
+class _Random(SamplerBuilder[RandomSampler]):
+    spec = RandomSampler
+
+    def build(self, sampler: RandomSampler, space: SearchSpace) -> BaseSampler:
+        return optuna.samplers.RandomSampler(seed=sampler.seed)
 
 
-def _build_gp(sampler: GpSampler) -> BaseSampler:
-    return optuna.samplers.GPSampler(
-        seed=sampler.seed,
-        n_startup_trials=sampler.n_startup_trials,
-        deterministic_objective=sampler.deterministic,
-        warn_independent_sampling=False,
-    )
+class _Grid(SamplerBuilder[GridSampler]):
+    """Cells are walked by the search itself; what a client's own configuration leaves out is drawn at random."""
+
+    spec = GridSampler
+
+    def build(self, sampler: GridSampler, space: SearchSpace) -> BaseSampler:
+        return optuna.samplers.RandomSampler(seed=sampler.seed)
 
 
-def _build_cmaes(sampler: CmaEsSampler) -> BaseSampler:
-    return _NumberlessCmaEs(
-        seed=sampler.seed,
-        n_startup_trials=sampler.n_startup_trials,
-        popsize=sampler.population_size,
-        warn_independent_sampling=False,
-    )
+class _Qmc(SamplerBuilder[QmcSampler]):
+    spec = QmcSampler
+    kept = ("qmc:",)
+    study_kept = "qmc:"
+
+    def build(self, sampler: QmcSampler, space: SearchSpace) -> BaseSampler:
+        return _WholeSpaceQmc(sampler, space)
 
 
-def _build_nsgaii(sampler: NsgaiiSampler) -> BaseSampler:
-    return _OrderedNsgaii(
-        seed=sampler.seed,
-        population_size=sampler.population_size,
-        mutation_prob=sampler.mutation_probability,
-        crossover_prob=sampler.crossover_probability,
-    )
+class _Gp(SamplerBuilder[GpSampler]):
+    spec = GpSampler
+    n_tries = 1
+    """Asked again it would fit the same model and propose the same point, in as many seconds."""
+
+    def build(self, sampler: GpSampler, space: SearchSpace) -> BaseSampler:
+        return optuna.samplers.GPSampler(
+            seed=sampler.seed,
+            n_startup_trials=sampler.n_startup_trials,
+            deterministic_objective=sampler.deterministic,
+            warn_independent_sampling=False,
+        )
+
+    def forget(self, sampler: BaseSampler) -> None:
+        assert isinstance(sampler, optuna.samplers.GPSampler), "as built above"
+        forget_fits(sampler)
+
+
+class _CmaEs(SamplerBuilder[CmaEsSampler]):
+    spec = CmaEsSampler
+    kept = ("cma:",)
+
+    def build(self, sampler: CmaEsSampler, space: SearchSpace) -> BaseSampler:
+        return _NumberlessCmaEs(
+            seed=sampler.seed,
+            n_startup_trials=sampler.n_startup_trials,
+            popsize=sampler.population_size,
+            warn_independent_sampling=False,
+        )
+
+
+class _Nsgaii(SamplerBuilder[NsgaiiSampler]):
+    spec = NsgaiiSampler
+    kept = ("nsgaii:",)
+
+    def build(self, sampler: NsgaiiSampler, space: SearchSpace) -> BaseSampler:
+        return OrderedNsgaii(
+            seed=sampler.seed,
+            population_size=sampler.population_size,
+            mutation_prob=sampler.mutation_probability,
+            crossover_prob=sampler.crossover_probability,
+        )
 
 
 class _WholeSpaceQmc(optuna.samplers.QMCSampler):
@@ -140,9 +240,7 @@ class _WholeSpaceQmc(optuna.samplers.QMCSampler):
         self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> dict[str, Any]:
         point = super().sample_relative(study, trial, search_space)
-        for key, value in study._storage.get_study_system_attrs(study._study_id).items():
-            if key.startswith(QMC_ATTRS):  # the trial takes it into the record
-                study._storage.set_trial_system_attr(trial._trial_id, key, value)
+        copy_study_attrs(study, trial, _Qmc.study_kept)
         return point
 
 
@@ -157,106 +255,74 @@ class _NumberlessCmaEs(optuna.samplers.CmaEsSampler):
         return super().sample_relative(study, unnumbered, search_space)
 
 
-class _OrderedNsgaii(optuna.samplers.NSGAIISampler):
-    """Optuna's own has a generation's parents in another order at the first ask than at later ones.
+class _None(PrunerBuilder[NoPruner]):
+    spec = NoPruner
 
-    Which ask is the first depends on when the study was last rebuilt.
-    """
-
-    @classmethod
-    def _get_generation_key(cls) -> str:
-        return "nsgaii:generation"  # in the record: not to change with the name of this class
-
-    def get_parent_population(self, study: Study, generation: int) -> list[FrozenTrial]:
-        return sorted(super().get_parent_population(study, generation), key=lambda trial: trial.number)
+    def build(self, pruner: NoPruner) -> BasePruner:
+        return optuna.pruners.NopPruner()
 
 
-def reseed(sampler: BaseSampler, seed: int) -> None:
-    """Seed every generator a sampler holds, its inner samplers' too, and drop what it remembers of earlier asks.
+class _Median(PrunerBuilder[MedianPruner]):
+    spec = MedianPruner
 
-    Optuna's public `reseed_rng` takes no seed; making the sampler anew would drop its search-space cache and cost a
-    pass over the history at every ask. The resume suite fails if the attributes' types move.
-    """
-    for value in vars(sampler).values():
-        if isinstance(value, LazyRandomState):
-            value.rng.seed(seed)
-        elif isinstance(value, BaseSampler):
-            reseed(value, seed)
-    if isinstance(sampler, optuna.samplers.GPSampler):  # kernels to start the next fit from; a rebuilt study has none
-        sampler._gprs_cache_list = None
-        sampler._constraints_gprs_cache_list = None
+    def build(self, pruner: MedianPruner) -> BasePruner:
+        return optuna.pruners.MedianPruner(
+            n_startup_trials=pruner.n_startup_trials,
+            n_warmup_steps=pruner.n_warmup_steps,
+            interval_steps=pruner.interval_steps,
+            n_min_trials=max(1, pruner.n_startup_trials),
+        )
 
 
-def sampler_attrs(trial: optuna.trial.Trial) -> dict[str, object]:
-    """Return what the sampler keeps with a trial and the record must keep too."""
-    attrs = trial.storage.get_trial_system_attrs(trial._trial_id)
-    return {key: value for key, value in attrs.items() if key.startswith(_SAMPLER_ATTRS)}
+class _Percentile(PrunerBuilder[PercentilePruner]):
+    spec = PercentilePruner
+
+    def build(self, pruner: PercentilePruner) -> BasePruner:
+        return optuna.pruners.PercentilePruner(
+            pruner.percentile,
+            n_startup_trials=pruner.n_startup_trials,
+            n_warmup_steps=pruner.n_warmup_steps,
+            interval_steps=pruner.interval_steps,
+            n_min_trials=max(1, pruner.n_startup_trials),
+        )
 
 
-def restore_trial_attrs(trial: optuna.trial.Trial, attrs: Mapping[str, Any]) -> None:
-    """Give a trial that enters a rebuilt study what the sampler had kept with it."""
-    for key, value in attrs.items():
-        trial.storage.set_trial_system_attr(trial._trial_id, key, value)
+class _Asha(PrunerBuilder[AshaPruner]):
+    spec = AshaPruner
+
+    def build(self, pruner: AshaPruner) -> BasePruner:
+        return optuna.pruners.SuccessiveHalvingPruner(
+            min_resource=pruner.min_resource,
+            reduction_factor=pruner.reduction_factor,
+            min_early_stopping_rate=pruner.min_early_stopping_rate,
+        )
 
 
-def restore_study_attrs(study: Study, trial_attrs: dict[str, object]) -> None:
-    """Bring a rebuilt study's own attributes up to what a trial of the record says."""
-    have = study._storage.get_study_system_attrs(study._study_id)
-    for key, value in trial_attrs.items():
-        if key.startswith(QMC_ATTRS) and isinstance(value, int) and value > have.get(key, -1):
-            study._storage.set_study_system_attr(study._study_id, key, value)
+class _Hyperband(PrunerBuilder[HyperbandPruner]):
+    spec = HyperbandPruner
+
+    def build(self, pruner: HyperbandPruner) -> BasePruner:
+        return optuna.pruners.HyperbandPruner(
+            min_resource=pruner.min_resource,
+            max_resource=pruner.max_resource or "auto",
+            reduction_factor=pruner.reduction_factor,
+        )
 
 
-def build_pruner(pruner: Pruner) -> optuna.pruners.BasePruner:
-    """Return Optuna's pruner for a spec's.
+class _Threshold(PrunerBuilder[ThresholdPruner]):
+    spec = ThresholdPruner
 
-    Those that compare with earlier trials wait for as many that have reported: to Optuna a diverged trial and one of an
-    earlier job, which have not, are complete.
-    """
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ExperimentalWarning)
-        return _build_pruner(pruner)
+    def build(self, pruner: ThresholdPruner) -> BasePruner:
+        return optuna.pruners.ThresholdPruner(
+            lower=pruner.lower,
+            upper=pruner.upper,
+            n_warmup_steps=pruner.n_warmup_steps,
+            interval_steps=pruner.interval_steps,
+        )
 
 
-def _build_pruner(pruner: Pruner) -> optuna.pruners.BasePruner:
-    match pruner:
-        case NoPruner():
-            return optuna.pruners.NopPruner()
-        case MedianPruner():
-            return optuna.pruners.MedianPruner(
-                n_startup_trials=pruner.n_startup_trials,
-                n_warmup_steps=pruner.n_warmup_steps,
-                interval_steps=pruner.interval_steps,
-                n_min_trials=max(1, pruner.n_startup_trials),
-            )
-        case AshaPruner():
-            return optuna.pruners.SuccessiveHalvingPruner(
-                min_resource=pruner.min_resource,
-                reduction_factor=pruner.reduction_factor,
-                min_early_stopping_rate=pruner.min_early_stopping_rate,
-            )
-        case PercentilePruner():
-            return optuna.pruners.PercentilePruner(
-                pruner.percentile,
-                n_startup_trials=pruner.n_startup_trials,
-                n_warmup_steps=pruner.n_warmup_steps,
-                interval_steps=pruner.interval_steps,
-                n_min_trials=max(1, pruner.n_startup_trials),
-            )
-        case HyperbandPruner():
-            return optuna.pruners.HyperbandPruner(
-                min_resource=pruner.min_resource,
-                max_resource=pruner.max_resource or "auto",
-                reduction_factor=pruner.reduction_factor,
-            )
-        case ThresholdPruner():
-            return optuna.pruners.ThresholdPruner(
-                lower=pruner.lower,
-                upper=pruner.upper,
-                n_warmup_steps=pruner.n_warmup_steps,
-                interval_steps=pruner.interval_steps,
-            )
-        case PatientPruner():
-            return optuna.pruners.PatientPruner(None, patience=pruner.patience, min_delta=pruner.min_delta)
-        case _:
-            assert_never(pruner)
+class _Patient(PrunerBuilder[PatientPruner]):
+    spec = PatientPruner
+
+    def build(self, pruner: PatientPruner) -> BasePruner:
+        return optuna.pruners.PatientPruner(None, patience=pruner.patience, min_delta=pruner.min_delta)

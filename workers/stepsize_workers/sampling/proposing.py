@@ -13,13 +13,12 @@ from optuna.trial import TrialState as OptunaState
 
 from stepsize.spec.space import Scalar, applies, in_dependency_order
 from stepsize_workers.sampling.admission import Admission, Objection
-from stepsize_workers.sampling.builders import BuiltSampler, reseed
+from stepsize_workers.sampling.builders import BuiltSampler
 from stepsize_workers.sampling.distributions import distribution_of, from_optuna, to_optuna
+from stepsize_workers.sampling.optuna_internals import FIXED_PARAMS, contains
 
 EXPLORED_FRACTION = 0.05
 """Share of trials that may lie where failure is predicted: a frontier that is wrong, or moves, is found out."""
-_FIXED_PARAMS = "fixed_params"
-"""Optuna's key for the parameters of an enqueued trial."""
 
 
 class NothingLeftError(Exception):
@@ -34,15 +33,15 @@ class AdmittingSampler(BaseSampler):
     """
 
     def __init__(self, built: BuiltSampler, admission: Admission) -> None:
+        self._built = built
         self._inner = built.sampler
-        self._n_tries = built.n_tries
         self._admission = admission
         self._seed = 0
 
     def begin(self, seed: int) -> None:
         """Seed everything random in the next ask: a rebuilt search draws what the uninterrupted one would have."""
         self._seed = seed
-        reseed(self._inner, seed)
+        self._built.begin(seed)
 
     def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
         return self._distributions
@@ -50,7 +49,7 @@ class AdmittingSampler(BaseSampler):
     def sample_relative(
         self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> dict[str, Any]:
-        given = trial.system_attrs.get(_FIXED_PARAMS)
+        given = trial.system_attrs.get(FIXED_PARAMS)
         fixed = {name: from_optuna(self._admission.space[name], value) for name, value in (given or {}).items()}
         params = self._admitted(study, trial, fixed, is_given=given is not None)
         return {name: to_optuna(self._admission.space[name], value) for name, value in params.items()}
@@ -68,7 +67,7 @@ class AdmittingSampler(BaseSampler):
     ) -> dict[str, Scalar]:
         explores = random.Random(self._seed).random() < EXPLORED_FRACTION
         wanted: dict[str, Scalar] | None = None
-        for _ in range(self._n_tries):
+        for _ in range(self._built.n_tries):
             params = self._draw(study, trial, fixed)
             if self._admission.objection(params, explores=explores) is Objection.NONE:
                 return params
@@ -93,7 +92,7 @@ class AdmittingSampler(BaseSampler):
                 params[name] = space[name].value_at(0.0)
             else:
                 value = relative.get(name)
-                if value is None or not distribution._contains(distribution.to_internal_repr(value)):
+                if value is None or not contains(distribution, value):
                     value = self._inner.sample_independent(study, trial, name, distribution)
                 params[name] = from_optuna(space[name], value)
         return params

@@ -1,0 +1,82 @@
+"""The one place that uses names of Optuna's which its documentation does not promise.
+
+A search that is rebuilt must draw what the uninterrupted one would have: for that it seeds generators, and keeps what
+samplers and pruners note in a study, neither of which Optuna offers. Its version is capped in pyproject.toml; the
+resume suite fails where one of these moves.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from optuna.distributions import BaseDistribution
+from optuna.samplers import BaseSampler, GPSampler, NSGAIISampler
+from optuna.samplers._lazy_random_state import LazyRandomState
+from optuna.study import Study
+from optuna.trial import FrozenTrial, Trial
+
+FIXED_PARAMS = "fixed_params"
+"""The key among a trial's attributes for the parameters of an enqueued one."""
+
+
+def seed_generators(sampler: BaseSampler, seed: int) -> None:
+    """Seed every generator a sampler holds, its inner samplers' too.
+
+    The public `reseed_rng` takes no seed; making the sampler anew would drop its search-space cache and cost a pass
+    over the history at every ask.
+    """
+    for value in vars(sampler).values():
+        if isinstance(value, LazyRandomState):
+            value.rng.seed(seed)
+        elif isinstance(value, BaseSampler):
+            seed_generators(value, seed)
+
+
+def forget_fits(sampler: GPSampler) -> None:
+    """Drop the kernels that the next fit would start from: a rebuilt study has none."""
+    sampler._gprs_cache_list = None
+    sampler._constraints_gprs_cache_list = None
+
+
+def contains(distribution: BaseDistribution, value: Any) -> bool:
+    """Tell whether a value may be drawn from a distribution."""
+    return distribution._contains(distribution.to_internal_repr(value))
+
+
+def trial_attrs(trial: Trial) -> dict[str, Any]:
+    """Return what Optuna keeps with a running trial."""
+    return trial.storage.get_trial_system_attrs(trial._trial_id)
+
+
+def set_trial_attrs(trial: Trial, attrs: Mapping[str, Any]) -> None:
+    """Keep something with a running trial."""
+    for key, value in attrs.items():
+        trial.storage.set_trial_system_attr(trial._trial_id, key, value)
+
+
+def copy_study_attrs(study: Study, trial: FrozenTrial, prefix: str) -> None:
+    """Keep with a trial what a sampler keeps with the study: the trial takes it into the record."""
+    for key, value in study._storage.get_study_system_attrs(study._study_id).items():
+        if key.startswith(prefix):
+            study._storage.set_trial_system_attr(trial._trial_id, key, value)
+
+
+def raise_study_attrs(study: Study, attrs: Mapping[str, object], prefix: str) -> None:
+    """Bring the counters among a study's own attributes up to what a trial of the record says."""
+    have = study._storage.get_study_system_attrs(study._study_id)
+    for key, value in attrs.items():
+        if key.startswith(prefix) and isinstance(value, int) and value > have.get(key, -1):
+            study._storage.set_study_system_attr(study._study_id, key, value)
+
+
+class OrderedNsgaii(NSGAIISampler):
+    """Optuna's own has a generation's parents in another order at the first ask than at later ones.
+
+    Which ask is the first depends on when the study was last rebuilt.
+    """
+
+    @classmethod
+    def _get_generation_key(cls) -> str:
+        return "nsgaii:generation"  # in the record: not to change with the name of this class
+
+    def get_parent_population(self, study: Study, generation: int) -> list[FrozenTrial]:
+        return sorted(super().get_parent_population(study, generation), key=lambda trial: trial.number)
