@@ -16,7 +16,7 @@ import optuna
 
 from benchmarks.orchestration import print_table
 from benchmarks.playing import Params, play
-from stepsize.spec.job import JobSpec
+from stepsize.spec.resolved import ResolvedJobSpec
 
 N_SEEDS = 20
 N_TRIALS = 60
@@ -111,8 +111,8 @@ def run_optuna(valley: Valley, seed: int, tell_diverged: Tell) -> Outcome:
     return Outcome(tuple(losses))
 
 
-def spec_of(sampler: str, seed: int) -> JobSpec:
-    return JobSpec.model_validate(
+def spec_of(sampler: str, seed: int) -> ResolvedJobSpec:
+    return ResolvedJobSpec.model_validate(
         {
             "trainer": {"name": "synthetic", "version": "1"},
             "search_space": {

@@ -24,7 +24,7 @@ import optuna
 from benchmarks.history import add_history
 from stepsize.clock import new_id
 from stepsize.settings import Settings
-from stepsize.spec.job import JobSpec
+from stepsize.spec.resolved import ResolvedJobSpec
 from stepsize.store import migrate
 from stepsize.store.database import Database
 from stepsize.store.jobs import NewJob, get_job, insert_job
@@ -69,8 +69,8 @@ class HistoryCost:
         return self.wall_ms - self.ask_ms - self.should_prune_ms
 
 
-def spec_of(sampler: str, *, n_trials: int, pruner: str = "none", n_parallel: int = 4) -> JobSpec:
-    return JobSpec.model_validate(
+def spec_of(sampler: str, *, n_trials: int, pruner: str = "none", n_parallel: int = 4) -> ResolvedJobSpec:
+    return ResolvedJobSpec.model_validate(
         {
             "trainer": {"name": "synthetic", "version": "1", "params": {"n_reports": N_REPORTS}},
             "search_space": {
@@ -85,7 +85,7 @@ def spec_of(sampler: str, *, n_trials: int, pruner: str = "none", n_parallel: in
     )
 
 
-def submit(database: Database, spec: JobSpec) -> str:
+def submit(database: Database, spec: ResolvedJobSpec) -> str:
     with database.write() as connection:
         return insert_job(connection, NewJob(new_id("job"), spec, (), None)).id
 

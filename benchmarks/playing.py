@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from stepsize.domain.trial import TrialReason, TrialState
-from stepsize.spec.job import JobSpec
+from stepsize.spec.resolved import ResolvedJobSpec
 from stepsize.spec.space import Scalar
 from stepsize_workers.search import Search
 
@@ -23,7 +23,7 @@ class Played:
     """Of the objective; None: it diverged."""
 
 
-def play(spec: JobSpec, train: Train, n_trials: int) -> list[Played]:
+def play(spec: ResolvedJobSpec, train: Train, n_trials: int) -> list[Played]:
     """Search as a worker does: an infeasible trial gets the worst feasible value so far as its stand-in."""
     assert spec.objectives is not None
     search, direction = Search("bench", spec), spec.objectives[0].direction

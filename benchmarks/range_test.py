@@ -24,8 +24,8 @@ import torch
 
 from benchmarks.orchestration import print_table
 from stepsize.domain.trial import TrialReason, TrialState
-from stepsize.spec.job import JobSpec
 from stepsize.spec.range_test import RangeTestRule
+from stepsize.spec.resolved import ResolvedJobSpec
 from stepsize.spec.space import Scalar
 from stepsize_workers.search import Search
 from stepsize_workers.trainers.base import Diverged, Params, Sweep, Trainer
@@ -250,8 +250,8 @@ def search(lab: Lab, cell: Cell, bounds: tuple[float, float], *, seed: int) -> S
     return found
 
 
-def _search_spec(cell: Cell, bounds: tuple[float, float], seed: int) -> JobSpec:
-    return JobSpec.model_validate(
+def _search_spec(cell: Cell, bounds: tuple[float, float], seed: int) -> ResolvedJobSpec:
+    return ResolvedJobSpec.model_validate(
         {
             "trainer": {"name": cell.trainer, "version": "1"},
             "search_space": {

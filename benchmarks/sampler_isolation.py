@@ -17,7 +17,7 @@ import numpy as np
 from benchmarks.orchestration import print_table
 from benchmarks.samplers import SPACE, loss_of
 from stepsize.domain.trial import TrialState
-from stepsize.spec.job import JobSpec
+from stepsize.spec.resolved import ResolvedJobSpec
 from stepsize.spec.space import Scalar
 from stepsize_workers.search import Search
 
@@ -52,7 +52,7 @@ class Neighbour:
 
 def make_search(*, asks_here: bool, on_ready: Callable[[], None]) -> Search:
     """Return a search with N_HISTORY random trials behind it."""
-    spec = JobSpec.model_validate(
+    spec = ResolvedJobSpec.model_validate(
         {
             "trainer": {"name": "synthetic", "version": "1"},
             "search_space": SPACE,

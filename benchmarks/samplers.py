@@ -16,7 +16,7 @@ import optuna
 
 from benchmarks.orchestration import print_table
 from stepsize.domain.trial import TrialState
-from stepsize.spec.job import JobSpec
+from stepsize.spec.resolved import ResolvedJobSpec
 from stepsize.spec.space import Scalar
 from stepsize_workers.search import Search
 from stepsize_workers.trainers.synthetic import SyntheticParams, loss_at
@@ -52,7 +52,7 @@ class Course:
 def run(sampler: str, seed: int) -> Course:
     """Search once; heavy samplers ask in this process, which changes nothing but where."""
     knobs = {"points": 4} if sampler == "grid" else {}
-    spec = JobSpec.model_validate(
+    spec = ResolvedJobSpec.model_validate(
         {
             "trainer": {"name": "synthetic", "version": "1"},
             "search_space": SPACE,

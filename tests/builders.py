@@ -12,7 +12,7 @@ from stepsize.domain.job import Job, JobReason, JobState
 from stepsize.domain.lease import Lease
 from stepsize.domain.trainer import TrainerCard
 from stepsize.domain.trial import Report, Trial, TrialReason, TrialState
-from stepsize.spec.job import JobSpec
+from stepsize.spec.resolved import ResolvedJobSpec
 from stepsize.spec.space import Scalar
 from stepsize.store.jobs import NewJob, get_job, insert_job
 from stepsize.store.leases import claim_job
@@ -32,7 +32,7 @@ _WAY_TO: dict[JobState, tuple[JobState, ...]] = {
 }
 
 
-def make_spec(**changes: Any) -> JobSpec:
+def make_spec(**changes: Any) -> ResolvedJobSpec:
     """Return a valid, resolved spec of the `synthetic` trainer; `changes` replace its top-level fields, as in JSON."""
     body = {
         "trainer": {"name": "synthetic", "version": "1"},
@@ -41,7 +41,7 @@ def make_spec(**changes: Any) -> JobSpec:
         "sampler": {"name": "random", "seed": 0},
         "budget": {"max_trials": 40},
     }
-    return JobSpec.model_validate(body | changes)
+    return ResolvedJobSpec.model_validate(body | changes)
 
 
 def make_card(name: str = "synthetic", **changes: Any) -> TrainerCard:
@@ -87,7 +87,7 @@ def make_job(
     *,
     state: JobState = JobState.QUEUED,
     reason: JobReason | None = None,
-    spec: JobSpec | None = None,
+    spec: ResolvedJobSpec | None = None,
     created_at: float | None = None,
     **new: Any,
 ) -> Job:

@@ -19,8 +19,8 @@ from benchmarks.truth.valleys import Landscape
 from stepsize.domain.evidence import Evidence, TrialColumns
 from stepsize.domain.seeds import derive_seed
 from stepsize.domain.trial import TrialReason, TrialState
-from stepsize.spec.job import JobSpec
 from stepsize.spec.objective import Direction, Objective
+from stepsize.spec.resolved import ResolvedJobSpec
 
 N_TRIALS = 60
 CHOICE = "choice"
@@ -106,7 +106,7 @@ def play_job(
     return Job(landscape, isinstance(source, Live), trials, evidence_of(landscape, spec, trials))
 
 
-def spec_of(landscape: Landscape, seed: int, choices: Sequence[str]) -> JobSpec:
+def spec_of(landscape: Landscape, seed: int, choices: Sequence[str]) -> ResolvedJobSpec:
     """Return the job a user would send."""
     task, sizes = landscape.task, list(landscape.valleys)
     space: dict[str, object] = {
@@ -115,7 +115,7 @@ def spec_of(landscape: Landscape, seed: int, choices: Sequence[str]) -> JobSpec:
     }
     if choices:
         space[CHOICE] = {"type": "categorical", "choices": list(choices)}
-    return JobSpec.model_validate(
+    return ResolvedJobSpec.model_validate(
         {
             "trainer": {"name": task.trainer, "version": "1"},
             "search_space": space,
@@ -132,7 +132,7 @@ def objective_of(landscape: Landscape) -> Objective:
     return Objective(metric=landscape.metric, direction=direction)
 
 
-def evidence_of(landscape: Landscape, spec: JobSpec, trials: Sequence[Played]) -> Evidence:
+def evidence_of(landscape: Landscape, spec: ResolvedJobSpec, trials: Sequence[Played]) -> Evidence:
     """Return the job as the report sees it."""
     diverged = [trial.value is None for trial in trials]
     states = [TrialState.INFEASIBLE if bad else TrialState.COMPLETED for bad in diverged]

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from stepsize.domain.trial import Report, Trial, TrialReason, TrialState
-from stepsize.spec.job import JobSpec
+from stepsize.spec.resolved import ResolvedJobSpec
 from stepsize.spec.space import Scalar, applies
 from stepsize.store.database import Database
 from stepsize.store.trials import load_trials
@@ -131,7 +131,7 @@ WIDE_SPACE = SPACE | {
 CONSTRAINT = "batch_size * width <= 32768"
 
 
-def wide_spec(sampler: str) -> JobSpec:
+def wide_spec(sampler: str) -> ResolvedJobSpec:
     body = HEAVY.get(sampler, {"name": sampler}) | {"seed": 3}
     return make_spec(search_space=WIDE_SPACE, parameter_constraints=[CONSTRAINT], sampler=body)
 
@@ -139,7 +139,7 @@ def wide_spec(sampler: str) -> JobSpec:
 class Book:
     """Runs trials one after another against a search and keeps the record that a worker would keep."""
 
-    def __init__(self, spec: JobSpec, *, asks_here: bool = True) -> None:
+    def __init__(self, spec: ResolvedJobSpec, *, asks_here: bool = True) -> None:
         self.spec = spec
         self.trials: list[Trial] = []
         self._asks_here = asks_here

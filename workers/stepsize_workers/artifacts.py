@@ -5,8 +5,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from stepsize.domain.trial import Trial, TrialState, trial_dir
-from stepsize.spec.job import JobSpec
-from stepsize.spec.objective import Direction
+from stepsize.spec.resolved import ResolvedJobSpec
 
 N_BEST = 3
 """More where more are replicated: the best by their means must not have lost its model by then."""
@@ -15,11 +14,10 @@ N_BEST = 3
 class ArtifactKeeper:
     """Decides, as trials of one job complete, whose artifacts to drop."""
 
-    def __init__(self, spec: JobSpec, data_dir: Path, job_id: str) -> None:
-        assert spec.objectives, "a stored spec has its objectives written back"
+    def __init__(self, spec: ResolvedJobSpec, data_dir: Path, job_id: str) -> None:
         self._keep = spec.keep_artifacts
         self._n_best = max(N_BEST, spec.replicates.top if spec.replicates else 0)
-        self._sign = -1.0 if spec.objectives[0].direction is Direction.MAXIMIZE else 1.0
+        self._direction = spec.objectives[0].direction
         self._data_dir = data_dir
         self._job_id = job_id
         self._kept: list[tuple[float, int]] = []
@@ -27,7 +25,7 @@ class ArtifactKeeper:
     def restore(self, trials: Iterable[Trial]) -> None:
         """Take in what the record says is kept."""
         self._kept = sorted(
-            (self._sign * trial.objective, trial.number)
+            (self._direction.cost(trial.objective), trial.number)
             for trial in trials
             if trial.state is TrialState.COMPLETED and trial.artifacts and trial.objective is not None
         )
@@ -38,7 +36,7 @@ class ArtifactKeeper:
             return ()
         if self._keep == "none" or objective is None:
             return (number,)
-        self._kept = sorted([*self._kept, (self._sign * objective, number)])
+        self._kept = sorted([*self._kept, (self._direction.cost(objective), number)])
         dropped = [other for _, other in self._kept[self._n_best :]]
         del self._kept[self._n_best :]
         return dropped

@@ -8,7 +8,7 @@ from stepsize.domain.job import Job, JobKind
 from stepsize.domain.lease import Lease
 from stepsize.domain.trial import Trial, TrialState
 from stepsize.errors import LeaseLostError
-from stepsize.spec.job import JobSpec
+from stepsize.spec.resolved import ResolvedJobSpec
 from stepsize.spec.space import Scalar
 from stepsize.store.database import Connection
 from stepsize.store.jobs import get_job
@@ -27,7 +27,6 @@ class HeldJob:
         self.site = site
         self._job = job
         self._spec = _searched_spec(job)
-        assert self._spec.objectives, "a stored spec has its objectives written back"
         self.objectives = self._spec.objectives
         self.is_judged = self._spec.pruner.judges
         """Whether a pruner wants to hear of every report."""
@@ -38,7 +37,7 @@ class HeldJob:
         return self._job
 
     @property
-    def spec(self) -> JobSpec:
+    def spec(self) -> ResolvedJobSpec:
         """The job's, with the search space in use."""
         return self._spec
 
@@ -78,6 +77,6 @@ class HeldJob:
         return self._job.kind is JobKind.TUNE and trial.replicate_of is None
 
 
-def _searched_spec(job: Job) -> JobSpec:
+def _searched_spec(job: Job) -> ResolvedJobSpec:
     """Return the job's spec with the search space in use, where a range test has found bounds."""
     return job.spec if job.findings is None else job.spec.model_copy(update={"search_space": job.search_space})

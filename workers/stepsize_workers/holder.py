@@ -10,6 +10,7 @@ from stepsize.domain.lease import Lease
 from stepsize.domain.range_test import RangeTestFindings
 from stepsize.domain.trial import TrialReason, TrialState
 from stepsize.spec.range_test import RangeTestSpec
+from stepsize.spec.resolved import recall
 from stepsize.store.leases import Precedence
 from stepsize.store.ledger import Ledger
 from stepsize.store.trials import load_reports
@@ -165,7 +166,7 @@ class JobHolder:
         if job.kind is not JobKind.RANGE_TEST:
             return None
         reports = self._held.read(lambda connection: list(load_reports(connection, job.id)))
-        return conclude_range_test(RangeTestSpec.model_validate(job.details), self._held.load_trials(), reports)
+        return conclude_range_test(recall(RangeTestSpec, job.details), self._held.load_trials(), reports)
 
     # -- going away --------------------------------------------------------------------------------------------------
 

@@ -9,6 +9,7 @@ from stepsize.domain.trial import TrialState
 from stepsize.domain.tuning import TuningDetails, TuningFindings
 from stepsize.errors import JobNotFoundError
 from stepsize.spec.range_test import RangeTestSpec
+from stepsize.spec.resolved import recall
 from stepsize.spec.space import FloatParameter, SearchSpace
 from stepsize.store.database import Connection
 from stepsize.store.jobs import get_job
@@ -32,9 +33,9 @@ def prepare(connection: Connection, job: Job) -> Preparation | None:
     if job.kind is not JobKind.TUNE or job.findings is not None:
         return None
     warnings: list[str] = []
-    space = job.spec.search_space or {}
+    space = job.spec.search_space
     resolved = _with_bounds(connection, job, space, warnings)
-    if TuningDetails.model_validate(job.details or {}).warm_start and not _is_told(job.warnings):
+    if recall(TuningDetails, job.details or {}).warm_start and not _is_told(job.warnings):
         warnings.append(load_history(connection, job, resolved or space).summary())
     if resolved is None and not warnings:
         return None
@@ -57,14 +58,14 @@ def _with_bounds(connection: Connection, job: Job, space: SearchSpace, warnings:
         # A configuration of a client's own may lie outside; the search must be able to hold it.
         "low": min([bounds.low, *asked_for]),
         "high": max([bounds.high, *asked_for]),
-        "log": parameter.step is None,
+        "log": True,
         "range_test": False,
     }
     return {**space, _LEARNING_RATE: parameter.model_copy(update=found)}
 
 
 def _find_bounds(connection: Connection, job: Job) -> Bounds:
-    default = TuningDetails.model_validate(job.details or {}).default_learning_rate
+    default = recall(TuningDetails, job.details or {}).default_learning_rate
     plan, findings = RangeTestSpec.model_fields, None
     low, high = plan["low"].default, plan["high"].default
     try:
@@ -72,7 +73,7 @@ def _find_bounds(connection: Connection, job: Job) -> Bounds:
     except JobNotFoundError:  # deleted since
         test = None
     if test is not None:
-        swept = RangeTestSpec.model_validate(test.details)
+        swept = recall(RangeTestSpec, test.details)
         low, high = swept.low, swept.high
         findings = test.findings and RangeTestFindings.model_validate(test.findings)
     return bounds_from(findings or RangeTestFindings(sweep_low=low, sweep_high=high, results=[]), default=default)

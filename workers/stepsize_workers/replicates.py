@@ -4,12 +4,12 @@ from collections.abc import Sequence
 
 from stepsize.domain.seeds import derive_seed
 from stepsize.domain.trial import Trial, TrialReason, TrialState
-from stepsize.spec.job import JobSpec
 from stepsize.spec.objective import Direction
+from stepsize.spec.resolved import ResolvedJobSpec
 from stepsize.store.ledger import NewTrial
 
 
-def missing_replicates(spec: JobSpec, trials: Sequence[Trial], *, first_number: int) -> list[NewTrial]:
+def missing_replicates(spec: ResolvedJobSpec, trials: Sequence[Trial], *, first_number: int) -> list[NewTrial]:
     """Return the replicates that the best trials still lack, to be queued; none once they have run.
 
     A function of the record alone, so that a job that is taken over, or reopened by a larger budget, makes up what its
@@ -22,14 +22,12 @@ def missing_replicates(spec: JobSpec, trials: Sequence[Trial], *, first_number: 
     """
     if spec.replicates is None:
         return []
-    assert spec.objectives, "a stored spec has its objectives written back"
-    assert spec.sampler.seed is not None, "a stored spec has its seed written back"
     have = {(trial.replicate_of, trial.seed) for trial in trials if not _fell_with_its_job(trial)}
     wanted = [
         (trial, seed)
         for trial in _best(trials, spec.objectives[0].direction, n=spec.replicates.top)
         for index in range(spec.replicates.seeds)
-        if (trial.number, seed := derive_seed(spec.sampler.seed, f"replicate {trial.number}", index)) not in have
+        if (trial.number, seed := derive_seed(spec.seed, f"replicate {trial.number}", index)) not in have
     ]
     return [
         NewTrial(
@@ -50,5 +48,4 @@ def _fell_with_its_job(trial: Trial) -> bool:
 
 def _best(trials: Sequence[Trial], direction: Direction, *, n: int) -> list[Trial]:
     feasible = [trial for trial in trials if trial.objective is not None and trial.replicate_of is None]
-    sign = 1.0 if direction is Direction.MINIMIZE else -1.0
-    return sorted(feasible, key=lambda trial: (sign * (trial.objective or 0.0), trial.number))[:n]
+    return sorted(feasible, key=lambda trial: (direction.cost(trial.objective or 0.0), trial.number))[:n]

@@ -14,9 +14,9 @@ from optuna.trial import TrialState as OptunaState
 
 from stepsize.domain.seeds import derive_seed
 from stepsize.domain.trial import Report, Trial, TrialReason, TrialState
-from stepsize.spec.job import JobSpec
 from stepsize.spec.objective import Objective
 from stepsize.spec.pruners import NoPruner
+from stepsize.spec.resolved import ResolvedJobSpec
 from stepsize.spec.samplers import GridSampler, RandomSampler
 from stepsize.spec.space import Scalar, SearchSpace, applies, in_dependency_order
 from stepsize_workers.sampling.admission import Admission
@@ -54,7 +54,7 @@ class Search:
     def __init__(
         self,
         job_id: str,
-        spec: JobSpec,
+        spec: ResolvedJobSpec,
         on_ready: Callable[[], None] | None = None,
         *,
         asks_here: bool = False,
@@ -67,12 +67,9 @@ class Search:
             asks_here: whether a heavy sampler may think in this process; else one is started for it.
             last_step: a trial's parameters → its last step, at which there is nothing left to save; None: unknown.
         """
-        assert spec.search_space is not None, "a stored spec has its search space written back"
-        assert spec.objectives, "a stored spec has its objectives written back"
-        assert spec.sampler.seed is not None, "a stored spec has its seed written back"
         self._space: SearchSpace = spec.search_space
         self._objectives: Sequence[Objective] = spec.objectives
-        self._seed: int = spec.sampler.seed
+        self._seed: int = spec.seed
         asks_elsewhere = spec.sampler.is_heavy and not asks_here
         self._asker = Asker(job_id, spec, on_ready) if asks_elsewhere else None
         # To TPE a constraint beside a stand-in changes nothing, and reading them was a third of an ask.

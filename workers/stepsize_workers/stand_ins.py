@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from stepsize.domain.trial import TrialReason, TrialState
-from stepsize.spec.objective import Direction, Objective
+from stepsize.spec.objective import Objective
 from stepsize.spec.space import Params
 from stepsize.store.ledger import Ledger
 
@@ -68,7 +68,7 @@ class StandIns:
     """Knows the worst feasible values of a search so far, and who waits for any."""
 
     def __init__(self, objectives: Sequence[Objective]) -> None:
-        self._worse = [max if objective.direction is Direction.MINIMIZE else min for objective in objectives]
+        self._directions = [objective.direction for objective in objectives]
         self._worst: Values | None = None
         self._waiting: set[int] = set()
 
@@ -96,4 +96,4 @@ class StandIns:
     def _worse_of(self, old: Values | None, new: Values) -> Values:
         if old is None:
             return new
-        return tuple(worse(a, b) for worse, a, b in zip(self._worse, old, new, strict=True))
+        return tuple(one.worst(pair) for one, *pair in zip(self._directions, old, new, strict=True))

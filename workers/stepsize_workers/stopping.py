@@ -7,7 +7,7 @@ from stepsize.clock import now
 from stepsize.domain.job import Job, JobKind, JobReason
 from stepsize.domain.trial import Trial, TrialState
 from stepsize.spec.job import StopWhen
-from stepsize.spec.objective import Direction, Objective
+from stepsize.spec.objective import Objective
 from stepsize_workers.held_job import HeldJob
 from stepsize_workers.stand_ins import End
 from stepsize_workers.terminator import Terminator
@@ -68,10 +68,7 @@ class Progress:
 
     def _moves_front(self, values: Sequence[float]) -> bool:
         """Enter a trial's values into the front, if nothing there is at least as good in every objective."""
-        point = tuple(
-            value if objective.direction is Direction.MINIMIZE else -value
-            for objective, value in zip(self.objectives, values, strict=True)
-        )
+        point = tuple(objective.direction.cost(value) for objective, value in zip(self.objectives, values, strict=True))
         if any(_is_as_good(other, point) for other in self._front):
             return False
         self._front = [other for other in self._front if not _is_as_good(point, other)] + [point]
@@ -126,7 +123,7 @@ class StopRules:
         if not spec.stop_when.terminator or self._held.job.kind is not JobKind.TUNE:
             return None
         direction = self._held.objectives[0].direction
-        return Terminator(spec.search_space or {}, direction, on_ready=self._held.site.engine.wake)
+        return Terminator(spec.search_space, direction, on_ready=self._held.site.engine.wake)
 
 
 def in_order_of_end(trials: Sequence[Trial]) -> list[Trial]:
@@ -143,9 +140,4 @@ def _meets_target(objectives: Sequence[Objective], values: Sequence[float]) -> b
     """Tell whether one trial is at least as good as every target there is."""
     pairs = [(objective, value) for objective, value in zip(objectives, values, strict=True)]
     wanted = [(objective, value) for objective, value in pairs if objective.target is not None]
-    return bool(wanted) and all(_reaches(objective, value) for objective, value in wanted)
-
-
-def _reaches(objective: Objective, value: float) -> bool:
-    assert objective.target is not None, "only objectives with a target are asked"
-    return value <= objective.target if objective.direction is Direction.MINIMIZE else value >= objective.target
+    return bool(wanted) and all(objective.is_met(value) for objective, value in wanted)

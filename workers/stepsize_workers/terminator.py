@@ -47,7 +47,7 @@ class Terminator:
             on_ready: called, in a thread of its own, when an answer has come.
         """
         self._space = space
-        self._sign = 1.0 if direction is Direction.MINIMIZE else -1.0
+        self._direction = direction
         self._on_ready = on_ready
         self._points: list[list[float]] = []
         self._values: list[float] = []
@@ -73,7 +73,7 @@ class Terminator:
     def take_in(self, params: Params, value: float) -> None:
         """Take in a completed trial."""
         self._points.append(self._point(params))
-        self._values.append(self._sign * value)
+        self._values.append(self._direction.cost(value))
 
     def consider(self) -> None:
         """Put the question, if enough trials have completed since it was last put."""

@@ -48,7 +48,7 @@ class Tuner:
         """Read the earlier trials that the job's warm start names."""
         spec = self._held.spec
         if spec.warm_start is not None:
-            space = spec.search_space or {}
+            space = spec.search_space
             self._history = self._held.read(lambda connection: load_history(connection, self._held.job, space))
 
     def rebuild(self, trials: Sequence[Trial], reports: Iterable[Report]) -> None:

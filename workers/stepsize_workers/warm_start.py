@@ -12,7 +12,8 @@ from stepsize.domain.job import Job
 from stepsize.domain.trial import Trial, TrialReason, TrialState
 from stepsize.domain.tuning import TuningDetails, WarmStartSource
 from stepsize.errors import JobNotFoundError
-from stepsize.spec.objective import Direction, Objective
+from stepsize.spec.objective import Objective
+from stepsize.spec.resolved import recall
 from stepsize.spec.space import Scalar, SearchSpace, applies, in_dependency_order
 from stepsize.store.database import Connection
 from stepsize.store.jobs import get_job
@@ -67,9 +68,9 @@ class Source:
 
 def load_history(connection: Connection, job: Job, space: SearchSpace) -> History:
     """Return what the jobs that a tuning job was told to learn from have to say about its search space."""
-    details = TuningDetails.model_validate(job.details or {})
+    details = recall(TuningDetails, job.details or {})
     sources = [found for source in details.warm_start if (found := _load(connection, source, job)) is not None]
-    return gather(sources, space, job.spec.objectives or [])
+    return gather(sources, space, job.spec.objectives)
 
 
 def gather(sources: Iterable[Source], space: SearchSpace, objectives: Sequence[Objective]) -> History:
@@ -149,7 +150,7 @@ def _worst(trials: Sequence[Trial], objectives: Sequence[Objective]) -> tuple[fl
         return None
     columns = zip(*(_values(trial, objectives) for trial in trials), strict=True)
     pairs = zip(objectives, columns, strict=True)
-    return tuple(max(column) if one.direction is Direction.MINIMIZE else min(column) for one, column in pairs)
+    return tuple(one.direction.worst(column) for one, column in pairs)
 
 
 def _values(trial: Trial, objectives: Sequence[Objective]) -> tuple[float, ...]:

@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 
 from stepsize.domain.evidence import Evidence
 from stepsize.domain.trial import TrialReason, TrialState
-from stepsize.spec.objective import Direction
 from stepsize.spec.space import Scalar
 
 Floats = NDArray[np.float64]
@@ -75,7 +74,7 @@ def make_sample(evidence: Evidence) -> Sample:
     """Return the ended trials of a job: completed, pruned and infeasible ones."""
     trials = evidence.trials
     objective = evidence.objectives[0]
-    sign = 1.0 if objective.direction is Direction.MINIMIZE else -1.0
+    sign = objective.direction.cost(1.0)
     states = np.array(trials.state, dtype=object)
     ended = np.isin(states, [TrialState.COMPLETED, TrialState.PRUNED, TrialState.INFEASIBLE])
     rows = [int(row) for row in np.flatnonzero(ended)]

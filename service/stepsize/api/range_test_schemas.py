@@ -2,6 +2,8 @@
 
 from typing import Self
 
+from pydantic import SkipValidation
+
 from stepsize.api.schemas import Answer, Time
 from stepsize.application.range_tests import RangeTestReading
 from stepsize.clock import rfc3339
@@ -20,7 +22,7 @@ class RangeTestOut(Answer):
     state: JobState
     reason: JobReason | None
     error: str | None
-    spec: RangeTestSpec
+    spec: SkipValidation[RangeTestSpec]
     """With every default written back; it posts back unchanged."""
     counts: dict[TrialState, int]
     """Sweeps by state."""

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Generic, Literal, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
+from pydantic import BaseModel, ConfigDict, Field, SkipValidation, WithJsonSchema
 
 from stepsize.application.catalogue import SpecEntry, TrainerEntry
 from stepsize.application.jobs import JobReading
@@ -13,8 +13,8 @@ from stepsize.clock import rfc3339
 from stepsize.domain.job import Desired, JobReason, JobState
 from stepsize.domain.trainer import Capabilities, Metric
 from stepsize.domain.trial import Report, Trial, TrialReason, TrialState
-from stepsize.spec.job import JobSpec
 from stepsize.spec.objective import Objective
+from stepsize.spec.resolved import ResolvedJobSpec
 from stepsize.spec.samplers import Supports
 from stepsize.spec.schedules import PreviewPoint
 from stepsize.spec.space import Scalar, SearchSpace
@@ -164,10 +164,11 @@ class JobOut(Answer):
     error: str | None
     desired: Desired
     """What was last asked of it; the worker that holds it moves `state`."""
-    spec: JobSpec
+    # Checked when they were recorded; what a later version would refuse must not make a list fail.
+    spec: SkipValidation[ResolvedJobSpec]
     """The specification with every default written back; it posts back unchanged."""
     warnings: list[str]
-    search_space_resolved: SearchSpace
+    search_space_resolved: SkipValidation[SearchSpace]
     """The search space in use."""
     progress: ProgressOut
     best: TrialSummaryOut | None
@@ -211,7 +212,7 @@ class JobOut(Answer):
 class DryRunOut(Answer):
     """What a submission would record."""
 
-    spec: JobSpec
+    spec: ResolvedJobSpec
     cells: int | None
     """Cells of the grid; null: the sampler is not a grid."""
     warnings: list[str]

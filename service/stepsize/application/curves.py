@@ -65,7 +65,7 @@ def read_curves(connection: Connection, job_id: str, query: CurvesQuery) -> Curv
     return CurvesReading(
         job=job,
         metric=metric,
-        direction=next((one.direction for one in job.spec.objectives or [] if one.metric == metric), None),
+        direction=next((one.direction for one in job.spec.objectives if one.metric == metric), None),
         step_unit=_step_unit(job, card),
         n_trials=sum(n for state, n in job.counts.items() if state is not TrialState.QUEUED),
         curves=[(trial, points[trial.number]) for trial in found if trial.number in points],
@@ -82,19 +82,18 @@ def _find_trials(connection: Connection, job: Job, query: CurvesQuery) -> list[C
     if query.numbers:
         return curves.chosen_trials(connection, job.id, query.numbers)
     if query.pick == "best":
-        first = (job.spec.objectives or [])[0]
+        first = job.spec.objectives[0]
         descending = first.direction is Direction.MAXIMIZE
         return curves.best_trials(connection, job.id, descending=descending, limit=query.n)
     return curves.latest_trials(connection, job.id, limit=query.n)
 
 
 def _first_metric(job: Job) -> str:
-    assert job.spec.objectives, "a stored spec has its objectives written back"
     return job.spec.objectives[0].metric
 
 
 def _check_metric(job: Job, metric: str, found: Sequence[CurveTrial]) -> None:
-    known = {objective.metric for objective in job.spec.objectives or []}.union(*(trial.metrics for trial in found))
+    known = {objective.metric for objective in job.spec.objectives}.union(*(trial.metrics for trial in found))
     if metric not in known:
         raise InvalidRequestError(
             [FieldError("?metric", f"there is no metric {metric!r}; {hint(metric, sorted(known))}")]

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from stepsize.domain.front import non_dominated
 from stepsize.domain.trial import Trial
-from stepsize.spec.objective import Direction, Objective
+from stepsize.spec.objective import Objective
 from stepsize.store.database import Connection
 from stepsize.store.fronts import load_completed_values, load_numbered
 from stepsize.store.jobs import get_job
@@ -26,16 +26,12 @@ def read_front(connection: Connection, job_id: str) -> Front:
     Raises:
         JobNotFoundError: no such job.
     """
-    objectives = get_job(connection, job_id).spec.objectives or []
+    objectives = get_job(connection, job_id).spec.objectives
     numbers, points = [], []
     for number, values in load_completed_values(connection, job_id):
         if all(objective.metric in values for objective in objectives):
             numbers.append(number)
-            points.append(tuple(_cost(objective, values[objective.metric]) for objective in objectives))
+            points.append(tuple(objective.direction.cost(values[objective.metric]) for objective in objectives))
     chosen = [numbers[index] for index in non_dominated(points)]
     found = load_numbered(connection, job_id, chosen)
     return Front(objectives, len(numbers), [found[number] for number in chosen])
-
-
-def _cost(objective: Objective, value: float) -> float:
-    return value if objective.direction is Direction.MINIMIZE else -value

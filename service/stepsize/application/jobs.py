@@ -106,8 +106,7 @@ def submit(connection: Connection, spec: JobSpec, *, lease_s: float) -> str:
     )
     job_store.insert_job(connection, new)
     if resolved.enqueue:
-        assert resolved.sampler.seed is not None, "a resolved spec has its seed written back"
-        seed = training_seed(resolved.sampler.seed)
+        seed = training_seed(resolved.seed)
         with open_ledger(connection, new.id) as ledger:
             ledger.insert_trials(
                 [

@@ -18,10 +18,9 @@ from stepsize.domain.seeds import derive_seed
 from stepsize.domain.trainer import TrainerCard
 from stepsize.domain.trial import TrialState
 from stepsize.errors import FieldError, InvalidRequestError, JobNotFoundError, RangeTestNotFoundError
-from stepsize.spec.budget import Budget
-from stepsize.spec.job import JobSpec
 from stepsize.spec.objective import Direction, Objective
 from stepsize.spec.range_test import MAX_BATCH_SIZES, RangeTestSpec
+from stepsize.spec.resolved import ResolvedBudget, ResolvedJobSpec, recall
 from stepsize.spec.samplers import RandomSampler
 from stepsize.spec.space import (
     CategoricalParameter,
@@ -98,7 +97,7 @@ def certain_errors(spec: RangeTestSpec, catalogue: Catalogue) -> list[FieldError
 def insert(connection: Connection, spec: RangeTestSpec) -> str:
     """Record a resolved range test with all its sweeps queued, and return its job's id."""
     sweeps = _sweeps(spec)
-    job = JobSpec(
+    job = ResolvedJobSpec(
         name=spec.name,
         labels=spec.labels,
         priority=spec.priority,
@@ -106,7 +105,7 @@ def insert(connection: Connection, spec: RangeTestSpec) -> str:
         search_space={},
         objectives=[Objective(metric="loss", direction=Direction.MINIMIZE)],
         sampler=RandomSampler(seed=spec.seed),
-        budget=Budget(max_trials=len(sweeps)),
+        budget=ResolvedBudget(max_trials=len(sweeps)),
         resources=spec.resources,
         keep_artifacts="none",
     )
@@ -119,7 +118,7 @@ def insert(connection: Connection, spec: RangeTestSpec) -> str:
     return new.id
 
 
-def plan_for(spec: JobSpec, catalogue: Catalogue) -> RangeTestSpec | None:
+def plan_for(spec: ResolvedJobSpec, catalogue: Catalogue) -> RangeTestSpec | None:
     """Return the range test that a tuning job must wait for, resolved; None: it has all its bounds.
 
     It runs at the job's batch sizes (a range is tested at up to 5 powers of two), with every other searched parameter
@@ -131,7 +130,7 @@ def plan_for(spec: JobSpec, catalogue: Catalogue) -> RangeTestSpec | None:
     Raises:
         InvalidRequestError: the job's bounds leave no range to sweep.
     """
-    space = spec.search_space or {}
+    space = spec.search_space
     learning_rate = space.get(LEARNING_RATE)
     if not isinstance(learning_rate, FloatParameter) or not learning_rate.range_test:
         return None
@@ -147,15 +146,15 @@ def plan_for(spec: JobSpec, catalogue: Catalogue) -> RangeTestSpec | None:
         batch_sizes=None if batch_size is None else spread_batch_sizes(batch_size),
         low=low,
         high=high,
-        seed=derive_seed(spec.sampler.seed or 0, "range test"),
+        seed=derive_seed(spec.seed, "range test"),
         resources=spec.resources,
     )
     return resolve(plan, catalogue)
 
 
-def plan_warnings(spec: JobSpec, plan: RangeTestSpec) -> Iterator[str]:
+def plan_warnings(spec: ResolvedJobSpec, plan: RangeTestSpec) -> Iterator[str]:
     """Yield what whoever submitted a tuning job should know of its range test: other choices may need other rates."""
-    for name, parameter in (spec.search_space or {}).items():
+    for name, parameter in spec.search_space.items():
         if isinstance(parameter, CategoricalParameter) and name in plan.trainer.params and name != BATCH_SIZE:
             held = plan.trainer.params[name]
             yield f"the range test runs with {name} {held!r}; its bounds need not suit the other choices"
@@ -173,7 +172,7 @@ def read(connection: Connection, job_id: str) -> RangeTestReading:
         raise RangeTestNotFoundError(job_id) from error
     if job.kind is not JobKind.RANGE_TEST:
         raise RangeTestNotFoundError(job_id)
-    spec = RangeTestSpec.model_validate(job.details)
+    spec = recall(RangeTestSpec, job.details)
     if job.findings is not None:
         return RangeTestReading(job, spec, RangeTestFindings.model_validate(job.findings))
     return RangeTestReading(job, spec, _nothing_found(spec) if job.state.is_finished else None)
@@ -278,9 +277,9 @@ def _sweep_bounds(parameter: FloatParameter, card: TrainerCard, schema: ParamsSc
     return low, high
 
 
-def _held_params(spec: JobSpec, schema: ParamsSchema) -> dict[str, Scalar]:
+def _held_params(spec: ResolvedJobSpec, schema: ParamsSchema) -> dict[str, Scalar]:
     """Return the parameters that are the same in all sweeps: the fixed, and one value of each searched one."""
-    space, held = spec.search_space or {}, dict(spec.trainer.params)
+    space, held = spec.search_space, dict(spec.trainer.params)
     for name in in_dependency_order(space):
         if name not in (LEARNING_RATE, BATCH_SIZE) and applies(space[name], held):
             held[name] = space[name].nearest(schema.default(name))

@@ -15,10 +15,9 @@ from stepsize.domain.seeds import derive_seed
 from stepsize.domain.trainer import TrainerCard
 from stepsize.domain.trial import TrialState
 from stepsize.errors import FieldError, InvalidRequestError, StateConflictError
-from stepsize.spec.budget import Budget
-from stepsize.spec.job import JobSpec
 from stepsize.spec.objective import Direction, Objective
 from stepsize.spec.refit import RefitSpec
+from stepsize.spec.resolved import ResolvedBudget, ResolvedJobSpec
 from stepsize.spec.samplers import RandomSampler
 from stepsize.spec.space import Scalar
 from stepsize.store.database import Connection
@@ -50,22 +49,22 @@ def submit(connection: Connection, job_id: str, refit: RefitSpec, *, lease_s: fl
         params[card.max_step_param] = refit.epochs
     if errors := list(_check(job, refit, card, params)):
         raise InvalidRequestError(errors)
-    spec = JobSpec(
+    spec = ResolvedJobSpec(
         name=f"refit of {job.name or job.id}"[:_LONGEST_NAME],
         labels=job.labels,
         priority=job.priority,
         trainer=chosen.model_copy(update={"version": card.version, "params": params}),
         search_space={},
         objectives=[_objective(job, card)],
-        sampler=RandomSampler(seed=job.spec.sampler.seed),
-        budget=Budget(max_trials=refit.seeds),
+        sampler=RandomSampler(seed=job.spec.seed),
+        budget=ResolvedBudget(max_trials=refit.seeds),
         resources=job.spec.resources,
         keep_artifacts="all",
     )
     return _insert(connection, spec, job, refit)
 
 
-def _insert(connection: Connection, spec: JobSpec, job: Job, refit: RefitSpec) -> str:
+def _insert(connection: Connection, spec: ResolvedJobSpec, job: Job, refit: RefitSpec) -> str:
     new = NewJob(
         new_id("job"),
         spec,
@@ -76,7 +75,7 @@ def _insert(connection: Connection, spec: JobSpec, job: Job, refit: RefitSpec) -
         details={"job": job.id, "trial": job.best_trial if refit.params is None else None},
     )
     insert_job(connection, new)
-    seed = job.spec.sampler.seed or 0
+    seed = job.spec.seed
     with open_ledger(connection, new.id) as ledger:
         ledger.insert_trials(
             [
@@ -110,5 +109,4 @@ def _objective(job: Job, card: TrainerCard) -> Objective:
     """Return what orders the trials of a refit: never a test metric, and validation data there is none."""
     if any(metric.name == _TRAIN_LOSS for metric in card.metrics):
         return Objective(metric=_TRAIN_LOSS, direction=Direction.MINIMIZE)
-    assert job.spec.objectives, "a stored spec has its objectives written back"
     return job.spec.objectives[0]

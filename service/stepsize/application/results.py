@@ -37,7 +37,7 @@ def best(connection: Connection, job_id: str, *, n: int) -> list[BestTrial]:
         raise StateConflictError(
             f"a range test has no best trial; what it found is at /v1/range-tests/{job_id}", state=job.state
         )
-    objectives = job.spec.objectives or []
+    objectives = job.spec.objectives
     if len(objectives) != 1:
         raise StateConflictError(
             f"the job has {len(objectives)} objectives and no single best trial; see /v1/jobs/{job_id}/pareto",

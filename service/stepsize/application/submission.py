@@ -34,6 +34,7 @@ from stepsize.spec.expressions import Expression
 from stepsize.spec.grid import MAX_CELLS
 from stepsize.spec.job import JobSpec
 from stepsize.spec.objective import Objective
+from stepsize.spec.resolved import ResolvedBudget, ResolvedJobSpec
 from stepsize.spec.samplers import GridSampler, Sampler, sampler_names
 from stepsize.spec.space import FloatParameter, IntParameter, Parameter, SearchSpace, own_params
 
@@ -44,7 +45,7 @@ DEFAULT_MAX_TRIALS = 40
 class Resolution:
     """A spec with every default written back, and what the client should know about it."""
 
-    spec: JobSpec
+    spec: ResolvedJobSpec
     warnings: tuple[str, ...]
     total_cells: int | None
     """Cells of the grid that the constraints allow; None: the sampler is not a grid."""
@@ -72,14 +73,14 @@ def resolve(spec: JobSpec, catalogue: Catalogue) -> Resolution:
     spec = spec.model_copy(update={"trainer": trainer, "enqueue": enqueue})
     _refuse([*of_rest, *check_depth(space), *_check_enqueued(spec, space), *_check_countable(spec, space)])
     total_cells = _count_cells(spec, space)
-    resolved = spec.model_copy(
-        update={
-            "search_space": space,
-            "objectives": _objectives(spec, card),
-            "sampler": spec.sampler.model_copy(update={"seed": _seed(spec.sampler)}),
-            "budget": spec.budget.model_copy(update={"max_trials": _max_trials(spec, total_cells)}),
-        }
-    )
+    budget = spec.budget.model_dump() | {"max_trials": _max_trials(spec, total_cells)}
+    settled = {
+        "search_space": space,
+        "objectives": _objectives(spec, card),
+        "sampler": spec.sampler.model_copy(update={"seed": _seed(spec.sampler)}),
+        "budget": ResolvedBudget(**budget),
+    }
+    resolved = ResolvedJobSpec(**dict(spec) | settled)
     return Resolution(resolved, tuple(_warnings(resolved, card, total_cells)), total_cells)
 
 
@@ -288,28 +289,28 @@ def _check_listable(sampler: str, space: SearchSpace) -> Iterator[FieldError]:
             yield FieldError(pointer("search_space", name), message)
 
 
-def _warnings(spec: JobSpec, card: TrainerCard, total_cells: int | None) -> Iterator[str]:
+def _warnings(spec: ResolvedJobSpec, card: TrainerCard, total_cells: int | None) -> Iterator[str]:
     if not spec.search_space:
         yield "nothing is searched: every trial has the same parameters"
-    if total_cells is not None and spec.budget.max_trials is not None and spec.budget.max_trials < total_cells:
+    if total_cells is not None and spec.budget.max_trials < total_cells:
         yield f"the budget ends after {spec.budget.max_trials} of the grid's {total_cells} cells"
     yield from _direction_warnings(spec, card)
     yield from _sampler_warnings(spec)
     yield from _pruner_warnings(spec, card)
     if total_cells is None:
-        yield from satisfiability_warnings(spec, spec.search_space or {})
+        yield from satisfiability_warnings(spec, spec.search_space)
 
 
-def _direction_warnings(spec: JobSpec, card: TrainerCard) -> Iterator[str]:
+def _direction_warnings(spec: ResolvedJobSpec, card: TrainerCard) -> Iterator[str]:
     natural = {metric.name: metric.direction for metric in card.metrics}
-    for objective in spec.objectives or []:
+    for objective in spec.objectives:
         expected = natural.get(objective.metric)
         if expected is not None and expected is not objective.direction:
             yield f"the job is to {objective.direction} {objective.metric}, which {card.name} means to {expected}"
 
 
-def _sampler_warnings(spec: JobSpec) -> Iterator[str]:
-    name, supports, space = spec.sampler.name, spec.sampler.supports, spec.search_space or {}
+def _sampler_warnings(spec: ResolvedJobSpec) -> Iterator[str]:
+    name, supports, space = spec.sampler.name, spec.sampler.supports, spec.search_space
     conditional = [key for key, parameter in space.items() if parameter.when]
     categorical = [key for key, parameter in space.items() if parameter.type == "categorical"]
     if conditional and not supports.conditional:

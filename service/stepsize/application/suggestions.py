@@ -239,7 +239,7 @@ def step_to_judge(connection: Connection, job_id: str, measurements: Sequence[Me
         JobNotFoundError: no such job.
     """
     spec = get_job(connection, job_id).spec
-    objectives = spec.objectives or []
+    objectives = spec.objectives
     if not spec.pruner.judges or len(objectives) != 1:
         return None
     return max((one.step for one in measurements if objectives[0].metric in one.values), default=None)
@@ -292,7 +292,7 @@ def end_trial(connection: Connection, job_id: str, number: int, *, token: int, e
             return
         if trial.state.is_finished:
             raise StateConflictError(f"trial {number} is {trial.state} already", state=trial.state)
-        objectives = ledger.job.spec.objectives or []
+        objectives = ledger.job.spec.objectives
         is_feasible = ending.state is TrialState.COMPLETED
         error = ending.error
         ledger.move_trial(
@@ -315,7 +315,7 @@ def _check_ending(job: Job, ending: Ending) -> Iterator[FieldError]:
         )
     if ending.state is not TrialState.COMPLETED:
         return
-    for objective in job.spec.objectives or []:
+    for objective in job.spec.objectives:
         if objective.metric not in ending.values:
             yield FieldError(pointer("values"), f"the objective {objective.metric!r} is missing")
 

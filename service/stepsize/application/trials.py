@@ -78,14 +78,13 @@ def enqueue(connection: Connection, job_id: str, params: Params) -> int:
         job = ledger.job
         params = own_params(job.search_space, params)
         _check_enqueued(job, params)
-        assert job.spec.sampler.seed is not None, "a stored spec has its seed written back"
         ledger.insert_trials(
             [
                 NewTrial(
                     number=job.n_trials,
                     state=TrialState.QUEUED,
                     params=params,
-                    seed=training_seed(job.spec.sampler.seed),
+                    seed=training_seed(job.spec.seed),
                     enqueued=True,
                 )
             ]

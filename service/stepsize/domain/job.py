@@ -6,7 +6,7 @@ from typing import Any
 
 from stepsize.domain.trial import TrialState
 from stepsize.domain.tuning import TuningFindings
-from stepsize.spec.job import JobSpec
+from stepsize.spec.resolved import ResolvedJobSpec, recall
 from stepsize.spec.space import SearchSpace
 
 
@@ -103,7 +103,7 @@ class Job:
     reason: JobReason | None
     error: str | None
     desired: Desired
-    spec: JobSpec
+    spec: ResolvedJobSpec
     warnings: tuple[str, ...]
     engine: str | None
     details: dict[str, Any] | None
@@ -131,5 +131,5 @@ class Job:
     @property
     def search_space(self) -> SearchSpace:
         """The search space in use: the spec's, or with the bounds that a range test found."""
-        found = TuningFindings.model_validate(self.findings or {}) if self.kind is JobKind.TUNE else TuningFindings()
-        return self.spec.search_space or {} if found.search_space is None else found.search_space
+        found = recall(TuningFindings, self.findings or {}) if self.kind is JobKind.TUNE else TuningFindings()
+        return self.spec.search_space if found.search_space is None else found.search_space

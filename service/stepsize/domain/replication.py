@@ -47,13 +47,12 @@ def group_replicates(trials: Iterable[Trial]) -> dict[int, Replication]:
 
 def rank(trials: Sequence[Trial], replications: Mapping[int, Replication], direction: Direction) -> list[Trial]:
     """Return trials best first: those with enough replicates by their means, then the others by their own values."""
-    sign = 1.0 if direction is Direction.MINIMIZE else -1.0
 
     def place(trial: Trial) -> tuple[bool, float, int]:
         replication = replications.get(trial.number)
         if replication is not None and len(replication.values) >= MIN_REPLICATES:
-            return False, sign * fmean(replication.values), trial.number
-        return True, sign * (trial.objective or 0.0), trial.number
+            return False, direction.cost(fmean(replication.values)), trial.number
+        return True, direction.cost(trial.objective or 0.0), trial.number
 
     return sorted(trials, key=place)
 

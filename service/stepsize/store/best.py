@@ -20,7 +20,7 @@ def find_best(connection: Connection, job: Job) -> int | None:
     Args:
         job: as it was before the trials moved; replicates come in another transaction than their ends.
     """
-    objectives = job.spec.objectives or []
+    objectives = job.spec.objectives
     if len(objectives) != 1 or job.kind is JobKind.RANGE_TEST:
         return None
     direction, of_job = objectives[0].direction, {"of_job": job.id}

@@ -8,7 +8,7 @@ from sqlalchemy import Connection, bindparam, delete, select
 from stepsize.clock import now
 from stepsize.domain.job import Desired, Job, JobKind, JobState
 from stepsize.errors import JobNotFoundError
-from stepsize.spec.job import JobSpec
+from stepsize.spec.resolved import ResolvedJobSpec
 from stepsize.store.ledger import announce
 from stepsize.store.models import jobs, reports
 from stepsize.store.rows import JOB_COLUMNS, job_from_row
@@ -19,7 +19,7 @@ class NewJob:
     """A job about to be recorded; `spec` has every default written back."""
 
     id: str
-    spec: JobSpec
+    spec: ResolvedJobSpec
     warnings: tuple[str, ...]
     total_cells: int | None
     project: str = "default"

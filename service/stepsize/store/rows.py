@@ -6,7 +6,7 @@ from sqlalchemy import Row, case, func
 
 from stepsize.domain.job import Desired, Job, JobKind, JobReason, JobState
 from stepsize.domain.trial import Report, Trial, TrialError, TrialReason, TrialState
-from stepsize.spec.job import JobSpec
+from stepsize.spec.resolved import ResolvedJobSpec, recall
 from stepsize.store.database import db_now
 from stepsize.store.models import jobs, reports, trials
 
@@ -30,7 +30,7 @@ def job_from_row(row: Row[Any]) -> Job:
     data["state"] = JobState(data["state"])
     data["reason"] = data["reason"] and JobReason(data["reason"])
     data["desired"] = Desired(data["desired"])
-    data["spec"] = JobSpec.model_validate(data["spec"])
+    data["spec"] = recall(ResolvedJobSpec, data["spec"])
     data["warnings"] = tuple(data["warnings"])
     data["lease_live"] = bool(data["lease_live"])
     return Job(**data)

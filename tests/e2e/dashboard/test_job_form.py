@@ -44,7 +44,7 @@ def test_a_job_submitted_through_the_form_runs(site: Site, open_page: OpenPage) 
     expect(page.get_by_role("heading", name="it's from the form")).to_be_visible()
     expect(page.locator(".page-head .badge")).to_contain_text("completed")
     spec = site.job(page.url.rpartition("/")[2])["spec"]
-    assert spec["trainer"]["params"] == {"lr_opt": 0.03}
+    assert spec["trainer"]["params"]["lr_opt"] == 0.03
     assert list(spec["search_space"]) == ["learning_rate"]
     assert spec["labels"] == {"team": "vision"}
     assert spec["budget"]["max_trials"] == 3

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import event
+from sqlalchemy import event, update
 from starlette.testclient import TestClient
 
 from stepsize.api.examples import JOB_BODIES
@@ -12,6 +12,8 @@ from stepsize.domain.job import JobReason, JobState
 from stepsize.domain.trial import TrialState
 from stepsize.settings import Settings
 from stepsize.store.database import Database
+from stepsize.store.jobs import get_job
+from stepsize.store.models import jobs
 from tests.builders import make_job, make_spec, make_trial
 from tests.integration.api.conftest import enlist, hold, pointers, submit
 
@@ -296,3 +298,44 @@ def test_holding_a_job_shows_in_its_state(client: TestClient, database: Database
     shown = client.get(f"/v1/jobs/{job['id']}").json()
     assert shown["state"] == "running"
     assert shown["started_at"] is not None
+
+
+def test_a_recorded_spec_that_would_be_refused_today_stays_readable(client: TestClient, database: Database) -> None:
+    job_id = submit(client, name="old")["id"]
+    with database.write() as connection:
+        spec = get_job(connection, job_id).spec.model_dump(mode="json")
+        spec["budget"]["trial_timeout_s"] = 5e-324
+        spec["search_space"]["learning_rate"]["step"] = 1e-300
+        connection.execute(update(jobs).where(jobs.c.id == job_id).values(spec=spec))
+
+    (listed,) = client.get("/v1/jobs").json()["items"]
+
+    assert listed["spec"] == spec
+    assert client.get(f"/v1/jobs/{job_id}").json()["spec"]["budget"]["trial_timeout_s"] == 5e-324
+    assert client.patch(f"/v1/jobs/{job_id}", json={"labels": {"a": "b"}}).json()["labels"] == {"a": "b"}
+    assert client.post(f"/v1/jobs/{job_id}/cancel").json()["state"] == "cancelled"
+    assert set(pointers(client.post("/v1/jobs", json=spec))) == {
+        "/budget/trial_timeout_s",
+        "/search_space/learning_rate",
+    }
+
+
+def test_a_job_that_fixes_the_trainers_defaults_reads_like_one_that_leaves_them_out(client: TestClient) -> None:
+    left_out = submit(client)
+    defaults = left_out["spec"]["trainer"]["params"]
+    fixed = submit(client, trainer={"name": "synthetic", "params": defaults})
+    assert fixed["spec"]["trainer"] == left_out["spec"]["trainer"]
+    (card,) = [one for one in client.get("/v1/trainers").json()["items"] if one["name"] == "synthetic"]
+    for name, schema in card["params_schema"]["properties"].items():
+        if schema.get("default") is not None and name not in left_out["spec"]["search_space"]:
+            assert defaults[name] == schema["default"]
+
+
+def test_a_whole_number_written_as_a_float_is_taken_wherever_a_configuration_is_given(client: TestClient) -> None:
+    job = submit(client, enqueue=[{"batch_size": 32.0}])
+    assert job["spec"]["enqueue"] == [{"batch_size": 32}]
+    response = client.post(f"/v1/jobs/{job['id']}/trials", json={"params": {"batch_size": 64.0}})
+    assert response.status_code == 201, response.text
+    for text, numbers in (("32.0", [0]), ("64", [1]), ("6.4e1", [1])):
+        found = client.get(f"/v1/jobs/{job['id']}/trials", params={"filter": f"params.batch_size={text}"}).json()
+        assert [trial["number"] for trial in found["items"]] == numbers

@@ -12,7 +12,7 @@ from stepsize.errors import InvalidRequestError
 from stepsize.spec.job import JobSpec
 from stepsize.spec.range_test import RangeTestSpec
 from stepsize.spec.space import CategoricalParameter, IntParameter
-from tests.builders import make_card
+from tests.builders import make_card, make_spec
 
 
 def _card(**changes: Any) -> TrainerCard:
@@ -146,7 +146,7 @@ def test_who_searches_choices_is_told_which_one_the_range_test_runs_with() -> No
         "learning_rate": {"type": "float", "range_test": True},
         "optimizer": {"type": "categorical", "choices": ["adam", "sgd"]},
     }
-    spec = JobSpec.model_validate({"trainer": {"name": "net", "version": "1"}, "search_space": space})
+    spec = make_spec(trainer={"name": "net", "version": "1"}, search_space=space)
     plan = plan_for(spec, _catalogue())
     assert plan is not None
     (warning,) = plan_warnings(spec, plan)
@@ -172,10 +172,7 @@ def test_a_trainers_own_limits_bound_the_sweep() -> None:
 
 def test_the_same_job_seed_gives_the_same_sweeps() -> None:
     body = {"trainer": {"name": "net"}, "search_space": {"learning_rate": {"type": "float", "range_test": True}}}
-    plans = [
-        plan_for(JobSpec.model_validate({**body, "sampler": {"name": "tpe", "seed": seed}}), _catalogue())
-        for seed in (1, 1, 2)
-    ]
+    plans = [plan_for(make_spec(**body, sampler={"name": "tpe", "seed": seed}), _catalogue()) for seed in (1, 1, 2)]
     assert plans[0] == plans[1] != plans[2]
 
 

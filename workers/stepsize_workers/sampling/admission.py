@@ -7,7 +7,7 @@ from functools import cached_property
 
 from stepsize.domain.trial import TrialReason, TrialState
 from stepsize.spec.constraints import parameter_rule
-from stepsize.spec.job import JobSpec
+from stepsize.spec.resolved import ResolvedJobSpec
 from stepsize.spec.space import CategoricalParameter, Params, Scalar, SearchSpace, applies, in_dependency_order, is_same
 from stepsize_workers.sampling.cells import Cells
 from stepsize_workers.sampling.frontier import Fate, Frontier, Outcome
@@ -29,8 +29,7 @@ class Objection(IntEnum):
 class Admission:
     """Knows a job's parameter constraints, what has been tried, and where trials fail."""
 
-    def __init__(self, spec: JobSpec) -> None:
-        assert spec.search_space is not None, "a stored spec has its search space written back"
+    def __init__(self, spec: ResolvedJobSpec) -> None:
         self.space: SearchSpace = spec.search_space
         self.is_allowed = parameter_rule(spec.parameter_constraints, fixed=spec.trainer.params)
         self.found_nothing = False

@@ -16,7 +16,7 @@ import structlog
 from stepsize.children.child import Child, thinking_environment
 from stepsize.children.correspondent import ChildEndedError, Correspondent
 from stepsize.domain.trial import Trial, TrialReason, TrialState
-from stepsize.spec.job import JobSpec
+from stepsize.spec.resolved import ResolvedJobSpec
 from stepsize.spec.space import Scalar
 from stepsize_workers.warm_start import EarlierTrial
 
@@ -87,14 +87,14 @@ class Answer:
 
 Note = Warmed | Restored | Opened | Closed | Discarded
 Message = Note | Ask
-_Job = tuple[str, JobSpec]
+_Job = tuple[str, ResolvedJobSpec]
 _Child = Child[_Job | Message, Answer]
 
 
 class Asker:
     """Notes what happens to a search, and asks its replica."""
 
-    def __init__(self, job_id: str, spec: JobSpec, on_ready: Callable[[], None] | None) -> None:
+    def __init__(self, job_id: str, spec: ResolvedJobSpec, on_ready: Callable[[], None] | None) -> None:
         self._job_id = job_id
         self._on_ready = on_ready
         self._lock = threading.Lock()

@@ -8,7 +8,7 @@ import sys
 from multiprocessing.connection import Connection
 from typing import assert_never
 
-from stepsize.spec.job import JobSpec
+from stepsize.spec.resolved import ResolvedJobSpec
 from stepsize_workers.sampling.asker import Answer, Ask, Closed, Discarded, Message, Opened, Restored, Warmed
 from stepsize_workers.search import Proposal, Search
 
@@ -16,7 +16,7 @@ from stepsize_workers.search import Proposal, Search
 class Replica:
     """The search as the worker has it, with the heavy sampler inside."""
 
-    def __init__(self, job_id: str, spec: JobSpec) -> None:
+    def __init__(self, job_id: str, spec: ResolvedJobSpec) -> None:
         self._search = Search(job_id, spec, asks_here=True)
         self._drawn: dict[int, Proposal] = {}
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from stepsize.domain.outcomes import objective_values, outcome_error
 from stepsize.domain.trial import TrialError, TrialReason, TrialState
-from stepsize.spec.job import JobSpec
+from stepsize.spec.resolved import ResolvedJobSpec
 from stepsize.spec.space import Params
 from stepsize.store.ledger import Ledger
 from stepsize.store.workers import SlotRecord
@@ -57,7 +57,7 @@ class Conclusion:
         return End(self.run.key.number, self.run.params, self.state, self.reason, self.values)
 
 
-def conclude(ended: Ended, run: Running, spec: JobSpec) -> Conclusion:
+def conclude(ended: Ended, run: Running, spec: ResolvedJobSpec) -> Conclusion:
     """Return what an attempt's end means for its trial."""
     gpu_seconds = ended.duration_s * run.slot.gpus
     match ended.outcome:
@@ -106,8 +106,8 @@ def record_conclusion(ledger: Ledger, conclusion: Conclusion, *, study_attrs: Ma
     )
 
 
-def _conclude_completed(ended: Ended, run: Running, spec: JobSpec, gpu_seconds: float) -> Conclusion:
-    objectives = spec.objectives or []
+def _conclude_completed(ended: Ended, run: Running, spec: ResolvedJobSpec, gpu_seconds: float) -> Conclusion:
+    objectives = spec.objectives
     missing = [objective.metric for objective in objectives if objective.metric not in run.values]
     if missing:
         reported = ", ".join(run.values) or "nothing"

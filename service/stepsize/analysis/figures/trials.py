@@ -88,9 +88,10 @@ def curves_figure(curves: Sequence[Curve], n_trials: int, evidence: Evidence, pa
     if not curves:
         return message_figure(title, "No trial has reported yet.\nThe figure appears with the first report.", palette)
     figure, (axes,) = new_figure(title)
-    better_low = evidence.objectives[0].direction is Direction.MINIMIZE
+    direction = evidence.objectives[0].direction
+    better_low = direction is Direction.MINIMIZE
     completed = [curve for curve in curves if curve.state == TrialState.COMPLETED]
-    ranked = sorted(completed, key=lambda curve: curve.values[-1], reverse=better_low)
+    ranked = sorted(completed, key=lambda curve: -direction.cost(curve.values[-1]))
     for curve in curves:
         if curve.state != TrialState.COMPLETED:
             axes.plot(curve.steps, curve.values, color=palette.faint, linewidth=0.8, alpha=0.45)
@@ -135,7 +136,7 @@ def pareto_figure(evidence: Evidence, palette: Palette) -> Figure:
     points = points[np.isfinite(points).all(axis=1)]
     if not len(points):
         return message_figure(title, NO_TRIALS, palette)
-    signs = [1.0 if one.direction is Direction.MINIMIZE else -1.0 for one in evidence.objectives]
+    signs = [one.direction.cost(1.0) for one in evidence.objectives]
     on_front = np.zeros(len(points), dtype=bool)
     on_front[non_dominated([tuple(row) for row in (points * signs).tolist()])] = True
     figure, (axes,) = new_figure(title)
