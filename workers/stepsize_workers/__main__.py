@@ -3,6 +3,7 @@
 import argparse
 import os
 import signal
+import sys
 
 import structlog
 from pydantic import TypeAdapter
@@ -37,7 +38,8 @@ def main() -> None:
     )
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: worker.stop())
-    worker.run()
+    if not worker.run():
+        sys.exit("the worker could not go on; its log says why")
 
 
 def _cards(extras: list[str]) -> list[TrainerCard]:

@@ -9,16 +9,32 @@ from stepsize.domain.lease import Lease
 from stepsize.store.database import Database, DatabaseError
 from stepsize.store.leases import renew_leases
 from stepsize.store.workers import mark_seen
+from stepsize_workers.watchers import Watcher
 
 log = structlog.get_logger()
 
 _RETRY_S = 0.5
 
 
-class LeaseKeeper:
+class LeaseKeeper(Watcher):
     """Renews every third of a lease and notes which leases were lost. Thread-safe."""
 
-    def __init__(self, database: Database, *, worker_id: str, lease_s: float, on_loss: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        database: Database,
+        *,
+        worker_id: str,
+        lease_s: float,
+        on_loss: Callable[[], None],
+        on_death: Callable[[], None],
+    ) -> None:
+        """Make a keeper, not yet started.
+
+        Args:
+            on_loss: called in the keeper's thread when leases are found lost.
+            on_death: see `Watcher`.
+        """
+        super().__init__("lease-keeper", on_death)
         self._database = database
         self._worker_id = worker_id
         self._lease_s = lease_s
@@ -26,12 +42,6 @@ class LeaseKeeper:
         self._lock = threading.Lock()
         self._held: dict[str, Lease] = {}
         self._lost: set[Lease] = set()
-        self._closing = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="lease-keeper", daemon=True)
-
-    def start(self) -> None:
-        """Start renewing."""
-        self._thread.start()
 
     def hold(self, lease: Lease) -> None:
         """Renew this lease from now on."""
@@ -50,12 +60,7 @@ class LeaseKeeper:
             lost, self._lost = self._lost, set()
             return lost
 
-    def close(self) -> None:
-        """Stop renewing; held leases run out."""
-        self._closing.set()
-        self._thread.join()
-
-    def _run(self) -> None:
+    def _watch(self) -> None:
         pause_s = self._lease_s / 3
         while not self._closing.wait(pause_s):
             try:

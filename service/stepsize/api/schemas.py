@@ -77,6 +77,8 @@ class TrialOut(Answer):
     """Last reported step, in the trainer's unit."""
     attempt: int
     """Starts so far."""
+    losses_of_worker: int
+    """Of these, how many ended because their worker went; they don't use up `max_attempts`."""
     replicate_of: int | None
     seed: int
     device: str | None
@@ -105,6 +107,7 @@ class TrialOut(Answer):
             values=trial.values,
             step=trial.step,
             attempt=trial.attempt,
+            losses_of_worker=trial.losses_of_worker,
             replicate_of=trial.replicate_of,
             seed=trial.seed,
             device=trial.device,

@@ -55,6 +55,7 @@ def _trial_row(trial: Trial) -> Row:
         "reason": trial.reason and trial.reason.value,
         "step": trial.step,
         "attempt": trial.attempt,
+        "losses_of_worker": trial.losses_of_worker,
         "replicate_of": trial.replicate_of,
         "seed": trial.seed,
         "device": trial.device,

@@ -69,7 +69,8 @@ def print_trials(trials: Sequence[Trial]) -> None:
     """
     params = _names(trial.params for trial in trials)
     metrics = [name for name in _names(trial.values for trial in trials) if name not in params]
-    table = _table("trial", "state", *params, *metrics, "duration")
+    restarted = ["attempts"] if any(trial.attempt > 1 for trial in trials) else []
+    table = _table("trial", "state", *params, *metrics, "duration", *restarted)
     for trial in trials:
         table.add_row(
             *_cells(
@@ -78,6 +79,7 @@ def print_trials(trials: Sequence[Trial]) -> None:
                 *(number(trial.params.get(name)) for name in params),
                 *(number(trial.values.get(name)) for name in metrics),
                 duration(trial.duration_s),
+                *(attempts(trial) for _ in restarted),
             )
         )
     console().print(table)
@@ -100,6 +102,12 @@ def _classes(found: Dataset) -> str:
 def with_reason(state: str, reason: str | None) -> str:
     """Return a state with why it is so."""
     return f"{state}, {reason}" if reason else state
+
+
+def attempts(trial: Trial) -> str:
+    """Return e.g. `3, 1 lost with its worker`: what no fault of the trial cost it stands apart."""
+    losses = trial.losses_of_worker
+    return f"{trial.attempt}, {losses} lost with its worker" if losses else str(trial.attempt)
 
 
 def trials_done(job: Job) -> str:

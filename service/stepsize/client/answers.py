@@ -55,6 +55,7 @@ class Trial(TrialSummary):
     reason: str | None = None
     step: int | None = None
     attempt: int = 1
+    losses_of_worker: int = 0
     seed: int | None = None
     device: str | None = None
     worker: str | None = None

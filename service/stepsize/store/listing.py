@@ -95,7 +95,7 @@ class JobQuery:
 
 
 JOB_SORTS = ("created_at", "started_at", "finished_at", "name", "priority", "state")
-TRIAL_COLUMN_FIELDS = ("number", "duration_s", "step", "attempt", "gpu_seconds")
+TRIAL_COLUMN_FIELDS = ("number", "duration_s", "step", "attempt", "losses_of_worker", "gpu_seconds")
 """A trial's own numbers that lists filter and sort by."""
 TRIAL_DOCUMENT_FIELDS = ("params", "values")
 """Documents whose entries lists filter and sort by."""

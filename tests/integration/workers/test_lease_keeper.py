@@ -19,7 +19,7 @@ def held_lease(database: Database) -> Lease:
 
 
 def keeper_of(database: Database, lost: threading.Event) -> LeaseKeeper:
-    keeper = LeaseKeeper(database, worker_id=make_worker().id, lease_s=LEASE_S, on_loss=lost.set)
+    keeper = LeaseKeeper(database, worker_id=make_worker().id, lease_s=LEASE_S, on_loss=lost.set, on_death=lost.set)
     keeper.start()
     return keeper
 

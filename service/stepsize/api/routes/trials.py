@@ -37,8 +37,8 @@ Filters = Annotated[
     Query(
         alias="filter",
         max_length=MOST_FILTERS,
-        description="`params.NAME`, `values.NAME`, number, duration_s, step, attempt or gpu_seconds, then =, !=, <, "
-        "<=, > or >=, then a value. Repeated ones are AND-ed; a trial without the field matches none.",
+        description="`params.NAME`, `values.NAME`, number, duration_s, step, attempt, losses_of_worker or gpu_seconds, "
+        "then =, !=, <, <=, > or >=, then a value. Repeated ones are AND-ed; a trial without the field matches none.",
         examples=["params.learning_rate>=1e-3"],
     ),
 ]

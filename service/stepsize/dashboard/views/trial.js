@@ -60,6 +60,7 @@ function TrialParts({ path, trial, job, isLive }) {
           ["took", formatDuration(trial.duration_s)],
           ["started", html`<${Ago} at=${trial.started_at} />`],
           ["attempt", trial.attempt],
+          ...(trial.losses_of_worker ? [["lost with a worker", trial.losses_of_worker]] : []),
           ["seed", trial.seed],
           ["device", trial.device ?? "–"],
           ["worker", trial.worker ? html`<code>${trial.worker}</code>` : "–"],

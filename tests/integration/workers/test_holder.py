@@ -22,6 +22,7 @@ from stepsize.store.jobs import get_job
 from stepsize.store.ledger import open_ledger
 from stepsize.store.trials import load_trials
 from stepsize.store.workers import SlotRecord
+from stepsize_workers import tuner
 from stepsize_workers.engines.base import CheckpointSaved, Ended, Engine, Event, Outcome, Reported, TrialKey
 from stepsize_workers.engines.local import LocalEngine
 from stepsize_workers.holder import JobHolder
@@ -170,8 +171,8 @@ def world(sqlite_url: str, tmp_path: Path) -> Iterator[World]:
 
 def turn(loop: WorkerLoop, times: int = 1) -> None:
     for _ in range(times):
-        loop._look()
-        loop._turn(0.0)
+        loop.desk.look()
+        loop.turn(0.0)
 
 
 # -- what clients want -------------------------------------------------------------------------------------------------
@@ -196,8 +197,8 @@ def test_stop_finishes_running_trials_and_completes(world: World) -> None:
     loop = world.loop(FakeEngine(two_reports, n_slots=2))
     turn(loop)
     world.do(controls.stop, job_id)
-    loop._look()
-    loop._settle()
+    loop.desk.look()
+    loop.desk.settle()
     assert world.outcome(job_id) == (JobState.STOPPING, JobReason.USER)
     turn(loop, 5)
     assert world.outcome(job_id) == (JobState.COMPLETED, JobReason.USER)
@@ -256,9 +257,8 @@ def test_cancelled_job_is_cancelled_when_its_worker_shuts_down(world: World) -> 
     loop = world.loop(engine)
     turn(loop)
     world.do(controls.cancel, job_id)
-    loop._look()
-    loop._keeper.start()
-    loop._shut_down()
+    loop.desk.look()
+    loop.shut_down()
     assert world.outcome(job_id) == (JobState.CANCELLED, JobReason.USER)
 
 
@@ -267,10 +267,9 @@ def test_stopping_job_keeps_its_reason_when_its_worker_shuts_down(world: World) 
     loop = world.loop(FakeEngine(endless))
     turn(loop)
     world.do(controls.stop, job_id)
-    loop._look()
-    loop._settle()
-    loop._keeper.start()
-    loop._shut_down()
+    loop.desk.look()
+    loop.desk.settle()
+    loop.shut_down()
     assert world.job(job_id).reason is JobReason.USER
 
 
@@ -468,7 +467,7 @@ def test_a_slot_stays_free_for_the_job_whose_turn_it_is_while_its_sampler_thinks
 
     wait_for(is_running, timeout_s=60.0)
     assert world.trials(other) == []
-    loop._holders[thoughtful].abandon()
+    loop.shut_down()
 
 
 # -- when things go wrong ----------------------------------------------------------------------------------------------
@@ -511,9 +510,9 @@ def test_orphans_are_requeued_although_the_database_was_away_at_the_claim(world:
     world.do(expire_lease, job_id)
     engine = FakeEngine(two_reports)
     loop = world.loop(engine)
-    loop._look()
+    loop.desk.look()
     world.database.n_failed_reads = 1
-    loop._turn(0.0)  # claims; the first read of its restoration fails
+    loop.turn(0.0)  # claims; the first read of its restoration fails
     turn(loop, 12)
     if world.job(job_id).state is not JobState.COMPLETED:  # it may also have let go of the job
         world.do(expire_lease, job_id)
@@ -527,12 +526,11 @@ def test_ends_are_taken_in_although_the_database_was_away_after_their_commit(wor
     engine = FakeEngine(two_reports, n_slots=2)
     loop = world.loop(engine)
     turn(loop)
-    holder = loop._holders[job_id]
     engine.running.clear()
     world.database.n_failed_reads = 1
     ends: list[Event] = [Ended(TrialKey(job_id, number, 1), Outcome.LOST) for number in (0, 1)]
-    loop._pass_on(ends)
-    assert holder.n_running == 0
+    loop.desk.hear(ends)
+    assert loop.desk.n_running == 0
     turn(loop, 12)
     assert world.outcome(job_id) == (JobState.COMPLETED, JobReason.MAX_TRIALS)
     assert world.states(job_id) == [TrialState.COMPLETED] * 2
@@ -544,8 +542,8 @@ def test_worker_that_takes_its_own_expired_job_again_ends_the_old_attempt(world:
     loop = world.loop(engine)
     turn(loop)
     world.do(expire_lease, job_id)  # as after a freeze longer than the lease
-    loop._look()
-    loop._assign_slots()
+    loop.desk.look()
+    loop.desk.assign()
     going_on = [trial.assignment.key for trial in engine.running.values() if not trial.stopped]
     assert len(going_on) <= 1, "two processes train the same trial in the same directory"
 
@@ -565,14 +563,18 @@ def test_worker_survives_a_job_that_was_deleted_while_it_was_frozen(world: World
 def test_job_whose_search_breaks_fails_alone(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     broken = world.add_job(name="broken", created_at=1.0)
     sound = world.add_job(budget={"max_trials": 1}, created_at=2.0)
-    propose = Search.propose
 
-    def break_one(search: Search, number: int) -> Any:
-        if search._study.study_name == broken:
-            raise ValueError("no such luck")
-        return propose(search, number)
+    class BreaksForOne(Search):
+        def __init__(self, job_id: str, *arguments: Any, **more: Any) -> None:
+            super().__init__(job_id, *arguments, **more)
+            self.is_broken = job_id == broken
 
-    monkeypatch.setattr(Search, "propose", break_one)
+        def propose(self, number: int) -> Any:
+            if self.is_broken:
+                raise ValueError("no such luck")
+            return super().propose(number)
+
+    monkeypatch.setattr(tuner, "Search", BreaksForOne)
     turn(world.loop(FakeEngine(two_reports)), 12)
     assert world.outcome(broken) == (JobState.FAILED, JobReason.ERROR)
     assert world.outcome(sound) == (JobState.COMPLETED, JobReason.MAX_TRIALS)
