@@ -2,6 +2,7 @@
 
 import dataclasses
 import sqlite3
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -284,8 +285,11 @@ def test_too_many_failed_trials_fail_the_job(world: World) -> None:
 
 
 def test_job_over_its_time_starts_no_more_trials(world: World) -> None:
-    job_id = world.add_job(budget={"max_trials": 40, "timeout_s": 1e-6})
-    turn(world.loop(FakeEngine(two_reports)), 10)
+    job_id = world.add_job(budget={"max_trials": 40, "timeout_s": 0.01})
+    loop = world.loop(FakeEngine(two_reports))
+    turn(loop)
+    time.sleep(0.02)
+    turn(loop, 10)
     assert world.outcome(job_id) == (JobState.COMPLETED, JobReason.TIMEOUT)
     assert len(world.trials(job_id)) <= 1
 
