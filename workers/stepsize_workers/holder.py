@@ -11,6 +11,7 @@ from stepsize.domain.range_test import RangeTestFindings
 from stepsize.domain.trial import TrialReason, TrialState
 from stepsize.spec.range_test import RangeTestSpec
 from stepsize.spec.resolved import recall
+from stepsize.store.columns import JobColumns
 from stepsize.store.leases import Precedence
 from stepsize.store.ledger import Ledger
 from stepsize.store.trials import load_reports
@@ -87,10 +88,9 @@ class JobHolder:
         """Settle what must be known before the search begins, and rebuild the search from the record."""
         preparation = self._held.read(lambda connection: prepare(connection, self._held.job))
         if preparation is not None:
-            columns = {
-                "findings": preparation.findings.model_dump(mode="json"),
-                "warnings": list(preparation.warnings),
-            }
+            columns = JobColumns(
+                findings=preparation.findings.model_dump(mode="json"), warnings=list(preparation.warnings)
+            )
             self._held.transact(lambda ledger: ledger.set_job(**columns))
             self._held.read(self._held.refresh)
         self._tuner.load_history()

@@ -5,12 +5,12 @@ Clients write `desired`; with a live lease its holder moves `state`; with none t
 
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import Any
 
 from stepsize.application.jobs import reopen, why_over
 from stepsize.domain.job import ALLOWED_DESIRED, Desired, Job, JobReason, JobState
 from stepsize.domain.trial import Trial, TrialReason, TrialState
 from stepsize.errors import JobNotFoundError, StateConflictError
+from stepsize.store.columns import TrialColumns
 from stepsize.store.database import Connection
 from stepsize.store.jobs import get_job
 from stepsize.store.ledger import Ledger, open_ledger
@@ -37,7 +37,7 @@ _ENDS_AGAIN = frozenset(
 )
 """Reasons that would end a job again as soon as it is reopened, and the trials queued with it."""
 
-FRESH: dict[str, Any] = {
+FRESH: TrialColumns = {
     "reason": None,
     "error": None,
     "values": {},

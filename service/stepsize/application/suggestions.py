@@ -7,7 +7,6 @@ are written by the worker that holds the job, which never hears from here but th
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
 
 from stepsize.application.controls import is_winding_up
 from stepsize.application.pointers import pointer
@@ -17,6 +16,7 @@ from stepsize.domain.outcomes import outcome_error
 from stepsize.domain.trial import Report, Trial, TrialError, TrialReason, TrialState
 from stepsize.errors import FieldError, InvalidRequestError, LeaseLostError, StateConflictError
 from stepsize.store import suggestions as store
+from stepsize.store.columns import TrialColumns
 from stepsize.store.database import Connection
 from stepsize.store.jobs import get_job
 from stepsize.store.ledger import Ledger, open_ledger
@@ -120,7 +120,7 @@ def take_trials(connection: Connection, job_id: str, asking: Asking) -> int:
         ledger.touch_trials([trial.number for trial in held], **lease)
         given = _offered(connection, ledger.job, room=asking.count - len(held))
         for trial in given:
-            _give(ledger, trial, {**lease, "worker": asking.client_id})
+            _give(ledger, trial, lease, client_id=asking.client_id)
         return len(held) + len(given)
 
 
@@ -167,15 +167,17 @@ def _is_over(job: Job) -> bool:
     return job.state.is_finished or is_winding_up(job)
 
 
-def _give(ledger: Ledger, trial: Trial, lease: Mapping[str, Any]) -> None:
+def _give(ledger: Ledger, trial: Trial, lease: TrialColumns, *, client_id: str) -> None:
     """Let a client have a trial: from its first step, whoever had it before."""
-    attempt = {"attempt": trial.attempt + 1, "lease_token": trial.lease_token + 1, "started_at": now()}
+    given = lease.copy()
+    given["worker"], given["started_at"] = client_id, now()
+    given["attempt"], given["lease_token"] = trial.attempt + 1, trial.lease_token + 1
     if trial.state is TrialState.QUEUED:
-        ledger.move_trial(trial.number, TrialState.QUEUED, TrialState.RUNNING, **attempt, **lease)
+        ledger.move_trial(trial.number, TrialState.QUEUED, TrialState.RUNNING, **given)
         return
     ledger.forget_reports(trial.number, after_step=-1)
-    unreported: dict[str, Any] = {"step": None, "values": {}, "judged_step": None}
-    ledger.touch_trial(trial.number, **attempt, **lease, **unreported)
+    given["step"], given["values"], given["judged_step"] = None, {}, None
+    ledger.touch_trial(trial.number, **given)
 
 
 def _why_empty(connection: Connection, job: Job, *, lease_s: float) -> WhyEmpty:
@@ -212,8 +214,10 @@ def add_reports(
             return
         fresh = _fresh_reports(connection, trial, measurements)
         ledger.add_reports(fresh)
-        lease = _lease(connection, trial.lease_s or 0.0)
-        ledger.touch_trial(number, **lease, **(_latest(trial, fresh) if fresh else {}))
+        columns = _lease(connection, trial.lease_s or 0.0)
+        if fresh:
+            columns["step"], columns["values"] = _latest(trial, fresh)
+        ledger.touch_trial(number, **columns)
 
 
 def read_verdict(connection: Connection, job_id: str, number: int, *, token: int) -> Verdict:
@@ -261,14 +265,14 @@ def _fresh_reports(connection: Connection, trial: Trial, measurements: Sequence[
     return [fresh[step] for step in sorted(fresh)]
 
 
-def _latest(trial: Trial, fresh: Sequence[Report]) -> dict[str, Any]:
+def _latest(trial: Trial, fresh: Sequence[Report]) -> tuple[int | None, dict[str, float]]:
     """Return the trial's last step and the last values of its metrics; a report that comes late overrules nothing."""
     step, values = trial.step, dict(trial.values)
     for report in fresh:
         is_late = step is not None and report.step < step
         values = report.values | values if is_late else values | report.values
         step = step if is_late else report.step
-    return {"step": step, "values": values}
+    return step, values
 
 
 # -- telling -------------------------------------------------------------------------------------------------------
@@ -356,5 +360,5 @@ def _held_trial(connection: Connection, job: Job, number: int, token: int) -> Tr
     return trial
 
 
-def _lease(connection: Connection, lease_s: float) -> dict[str, Any]:
-    return {"lease_s": lease_s, "lease_expires_at": store.database_time(connection) + lease_s}
+def _lease(connection: Connection, lease_s: float) -> TrialColumns:
+    return TrialColumns(lease_s=lease_s, lease_expires_at=store.database_time(connection) + lease_s)

@@ -7,9 +7,9 @@ and the best trial in line with what was moved and announces the change. Lock or
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import cache
-from typing import Any
+from typing import Any, Unpack
 
 from sqlalchemy import BindParameter, ColumnElement, Connection, Update, bindparam, func, select, update
 from sqlalchemy.dialects import postgresql, sqlite
@@ -21,8 +21,10 @@ from stepsize.domain.lease import Lease
 from stepsize.domain.trial import ALLOWED as ALLOWED_TRIAL
 from stepsize.domain.trial import Report, TrialState
 from stepsize.errors import JobNotFoundError, LeaseLostError, StateConflictError
+from stepsize.spec.resolved import ResolvedJobSpec, recall
 from stepsize.spec.space import Scalar
 from stepsize.store.best import find_best
+from stepsize.store.columns import JobColumns, LossColumns, TrialColumns
 from stepsize.store.database import db_now
 from stepsize.store.models import jobs, reports, trials
 from stepsize.store.rows import JOB_COLUMNS, job_from_row
@@ -107,7 +109,13 @@ class Ledger:
         }
 
     def move_trial(
-        self, number: int, have: TrialState, to: TrialState, *, gpu_seconds: float = 0.0, **columns: Any
+        self,
+        number: int,
+        have: TrialState,
+        to: TrialState,
+        *,
+        gpu_seconds: float = 0.0,
+        **columns: Unpack[TrialColumns],
     ) -> bool:
         """Move a trial from one state to another, setting other columns with it; False: it was not in that state.
 
@@ -117,10 +125,10 @@ class Ledger:
         assert to in ALLOWED_TRIAL[have], f"a trial never goes from {have} to {to}"
         if to.is_finished:
             columns.setdefault("finished_at", now())
-        columns |= {"state": to, "change": self.change}
-        statement = _update_trial(frozenset(columns), guarded=True)
+        new = {**columns, "state": to, "change": self.change}
+        statement = _update_trial(frozenset(new), guarded=True)
         of_trial = {"of_job": self.job.id, "of_number": number, "of_state": have, "more_gpu_seconds": gpu_seconds}
-        moved = self._connection.execute(statement, of_trial | _as_new(columns)).rowcount
+        moved = self._connection.execute(statement, of_trial | _as_new(new)).rowcount
         if moved:
             self._gpu_seconds += gpu_seconds
             self._deltas[have] -= 1
@@ -130,7 +138,7 @@ class Ledger:
             self._recount |= TrialState.CANCELLED in (have, to)
         return bool(moved)
 
-    def move_trials(self, have: Iterable[TrialState], to: TrialState, **columns: Any) -> list[int]:
+    def move_trials(self, have: Iterable[TrialState], to: TrialState, **columns: Unpack[TrialColumns]) -> list[int]:
         """Move every trial that is in one of the states `have`; return their numbers."""
         moved: list[int] = []
         for state in have:
@@ -141,30 +149,33 @@ class Ledger:
         return moved
 
     def requeue_trial(
-        self, number: int, *, checkpoint_step: int | None, gpu_seconds: float = 0.0, **columns: Any
+        self, number: int, *, gpu_seconds: float = 0.0, checkpoint_step: int | None, **columns: Unpack[LossColumns]
     ) -> bool:
         """Queue an interrupted trial again, to go on from its checkpoint; False: it was not running.
 
         A queued trial has no worker and no device, and what it reported after its checkpoint it will report again.
         """
         self.forget_reports(number, after_step=-1 if checkpoint_step is None else checkpoint_step)
-        interrupted = {"step": checkpoint_step, "values": {}, "worker": None, "device": None, **columns}
         return self.move_trial(
             number,
             TrialState.RUNNING,
             TrialState.QUEUED,
             gpu_seconds=gpu_seconds,
             checkpoint_step=checkpoint_step,
-            **interrupted,
+            step=checkpoint_step,
+            values={},
+            worker=None,
+            device=None,
+            **columns,
         )
 
-    def touch_trial(self, number: int, **columns: Any) -> None:
+    def touch_trial(self, number: int, **columns: Unpack[TrialColumns]) -> None:
         """Set columns of a trial without a change of its state."""
         statement = _update_trial(frozenset({"change", *columns}), guarded=False)
         of_trial = {"of_job": self.job.id, "of_number": number}
         self._connection.execute(statement, {**of_trial, **_as_new({"change": self.change, **columns})})
 
-    def touch_trials(self, numbers: Iterable[int], **columns: Any) -> None:
+    def touch_trials(self, numbers: Iterable[int], **columns: Unpack[TrialColumns]) -> None:
         """Set the same columns of several trials."""
         for number in numbers:
             self.touch_trial(number, **columns)
@@ -187,12 +198,12 @@ class Ledger:
         )
         return self._connection.scalar(statement) is not None
 
-    def offer_trial(self, number: int, **columns: Any) -> bool:
+    def offer_trial(self, number: int, **columns: Unpack[TrialColumns]) -> bool:
         """Let clients be given a queued trial, its parameters now complete; False: it is queued no more."""
-        columns |= {"lease_token": 1, "change": self.change}
-        statement = _update_trial(frozenset(columns), guarded=True)
+        new = {**columns, "lease_token": 1, "change": self.change}
+        statement = _update_trial(frozenset(new), guarded=True)
         of_trial = {"of_job": self.job.id, "of_number": number, "of_state": TrialState.QUEUED, "more_gpu_seconds": 0.0}
-        return bool(self._connection.execute(statement, of_trial | _as_new(columns)).rowcount)
+        return bool(self._connection.execute(statement, of_trial | _as_new(new)).rowcount)
 
     def offered_since(self, first: int) -> Sequence[int]:
         """Return the numbers of trials from `first` on that were put on offer to clients."""
@@ -256,7 +267,7 @@ class Ledger:
             )
         )
 
-    def move_job(self, to: JobState, reason: JobReason | None = None, **columns: Any) -> None:
+    def move_job(self, to: JobState, reason: JobReason | None = None, **columns: Unpack[JobColumns]) -> None:
         """Move the job to another state.
 
         Raises:
@@ -272,7 +283,7 @@ class Ledger:
             self._job_columns["finished_at"] = now() if to.is_finished else None
         self._state_changed = True
 
-    def set_job(self, **columns: Any) -> None:
+    def set_job(self, **columns: Unpack[JobColumns]) -> None:
         """Set columns of the job that clients see (labels, priority, spec, desired …)."""
         self._job_columns |= columns
         self._state_changed = True
@@ -300,16 +311,7 @@ class Ledger:
             columns["best_trial"] = find_best(self._connection, before)
         if self._state_changed:
             columns["revision"] = self.change
-        self.job = replace(
-            before,
-            state=columns.get("state", before.state),
-            reason=columns.get("reason", before.reason),
-            best_trial=columns.get("best_trial", before.best_trial),
-            counts=counts,
-            n_trials=n_trials,
-            n_counted=n_counted,
-            gpu_seconds=before.gpu_seconds + self._gpu_seconds,
-        )
+        self.job = _left(before, columns, counts)
         if columns:
             statement = _update_job(frozenset(columns))
             self._connection.execute(statement, {"of_job": before.id, **_as_new(columns)})
@@ -320,6 +322,21 @@ class Ledger:
         counted = self._connection.scalar(_COUNT_TRIALS, {"of_job": self.job.id})
         assert counted is not None, "a count is never null"
         return counted
+
+
+def _left(before: Job, columns: Mapping[str, Any], counts: dict[TrialState, int]) -> Job:
+    """Return a job as a transaction leaves it that sets these columns of its row."""
+    left = {name: value for name, value in columns.items() if name in _JOB_FIELDS}
+    if "spec" in left:
+        left["spec"] = recall(ResolvedJobSpec, left["spec"])
+    if "warnings" in left:
+        left["warnings"] = tuple(left["warnings"])
+    if "lease_expires_at" in columns:  # given back: the only thing a transaction does to a lease
+        left["lease_live"] = False
+    return replace(before, **left, counts=counts)
+
+
+_JOB_FIELDS = {field.name for field in fields(Job)}
 
 
 # Built once: to build and to hash these took longer than to run them, in every transaction of every trial.

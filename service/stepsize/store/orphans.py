@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 
 from stepsize.domain.trial import Trial, TrialReason, TrialState
+from stepsize.store.columns import ErrorColumn, LossColumns
 from stepsize.store.ledger import Ledger
 
 LEAST_LOSSES = 3
@@ -20,7 +21,7 @@ def settle_orphans(ledger: Ledger, orphans: Iterable[Trial]) -> None:
 
 
 def _settle(ledger: Ledger, trial: Trial) -> None:
-    losses = {"losses_of_worker": trial.losses_of_worker + 1, "losses_in_a_row": trial.losses_in_a_row + 1}
+    losses = LossColumns(losses_of_worker=trial.losses_of_worker + 1, losses_in_a_row=trial.losses_in_a_row + 1)
     if trial.cancel_requested:
         reason = TrialReason.USER
         ledger.move_trial(trial.number, TrialState.RUNNING, TrialState.CANCELLED, reason=reason, **losses)
@@ -29,7 +30,7 @@ def _settle(ledger: Ledger, trial: Trial) -> None:
             f"its worker was lost {losses['losses_in_a_row']} times running under it, with no checkpoint saved in "
             "between: it may take the machine's memory, or what else a worker needs"
         )
-        error = {"type": "WorkerLost", "message": message}
+        error = ErrorColumn(type="WorkerLost", message=message)
         reason = TrialReason.LOST
         ledger.move_trial(trial.number, TrialState.RUNNING, TrialState.FAILED, reason=reason, error=error, **losses)
     else:

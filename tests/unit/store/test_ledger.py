@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import Connection, select
 from sqlalchemy.exc import IntegrityError
 
-from stepsize.domain.job import JobReason, JobState
+from stepsize.domain.job import Desired, JobReason, JobState
 from stepsize.domain.trial import ALLOWED, TrialReason, TrialState
 from stepsize.errors import JobNotFoundError, StateConflictError
 from stepsize.store.database import Database
@@ -15,7 +15,7 @@ from stepsize.store.jobs import get_job
 from stepsize.store.ledger import NewTrial, open_ledger
 from stepsize.store.models import reports, trials
 from stepsize.store.trials import get_trial, load_reports, load_trials
-from tests.builders import make_job, make_report, make_spec, make_trial
+from tests.builders import make_job, make_report, make_spec, make_trial, take_lease
 
 MAXIMIZE = {"objectives": [{"metric": "accuracy", "direction": "maximize"}]}
 
@@ -445,3 +445,23 @@ def test_cancelled_trials_and_replicates_count_for_nothing(database: Database) -
         with open_ledger(connection, job_id) as ledger:
             ledger.move_trial(1, TrialState.CANCELLED, TrialState.QUEUED)
         assert ledger.job.n_counted == get_job(connection, job_id).n_counted == 3
+
+
+def test_a_closed_ledger_has_the_job_as_the_record_has_it(database: Database) -> None:
+    with database.write() as connection:
+        job = make_job(connection)
+        make_trial(connection, job.id, state=TrialState.RUNNING)
+        take_lease(connection, job.id)
+    spec = make_spec(labels={"a": "b"}, priority=3)
+    with database.write() as connection:
+        with open_ledger(connection, job.id) as ledger:
+            ledger.move_trial(0, TrialState.RUNNING, TrialState.COMPLETED, objective=1.0, gpu_seconds=2.5)
+            ledger.insert_trials([NewTrial(number=1, state=TrialState.QUEUED, params={}, seed=1)])
+            ledger.set_job(labels={"a": "b"}, priority=3, desired=Desired.STOP, warnings=["one"], findings={"x": 1})
+            ledger.set_job(spec=spec.model_dump(mode="json"))
+            ledger.move_job(JobState.FAILED, JobReason.ERROR, error="it broke")
+            ledger.release_lease()
+        left = ledger.job
+        assert left == get_job(connection, job.id)
+    assert (left.state, left.error, left.spec, left.best_trial) == (JobState.FAILED, "it broke", spec, 0)
+    assert (left.desired, left.lease_owner, left.lease_live) == (Desired.STOP, None, False)

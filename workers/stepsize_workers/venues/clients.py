@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from stepsize.domain.job import Desired
 from stepsize.domain.trial import Report, Trial, TrialReason, TrialState
 from stepsize.store.changes import Changed, reports_changed, trials_changed
+from stepsize.store.columns import TrialColumns
 from stepsize.store.database import Connection
 from stepsize.store.ledger import Ledger
 from stepsize.store.suggestions import database_time
@@ -193,10 +194,10 @@ class ClientVenue:
             trial = self._open.get(number)
             if trial is None or not ledger.is_held(number, token=trial.lease_token):
                 continue
-            columns = {"judged_step": step, "study_attrs": self._tuner.study_attrs(number)}
+            columns = TrialColumns(judged_step=step, study_attrs=self._tuner.study_attrs(number))
             if number in verdicts.pruned:
-                pruned = {"reason": TrialReason.PRUNER, **columns}
-                ledger.move_trial(number, TrialState.RUNNING, TrialState.PRUNED, gpu_seconds=0.0, **pruned)
+                columns["reason"] = TrialReason.PRUNER
+                ledger.move_trial(number, TrialState.RUNNING, TrialState.PRUNED, **columns)
             else:
                 ledger.touch_trial(number, **columns)
         for number, attrs in verdicts.study_attrs.items():

@@ -6,6 +6,7 @@ from enum import Enum, auto
 
 from stepsize.domain.job import Desired, JobState
 from stepsize.domain.trial import TrialReason, TrialState
+from stepsize.store.columns import ErrorColumn, TrialColumns
 from stepsize.store.ledger import Ledger, NewTrial
 from stepsize_workers.held_job import HeldJob
 from stepsize_workers.tuner import Draft, Tuner
@@ -45,7 +46,7 @@ class Suggestions:
                     continue
                 if reason is TrialReason.LOST and trial.number not in lapsed:
                     continue
-                error = {"type": "TrialOverdue", "message": f"{WHY_OVERDUE[reason]} in attempt {trial.attempt}"}
+                error = ErrorColumn(type="TrialOverdue", message=f"{WHY_OVERDUE[reason]} in attempt {trial.attempt}")
                 ledger.move_trial(trial.number, TrialState.RUNNING, TrialState.FAILED, reason=reason, error=error)
 
         if overdue:
@@ -113,7 +114,9 @@ class Suggestions:
                 fresh.append(replace(self._tuner.new_trial(draft, number, TrialState.QUEUED), on_offer=True))
             else:
                 number = queued.number
-                columns = {"params": proposal.params, "cell": proposal.cell, "study_attrs": dict(proposal.study_attrs)}
+                columns = TrialColumns(
+                    params=proposal.params, cell=proposal.cell, study_attrs=dict(proposal.study_attrs)
+                )
                 if not ledger.offer_trial(number, **columns):
                     continue  # cancelled since it was read
             offered.append((number, draft))
