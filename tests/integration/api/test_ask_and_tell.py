@@ -1,5 +1,6 @@
 """Ask and tell over HTTP: leases and their tokens, verdicts, ends, and what clients are told when there is nothing."""
 
+import time
 from pathlib import Path
 from typing import Any
 
@@ -317,8 +318,9 @@ def test_without_a_pruner_no_report_waits(world: World) -> None:
 
 
 def test_a_trial_that_takes_too_long_is_failed_timeout(world: World) -> None:
-    asker, searcher = world.open(budget={"max_trials": 5, "trial_timeout_s": 0.001})
+    asker, searcher = world.open(budget={"max_trials": 5, "trial_timeout_s": 0.01})
     number, token = asker.take()
+    time.sleep(0.02)
     searcher.work()
     assert asker.report(number, token).json() == {"should_stop": True, "reason": "timeout", "lease_expires_at": None}
 
