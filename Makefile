@@ -6,7 +6,7 @@ STAMP := .venv/.installed
 SOURCES := service workers migrations tests benchmarks examples
 
 .DEFAULT_GOAL := help
-.PHONY: help install chromium screenshots test test-slow check format demo up guide bench bench-infeasible bench-samplers bench-suggestions bench-isolation bench-range-test truth bench-honesty openapi cards migration first-migration clean
+.PHONY: help install chromium screenshots test test-slow check format demo up guide bench bench-infeasible bench-samplers bench-suggestions bench-polling bench-isolation bench-range-test truth bench-honesty openapi cards migration first-migration clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -66,6 +66,10 @@ bench-infeasible: install ## Measure trials lost to divergence beside stock Optu
 
 bench-suggestions: install ## Measure what asking over HTTP costs beside Optuna's own storage
 	$(BIN)/python -m benchmarks.suggestions
+
+bench-polling: install ## Measure what polls, pages and streams cost the API, beside optuna-dashboard
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[bench]'
+	$(BIN)/python -m benchmarks.polling
 
 bench-samplers: install ## Measure how fast each sampler finds the bottom of the synthetic valley
 	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.samplers

@@ -64,22 +64,28 @@ def latency_of(system: str, n_history: int, training_s: float, spent: list[float
 
 
 @contextmanager
-def serving(url: str, data_dir: Path) -> Iterator[httpx.Client]:
-    """Run the API in a process of its own."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+def serving(url: str, data_dir: Path) -> Iterator[tuple[httpx.Client, int]]:
+    """Run the API in a process of its own; give a client of it, and its process id."""
+    port = free_port()
     environment = {**os.environ, "STEPSIZE_DATABASE_URL": url, "STEPSIZE_DATA_DIR": str(data_dir)}
-    command = [sys.executable, "-m", "uvicorn", "--factory", "stepsize.api.app:create_app", "--port", str(port)]
-    process = subprocess.Popen([*command, "--log-level", "warning"], env=environment)
+    command = [sys.executable, "-m", "stepsize.cli", "api", "--port", str(port)]
+    process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL)
     try:
         with httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False, timeout=90) as client:
             while not is_ready(client):
                 time.sleep(0.1)
-            yield client
+            yield client, process.pid
     finally:
         process.terminate()
         process.wait()
+
+
+def free_port() -> int:
+    """Return a port that nobody listens on now."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port: int = free.getsockname()[1]
+        return port
 
 
 def vacuum(engine: Engine) -> None:
@@ -126,7 +132,7 @@ def ask_and_tell(client: httpx.Client, job_id: str, *, n_asks: int, training_s: 
 def measure_stepsize(url: str, work: Path, *, n_asks: int) -> Iterator[Latency]:
     migrate.upgrade(url)
     database = Database(url)
-    with serving(url, work) as client:
+    with serving(url, work) as (client, _):
         for n_history in HISTORIES:
             job_id = submit(client)
             add_history(database, job_id, n_trials=n_history, n_reports=1)

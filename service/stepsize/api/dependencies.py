@@ -1,6 +1,6 @@
 """What routes are given: the site, pages, ids, and the unit of work of a POST."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Annotated
@@ -17,6 +17,7 @@ from stepsize.asking.analyst import Analyst
 from stepsize.settings import Settings
 from stepsize.store.database import Connection, Database
 from stepsize.store.idempotency import Outcome, RequestKey, record_outcome, reserve_key
+from stepsize.store.jobs import get_stage
 from stepsize.store.trial_index import TrialIndex
 
 # Declared as JSON Schema patterns: /openapi.json says them too.
@@ -69,6 +70,30 @@ def answer(model: BaseModel, status: int = HTTPStatus.OK, headers: dict[str, str
     and FastAPI needs no second thread to make it, for which it might have to wait while the transaction is open.
     """
     return Response(model.model_dump_json().encode(), status, headers, media_type="application/json")
+
+
+def recent_answer(
+    site: Site, job_id: str, key: Hashable, make: Callable[[Connection], tuple[BaseModel, int]]
+) -> Response:
+    """Return an answer about a job that many ask for at once; while the job runs, up to some seconds old.
+
+    Args:
+        key: names the question.
+        make: answers it, and tells the job's change it was read at.
+
+    Raises:
+        JobNotFoundError: no such job.
+    """
+
+    def make_body() -> tuple[bytes, int]:
+        with site.database.read() as connection:
+            model, change = make(connection)
+        return model.model_dump_json().encode(), change
+
+    with site.database.read() as connection:
+        stage = get_stage(connection, job_id)
+    kept = site.recent.get((key, job_id), stage.change, make_body, is_settled=stage.state.is_finished)
+    return Response(kept.body, media_type="application/json")
 
 
 @dataclass(frozen=True)

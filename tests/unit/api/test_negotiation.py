@@ -1,5 +1,7 @@
 """`Accept`, and answers that are kept for a moment."""
 
+import time
+
 import pytest
 from starlette.exceptions import HTTPException
 
@@ -64,3 +66,30 @@ def test_an_answer_about_a_changed_job_is_made_anew_after_a_moment() -> None:
     assert recent.get("key", 2, source.make).body == b"1", "half a second old at most"
     source.now = 0.6
     assert recent.get("key", 2, source.make).body == b"2"
+
+
+def test_of_a_job_at_rest_only_the_last_word_will_do() -> None:
+    source = _Source()
+    recent = Recent(fresh_s=0.5, clock=lambda: source.now)
+    recent.get("key", 1, source.make)
+    source.change = 2
+
+    assert recent.get("key", 2, source.make, is_settled=True).body == b"2"
+
+
+def test_what_takes_long_to_make_is_kept_for_longer() -> None:
+    source = _Source()
+    recent = Recent(fresh_s=0.5, clock=lambda: source.now)
+
+    def make_slowly() -> tuple[bytes, int]:
+        until = time.thread_time() + 0.04
+        while time.thread_time() < until:
+            pass
+        return source.make()
+
+    recent.get("key", 1, make_slowly)
+    source.change, source.now = 2, 1.9  # 0.04 s of a core once in 2 s
+
+    assert recent.get("key", 2, make_slowly).body == b"1"
+    source.now = 11.0
+    assert recent.get("key", 2, make_slowly).body == b"2"

@@ -6,11 +6,12 @@ from fastapi import APIRouter, Query, Response
 
 from stepsize.api.answer_schemas import CurvesOut, FrontOut
 from stepsize.api.bodies import STRICT_QUERY
-from stepsize.api.dependencies import AnySite, JobId, Text
+from stepsize.api.dependencies import AnySite, JobId, Text, recent_answer
 from stepsize.api.responses import ALWAYS, NOT_MODIFIED, problems
 from stepsize.application.curves import CurvesQuery, read_curves
 from stepsize.application.fronts import read_front
-from stepsize.store.changes import changes_of
+from stepsize.store.database import Connection
+from stepsize.store.jobs import get_stage
 
 router = APIRouter(prefix="/v1/jobs/{job_id}", tags=["results"], dependencies=STRICT_QUERY, responses=ALWAYS)
 
@@ -40,19 +41,16 @@ def curves(
     n: Annotated[int, Query(ge=1, le=500, description="How many trials.")] = 50,
     numbers: Numbers = None,
 ) -> Response:
-    """Down-sampled by the service: every k-th report of a trial and its last. While a job runs, up to 0.5 s old."""
+    """Down-sampled by the service: every k-th report of a trial and its last. While a job runs, up to 0.5 s old, and
+    where they take long to read a little more."""
     chosen = tuple(sorted(set(numbers or ())))
     query = CurvesQuery(metric, max_points, "trials" if chosen else pick, n, chosen)
 
-    def make() -> tuple[bytes, int]:
-        with site.database.read() as connection:
-            reading = read_curves(connection, job_id, query)
-        return CurvesOut.of(reading, query).model_dump_json().encode(), reading.job.change
+    def make(connection: Connection) -> tuple[CurvesOut, int]:
+        reading = read_curves(connection, job_id, query)
+        return CurvesOut.of(reading, query), reading.job.change
 
-    with site.database.read() as connection:
-        (change,) = changes_of(connection, [job_id])
-    kept = site.recent.get(("curves", job_id, query), change, make)
-    return Response(kept.body, media_type="application/json")
+    return recent_answer(site, job_id, query, make)
 
 
 @router.get(
@@ -64,13 +62,8 @@ def curves(
 def pareto(job_id: JobId, site: AnySite) -> Response:
     """Completed trials that no other beats in every objective; with one objective the best, equal ones together."""
 
-    def make() -> tuple[bytes, int]:
-        with site.database.read() as connection:
-            (read_change,) = changes_of(connection, [job_id])
-            front = read_front(connection, job_id)
-        return FrontOut.of(front).model_dump_json().encode(), read_change
+    def make(connection: Connection) -> tuple[FrontOut, int]:
+        stage = get_stage(connection, job_id)
+        return FrontOut.of(read_front(connection, job_id)), stage.change
 
-    with site.database.read() as connection:
-        (change,) = changes_of(connection, [job_id])
-    kept = site.recent.get(("pareto", job_id), change, make)
-    return Response(kept.body, media_type="application/json")
+    return recent_answer(site, job_id, "pareto", make)

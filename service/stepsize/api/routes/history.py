@@ -5,13 +5,14 @@ from typing import Annotated, Self
 from fastapi import APIRouter, Query, Response
 
 from stepsize.api.bodies import STRICT_QUERY
-from stepsize.api.dependencies import AnySite, JobId, answer
+from stepsize.api.dependencies import AnySite, JobId, recent_answer
 from stepsize.api.responses import ALWAYS, NOT_MODIFIED, problems
 from stepsize.api.schemas import Answer
 from stepsize.application.history import History, read_history
 from stepsize.domain.trial import TrialState
 from stepsize.spec.objective import Direction
 from stepsize.spec.space import Scalar
+from stepsize.store.database import Connection
 
 router = APIRouter(prefix="/v1/jobs/{job_id}", tags=["results"], dependencies=STRICT_QUERY, responses=ALWAYS)
 
@@ -63,7 +64,11 @@ def history(
     site: AnySite,
     max_points: Annotated[int, Query(ge=1, le=5000, description="Most trials in the answer.")] = 1000,
 ) -> Response:
-    """All finished trials, or of more than `max_points` every improvement and a spread of the others."""
-    with site.database.read() as connection:
+    """All finished trials, or of more than `max_points` every improvement and a spread of the others. While a job runs,
+    up to some seconds old."""
+
+    def make(connection: Connection) -> tuple[HistoryOut, int]:
         found = read_history(connection, job_id, max_points=max_points)
-    return answer(HistoryOut.of(found))
+        return HistoryOut.of(found), found.change
+
+    return recent_answer(site, job_id, ("history", max_points), make)
