@@ -131,13 +131,11 @@ class Tuner:
             drafts.append(Draft(proposal))
         return drafts
 
-    def seed_of(self, draft: Draft) -> int:
-        """Return the seed a draft trains with."""
+    def seed_of(self, draft: Draft, number: int) -> int:
+        """Return the seed a draft trains with as trial `number`."""
         if draft.queued is not None:
             return draft.queued.seed
-        seed = self._held.spec.sampler.seed
-        assert seed is not None, "a stored spec has its seed written back"
-        return training_seed(seed)
+        return training_seed(self._held.spec.seed, self._held.spec.seeds, number)
 
     def new_trial(self, draft: Draft, number: int, state: TrialState) -> NewTrial:
         """Return a draft as it enters the record."""
@@ -146,7 +144,7 @@ class Tuner:
             number=number,
             state=state,
             params=proposal.params,
-            seed=self.seed_of(draft),
+            seed=self.seed_of(draft, number),
             study_attrs=proposal.study_attrs,
             cell=proposal.cell,
         )

@@ -62,7 +62,7 @@ def _body_error(wrong: Mapping[str, Any], schema: Schema, loc: Sequence[str | in
     if wrong["type"] in ("union_tag_invalid", "union_tag_not_found"):
         discriminator = str(wrong["ctx"]["discriminator"]).strip("'")
         return FieldError(pointer(*path, discriminator), _tag_message(wrong, at))
-    if "anyOf" in at and len(_members(at)) > 1:
+    if "anyOf" in at and len(_members(at)) > 1 and wrong["type"] != "value_error":
         kinds = " or ".join(str(member.get("type", "object")) for member in _members(at))
         return FieldError(pointer(*path), f"not a value of type {kinds}")
     return FieldError(pointer(*path), _message(wrong))

@@ -106,11 +106,16 @@ def submit(connection: Connection, spec: JobSpec, *, lease_s: float) -> str:
     )
     job_store.insert_job(connection, new)
     if resolved.enqueue:
-        seed = training_seed(resolved.seed)
         with open_ledger(connection, new.id) as ledger:
             ledger.insert_trials(
                 [
-                    NewTrial(number=number, state=TrialState.QUEUED, params=params, seed=seed, enqueued=True)
+                    NewTrial(
+                        number=number,
+                        state=TrialState.QUEUED,
+                        params=params,
+                        seed=training_seed(resolved.seed, resolved.seeds, number),
+                        enqueued=True,
+                    )
                     for number, params in enumerate(resolved.enqueue)
                 ]
             )

@@ -84,7 +84,7 @@ def enqueue(connection: Connection, job_id: str, params: Params) -> int:
                     number=job.n_trials,
                     state=TrialState.QUEUED,
                     params=params,
-                    seed=training_seed(job.spec.seed),
+                    seed=training_seed(job.spec.seed, job.spec.seeds, job.n_trials),
                     enqueued=True,
                 )
             ]

@@ -10,6 +10,7 @@ from stepsize.spec.expressions import Constraint
 from stepsize.spec.objective import Objective
 from stepsize.spec.pruners import NoPruner, Pruner
 from stepsize.spec.samplers import Sampler, TpeSampler
+from stepsize.spec.seeds import SeedRule, Seeds
 from stepsize.spec.space import Scalar, SearchSpace
 
 Label = Annotated[str, StringConstraints(min_length=1, max_length=200)]
@@ -97,6 +98,11 @@ class JobSpec(Spec):
     pruner: Pruner = Field(default_factory=NoPruner)
     budget: Budget = Field(default_factory=Budget)
     stop_when: StopWhen = Field(default_factory=StopWhen)
+    seeds: Seeds = SeedRule.FRESH
+    """Which seed a trial trains with: `fresh`: its own; `shared`: one for all; `{"blocks": n}`: a few in turn.
+
+    A trial that starts again keeps its seed.
+    """
     replicates: Replicates | None = None
     """Train the best configurations again with fresh seeds at the end; null: don't."""
     warm_start: WarmStart | None = None

@@ -37,6 +37,8 @@ def test_a_job_submitted_through_the_form_runs(site: Site, open_page: OpenPage) 
     row(page, "lr_opt").get_by_role("textbox").fill("0.03")
     choose(page, "batch_size", "default")
     page.get_by_label("max trials").fill("3")
+    page.get_by_label("Training seeds").select_option("blocks")
+    page.get_by_label("How many seeds").fill("2")
     expect(page.get_by_text("Ready.")).to_be_visible()
     body = shown_body(page)
     page.get_by_role("button", name="Submit job").click()
@@ -48,6 +50,7 @@ def test_a_job_submitted_through_the_form_runs(site: Site, open_page: OpenPage) 
     assert list(spec["search_space"]) == ["learning_rate"]
     assert spec["labels"] == {"team": "vision"}
     assert spec["budget"]["max_trials"] == 3
+    assert spec["seeds"] == {"blocks": 2}
     resolved = site.http.post("/v1/jobs?dry_run=true", json=body).json()["spec"]
     assert resolved | {"sampler": None} == spec | {"sampler": None}, "the command shown does the same, but for the seed"
 
@@ -111,6 +114,7 @@ def test_a_clone_asks_for_the_same(site: Site, open_page: OpenPage) -> None:
         pruner={"name": "median", "n_warmup_steps": 1},
         budget={"max_trials": 2, "max_failed_trials": 3},
         enqueue=[{"learning_rate": 0.5}],
+        seeds={"blocks": 3},
         priority=2,
     )
     spec = site.finish(job_id)["spec"]

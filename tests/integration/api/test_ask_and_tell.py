@@ -145,6 +145,16 @@ def test_asking_for_more_tops_up(world: World) -> None:
     assert [trial["number"] for trial in found] == [held, 1, 2]
 
 
+def test_each_trial_given_out_has_a_seed_of_its_own_and_keeps_it(world: World) -> None:
+    asker, searcher = world.open()
+    asker.take()
+    for _ in range(3):
+        searcher.work()
+        seeds = [trial["seed"] for trial in asker.ask(count=3)["trials"]]
+    assert len(set(seeds)) == 3
+    assert [trial["seed"] for trial in asker.ask(count=3)["trials"]] == seeds
+
+
 def test_two_clients_never_have_the_same_trial(world: World) -> None:
     asker, searcher = world.open()
     mine = asker.take()[0]

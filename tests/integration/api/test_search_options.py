@@ -96,3 +96,23 @@ def test_a_job_whose_range_is_to_be_found_says_so_until_it_is(client: TestClient
     shown = client.get(f"/v1/jobs/{job['id']}").json()
     assert shown["search_space_resolved"]["learning_rate"]["high"] == 0.1
     assert shown["spec"] == job["spec"], "the spec posts back unchanged"
+
+
+@pytest.mark.parametrize("seeds", ["fresh", "shared", {"blocks": 4}])
+def test_the_rule_for_seeds_is_written_back(client: TestClient, seeds: Any) -> None:
+    spec = submit(client, seeds=seeds)["spec"]
+    assert spec["seeds"] == seeds
+    assert client.post("/v1/jobs", json=spec).json()["spec"] == spec
+
+
+def test_seeds_are_fresh_unless_asked_otherwise(client: TestClient) -> None:
+    job = submit(client, enqueue=[{}, {}], budget={"max_trials": 3})
+    trials = client.get(f"/v1/jobs/{job['id']}/trials").json()["items"]
+    assert job["spec"]["seeds"] == "fresh"
+    assert len({trial["seed"] for trial in trials}) == 2
+
+
+@pytest.mark.parametrize("seeds", ["own", 3, {"blocks": 1}, {"blocks": 2.5}, {"n": 4}, {"blocks": 4, "n": 1}, None])
+def test_a_rule_for_seeds_that_makes_no_sense_is_refused_with_the_mend(client: TestClient, seeds: Any) -> None:
+    response = client.post("/v1/jobs", json={"trainer": {"name": "synthetic"}, "seeds": seeds})
+    assert pointers(response) == {"/seeds": '"fresh", "shared" or {"blocks": n} with n from 2 to 1000 is expected here'}

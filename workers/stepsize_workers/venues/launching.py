@@ -95,7 +95,7 @@ class Launcher:
     def _run_of(self, number: int, launch: Launch) -> Running:
         trial = launch.draft.queued
         key = TrialKey(self._held.job.id, number, trial.attempt + 1 if trial else 1)
-        run = Running(key, launch.slot, launch.draft.proposal.params, self._tuner.seed_of(launch.draft))
+        run = Running(key, launch.slot, launch.draft.proposal.params, self._tuner.seed_of(launch.draft, number))
         if trial is not None:
             self._resume(run, trial)
         return run

@@ -9,8 +9,8 @@
  * @typedef {{metric: string, direction: string, target: string}} ObjectiveDraft
  * @typedef {{trainer: string, name: string, labels: string, params: Record<string, ParamDraft>, objectives:
  *   ObjectiveDraft[], sampler: {name: string, values: Record<string, string>}, pruner: {name: string,
- *   values: Record<string, string>}, budget: Record<string, string>, rest: object}} Draft `rest`: parts of a cloned
- *   specification the form has no field for
+ *   values: Record<string, string>}, budget: Record<string, string>, seeds: {rule: "fresh" | "shared" | "blocks", n:
+ *   string}, rest: object}} Draft `rest`: parts of a cloned specification the form has no field for
  */
 
 import { readNumber, readScalar } from "./scalars.js";
@@ -30,6 +30,7 @@ export function emptyDraft(trainer) {
     sampler: { name: "tpe", values: {} },
     pruner: { name: "none", values: {} },
     budget: {},
+    seeds: { rule: "fresh", n: "" },
     rest: {},
   };
 }
@@ -37,7 +38,7 @@ export function emptyDraft(trainer) {
 /** @param {object} trainer @param {object} spec a job's @returns {Draft} */
 export function draftOf(trainer, spec) {
   const draft = emptyDraft(trainer);
-  const { name, labels, trainer: chosen, search_space: space, objectives, sampler, pruner, budget, ...rest } = spec;
+  const { name, labels, trainer: chosen, search_space: space, objectives, sampler, pruner, budget, seeds, ...rest } = spec;
   for (const [param, schema] of Object.entries(trainer.params_schema.properties)) {
     draft.params[param] = paramDraft(schema, space?.[param]);
     if (param in chosen.params) Object.assign(draft.params[param], { mode: "fixed", value: String(chosen.params[param]) });
@@ -50,6 +51,7 @@ export function draftOf(trainer, spec) {
     sampler: { name: sampler.name, values: texts(sampler, ["name", "seed"]) },
     pruner: { name: pruner.name, values: texts(pruner, ["name"]) },
     budget: texts(budget, []),
+    seeds: seeds.blocks ? { rule: "blocks", n: String(seeds.blocks) } : { rule: seeds, n: "" },
     rest: withoutDefaults(rest),
   };
 }
@@ -68,6 +70,7 @@ export function specOf(draft, trainer) {
     sampler: { name: draft.sampler.name, ...scalars(draft.sampler.values) },
     ...(draft.pruner.name === "none" ? {} : { pruner: { name: draft.pruner.name, ...scalars(draft.pruner.values) } }),
     ...present({ budget: scalars(draft.budget) }),
+    ...seedsOf(draft.seeds),
     ...draft.rest,
   };
 }
@@ -138,6 +141,11 @@ function rangeOf(param, schema) {
   const bounds = { low: readNumber(param.low), high: readNumber(param.high) };
   if (kind === "integer") return { type: "int", ...bounds, ...present({ powers_of_two: param.powers, log: param.log && !param.powers }) };
   return { type: "float", ...bounds, ...present({ log: param.log }) };
+}
+
+function seedsOf({ rule, n }) {
+  if (rule === "fresh") return {};
+  return { seeds: rule === "shared" ? rule : { blocks: readNumber(n) } };
 }
 
 function labelsOf(line) {

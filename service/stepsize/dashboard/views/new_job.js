@@ -21,6 +21,11 @@ const BUDGET = {
   trial_timeout_s: "Longest run of one trial, in seconds.",
   max_failed_trials: "The job fails after this many failures.",
 };
+const SEEDS = {
+  fresh: "Each trial has its own: what is found holds for trainings in general.",
+  shared: "One for all: what is found holds for that seed alone.",
+  blocks: "A few in turn: trial i trains with seed i mod n.",
+};
 
 /** @param {{clone: string | null, dataset: string | null}} props the job to copy, or the data set to learn */
 export function NewJobView({ clone, dataset }) {
@@ -128,6 +133,7 @@ function JobForm({ catalogue, trainer, draft, setDraft }) {
           <${CatalogueFields} id="sampler" label="Sampler" entries=${samplers} chosen=${draft.sampler} wrong=${wrong} onChange=${(sampler) => change({ sampler })} />
           <${CatalogueFields} id="pruner" label="Pruner" entries=${pruners} chosen=${draft.pruner} wrong=${wrong} onChange=${(pruner) => change({ pruner })} />
         </div>
+        <div class="body form-grid"><${SeedFields} seeds=${draft.seeds} wrong=${wrong("/seeds")} onChange=${(seeds) => change({ seeds })} /></div>
       </section>
       <section class="card">
         <header><h2>Budget</h2></header>
@@ -197,6 +203,15 @@ function ParamsCard({ trainer, datasets, draft, wrong, onChange }) {
       ${shown.length === 0 && html`<p class="note">No parameter of that name.</p>`}
     </div>
   </section>`;
+}
+
+/** Which seed a trial trains with. */
+function SeedFields({ seeds, wrong, onChange }) {
+  return html`
+    <${SelectField} id="seeds" label="Training seeds" value=${seeds.rule} options=${["fresh", "shared", "blocks"]} help=${SEEDS[seeds.rule]} wrong=${seeds.rule === "blocks" ? [] : wrong}
+      onChange=${(rule) => onChange({ rule, n: rule === "blocks" ? "4" : "" })} />
+    ${seeds.rule === "blocks" && html`<${TextField} id="blocks" label="How many seeds" value=${seeds.n} isNumber=${true} wrong=${wrong} onInput=${(n) => onChange({ ...seeds, n })} />`}
+  `;
 }
 
 function ObjectivesCard({ trainer, objectives, wrong, onChange }) {
