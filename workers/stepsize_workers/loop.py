@@ -17,7 +17,7 @@ import stepsize
 from stepsize.clock import new_id
 from stepsize.domain.trainer import TrainerCard
 from stepsize.settings import Settings
-from stepsize.store.database import Database, DatabaseError
+from stepsize.store.database import Connection, Database, DatabaseError
 from stepsize.store.leases import Offer, give_up_leases
 from stepsize.store.workers import Worker, register_worker, remove_worker
 from stepsize_workers.desk import Desk
@@ -73,7 +73,7 @@ class WorkerLoop:
         self._changes = ChangeWatcher(
             database, poll_s=_WATCH_S, on_change=self._note_change, on_death=self._stop_for_want_of_a_watcher
         )
-        site = Site(
+        self._site = Site(
             database,
             engine,
             self.id,
@@ -81,7 +81,7 @@ class WorkerLoop:
             cards={(card.name, card.version): card for card in cards},
             stopping=self._stopping,
         )
-        self.desk = Desk(site, self._keeper, _offer_of(engine, cards), lease_s=settings.lease_s)
+        self.desk = Desk(self._site, self._keeper, _offer_of(engine, cards), lease_s=settings.lease_s)
         """The jobs it holds."""
 
     def stop(self) -> None:
@@ -155,9 +155,12 @@ class WorkerLoop:
             last_seen=0.0,
             alive=True,
         )
-        with self._database.write() as connection:
+
+        def register(connection: Connection) -> None:
             give_up_leases(connection, self.id)
             register_worker(connection, worker)
+
+        self._site.write(register)
 
 
 def _offer_of(engine: Engine, cards: Sequence[TrainerCard]) -> Offer:

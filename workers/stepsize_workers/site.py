@@ -55,6 +55,15 @@ class Site:
 
         return self._persist(attempt)
 
+    def write(self, body: Callable[[Connection], T]) -> T:
+        """Run one transaction that needs no lease, again while the database is away."""
+
+        def attempt() -> T:
+            with self.database.write() as connection:
+                return body(connection)
+
+        return self._persist(attempt)
+
     def read(self, look: Callable[[Connection], T]) -> T:
         """Run one read, again while the database is away."""
 

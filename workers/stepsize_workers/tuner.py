@@ -4,6 +4,8 @@ Nothing enters here before its commit: ends are foreseen, then written, then tak
 """
 
 import gc
+import math
+import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
@@ -118,13 +120,19 @@ class Tuner:
         """Tell whether a limit or a rule has ended the search, whatever is queued."""
         return limit_reached(self._held.job) is not None or self._rules.rule_met() is not None
 
-    def next_drafts(self, waiting: Sequence[Trial], n: int) -> list[Draft]:
+    def next_drafts(self, waiting: Sequence[Trial], n: int, *, within_s: float = math.inf) -> list[Draft]:
         """Return up to `n` trials to bring to life: of those that wait in the record first, then new ones.
 
         Each must be handed to `settle_drafts` once it is known which of them the record has.
+
+        Args:
+            within_s: seconds after which no further proposal is begun, if there is one.
         """
+        deadline = time.monotonic() + within_s
         drafts = [Draft(self._proposal_of(trial), trial) for trial in waiting[: max(0, n)]]
         for ahead in range(min(n - len(drafts), self.n_to_propose())):
+            if drafts and time.monotonic() > deadline:
+                break
             proposal = self._search.propose(self._held.job.n_trials + ahead)
             if proposal is None:
                 break

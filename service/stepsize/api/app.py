@@ -11,6 +11,7 @@ from stepsize import __version__
 from stepsize.api.compression import Compression
 from stepsize.api.dependencies import Site
 from stepsize.api.feed import Feed
+from stepsize.api.group_commit import GroupCommit
 from stepsize.api.middleware import BodyLimit, EntityTags, LastResort
 from stepsize.api.notifier import Notifier
 from stepsize.api.origins import Origins, own_names
@@ -108,7 +109,8 @@ def _make_site(settings: Settings) -> Site:
     database = Database(settings.url)
     notifier = Notifier(database)
     feed = Feed(database, notifier, lease_s=settings.lease_s)
-    return Site(settings, database, notifier, feed, WaitingRoom(database, notifier), Analyst(settings.url))
+    waiting_room = WaitingRoom(database, notifier)
+    return Site(settings, database, notifier, feed, waiting_room, GroupCommit(database), Analyst(settings.url))
 
 
 @asynccontextmanager

@@ -10,6 +10,7 @@ from pydantic import BaseModel, StringConstraints
 
 from stepsize.api.bodies import BodyHash
 from stepsize.api.feed import Feed
+from stepsize.api.group_commit import GroupCommit
 from stepsize.api.notifier import Notifier
 from stepsize.api.recent import Recent
 from stepsize.api.waiting_room import WaitingRoom
@@ -49,6 +50,7 @@ class Site:
     notifier: Notifier
     feed: Feed
     waiting_room: WaitingRoom
+    group_commit: GroupCommit
     analyst: Analyst
     recent: Recent = field(default_factory=Recent)
     index: TrialIndex = field(default_factory=TrialIndex)
@@ -114,20 +116,28 @@ class Posting:
         *,
         show: Callable[[Connection, str, int], Response],
         status: int = HTTPStatus.OK,
+        lane: str | None = None,
     ) -> Response:
         """Do something once and answer with the resource as it is now.
 
         Args:
             effect: does it and names the resource.
             show: makes the answer from the resource's name and the status.
+            lane: names what many write to at once; their writes are then committed together.
         """
-        with self.site.database.write() as connection:
+
+        def act(connection: Connection) -> Response:
             outcome = None if self.key is None else reserve_key(connection, self.key)
             if outcome is None:
                 outcome = Outcome(status, effect(connection))
                 if self.key is not None:
                     record_outcome(connection, self.key, outcome)
             return show(connection, outcome.resource, outcome.status)
+
+        if lane is not None:
+            return self.site.group_commit.run(lane, act)
+        with self.site.database.write() as connection:
+            return act(connection)
 
 
 def posting(request: Request, site: AnySite, body_hash: BodyHash, key: Key = None) -> Posting:

@@ -27,7 +27,7 @@ from stepsize.errors import (
     StepsizeError,
     TrialNotFoundError,
 )
-from stepsize.store.database import DatabaseError, is_transient
+from stepsize.store.database import DatabaseError, StorageTrouble, is_transient, reason_of, storage_trouble
 
 MEDIA_TYPE = "application/problem+json"
 
@@ -111,9 +111,36 @@ def _answer_http_exception(request: Request, error: Exception) -> Response:
     )
 
 
+def storage_problem(trouble: StorageTrouble, *, instance: str, status: int, said: str = "") -> Response:
+    """Return what there is to say of a disk that can't be written, and what to do about it.
+
+    Args:
+        said: the driver's own words, where there are any.
+    """
+    title, detail = _STORAGE[trouble]
+    return problem(status, title=title, detail=f"{detail}{f' ({said})' if said else ''}", instance=instance)
+
+
+_STORAGE = {
+    StorageTrouble.FULL: (
+        "Storage full",
+        "the disk of the database is full and nothing was recorded; make room, and all goes on by itself",
+    ),
+    StorageTrouble.UNWRITABLE: (
+        "Storage not writable",
+        "the database can't be written and nothing was recorded; let the service's user write to its file and folder",
+    ),
+}
+
+
 def _answer_database_error(request: Request, error: Exception) -> Response:
     if not (isinstance(error, DatabaseError) and is_transient(error)):
         raise error
+    trouble = storage_trouble(error)
+    if trouble is not None:
+        is_full = trouble is StorageTrouble.FULL
+        status = HTTPStatus.INSUFFICIENT_STORAGE if is_full else HTTPStatus.SERVICE_UNAVAILABLE
+        return storage_problem(trouble, instance=request.url.path, status=status, said=reason_of(error))
     return problem(
         HTTPStatus.SERVICE_UNAVAILABLE,
         title="Database unavailable",

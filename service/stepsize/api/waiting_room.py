@@ -32,11 +32,12 @@ class WaitingRoom:
         self._queues: dict[str, dict[object, None]] = {}
 
     async def wait_for_suggestion(
-        self, job_id: str, attempt: Callable[[bool], Awaitable[T | None]], *, wait_s: float
+        self, job_id: str, client: str, attempt: Callable[[bool], Awaitable[T | None]], *, wait_s: float
     ) -> T:
         """Return what `attempt` returns, once it returns something.
 
         Args:
+            client: what it has already, it is given at once.
             attempt: asks the database; given True it must answer, if only to say that there is nothing.
             wait_s: seconds after which it must.
         """
@@ -45,7 +46,7 @@ class WaitingRoom:
         queue[ticket] = None
         try:
             with self._notifier.watch(job_id) as watch:
-                return await self._try_in_turn(job_id, ticket, attempt, watch, wait_s)
+                return await self._try_in_turn(job_id, client, ticket, attempt, watch, wait_s)
         finally:
             del queue[ticket]
             if not queue:
@@ -64,21 +65,27 @@ class WaitingRoom:
                     return
 
     async def _try_in_turn(
-        self, job_id: str, ticket: object, attempt: Callable[[bool], Awaitable[T | None]], watch: Watch, wait_s: float
+        self,
+        job_id: str,
+        client: str,
+        ticket: object,
+        attempt: Callable[[bool], Awaitable[T | None]],
+        watch: Watch,
+        wait_s: float,
     ) -> T:
         deadline = _clock() + wait_s
-        may_wait, is_turn = True, True
+        is_over = False
         while True:
-            if is_turn and (answer := await attempt(not may_wait)) is not None:
-                return answer
             standing = await self._look(job_id)
-            if is_turn := ticket in islice(self._queues[job_id], standing.n_offered):
-                continue  # not in vain: whoever is faster changes the job, and the next look tells
             left_s = deadline - _clock()
+            must_answer = is_over or standing.is_over or left_s <= 0
+            is_turn = ticket in islice(self._queues[job_id], standing.n_offered)
+            if must_answer or is_turn or standing.holds(client):
+                if (answer := await attempt(must_answer)) is not None:
+                    return answer
+                continue  # not in vain: whoever was faster has changed the job, and the next look tells
             pause_s = min(left_s, (standing.next_lapse_s or left_s) + _LAPSE_MARGIN_S)
-            is_over = standing.is_over or left_s <= 0
-            is_over = is_over or await watch.beyond(standing.change, timeout_s=pause_s) is Wake.END
-            may_wait, is_turn = not is_over, is_over
+            is_over = await watch.beyond(standing.change, timeout_s=pause_s) is Wake.END
 
     async def _look(self, job_id: str) -> Standing:
         """Read how the job stands, together with whoever wants to know at the same time."""

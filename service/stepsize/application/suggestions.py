@@ -92,17 +92,6 @@ _REASONS: dict[TrialState, tuple[TrialReason | None, ...]] = {
 # -- asking --------------------------------------------------------------------------------------------------------
 
 
-def has_something(connection: Connection, job_id: str, client_id: str) -> bool:
-    """Tell whether a client that asks now would be given anything; without a write, whatever the answer.
-
-    Raises:
-        JobNotFoundError: no such job.
-        StateConflictError: the job's trials run in workers' slots.
-    """
-    _refuse_slot_jobs(get_job(connection, job_id))
-    return bool(read_standing(connection, job_id).n_offered or store.trials_of_client(connection, job_id, client_id))
-
-
 def take_trials(connection: Connection, job_id: str, asking: Asking) -> int:
     """Renew what the client has, and give it what is ready until it has as many trials as it asks for.
 
@@ -145,8 +134,10 @@ def read_standing(connection: Connection, job_id: str) -> Standing:
 
     Raises:
         JobNotFoundError: no such job.
+        StateConflictError: the job's trials run in workers' slots.
     """
     job = get_job(connection, job_id)
+    _refuse_slot_jobs(job)
     return store.load_standing(connection, job, gives=_gives(job), is_over=_is_over(job))
 
 

@@ -4,10 +4,14 @@ Whoever uses the store takes its names from here and knows nothing of SQLAlchemy
 `DatabaseError` whatever a statement or a connection raises.
 """
 
+import errno
+import os
 import sqlite3
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +22,20 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 
-__all__ = ["Connection", "Database", "DatabaseError", "db_now", "is_transient", "reason_of"]
+__all__ = [
+    "Connection",
+    "Database",
+    "DatabaseError",
+    "StorageTrouble",
+    "db_now",
+    "is_transient",
+    "reason_of",
+    "storage_trouble",
+]
 
 _BUSY_TIMEOUT_MS = 30_000
+_PROBE_BYTES = 64 * 1024
+"""Room a database is to have left."""
 
 
 class db_now(FunctionElement[float]):  # noqa: N801 - reads as the SQL function it is
@@ -68,18 +83,71 @@ class Database:
         with self._reading.connect() as connection, connection.begin():
             yield connection
 
+    def trouble(self) -> "StorageTrouble | None":
+        """Return what keeps SQLite's file from being written, by writing another beside it; None: nothing.
+
+        PostgreSQL's disk is its own affair: a write tells.
+        """
+        path = self.engine.url.database
+        if self.is_postgresql or not path:
+            return None
+        try:
+            with tempfile.TemporaryFile(dir=Path(path).parent, buffering=0) as probe:
+                probe.write(bytes(_PROBE_BYTES))
+        except OSError as error:
+            is_full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+            return StorageTrouble.FULL if is_full else StorageTrouble.UNWRITABLE
+        return None if os.access(path, os.W_OK) else StorageTrouble.UNWRITABLE
+
     def dispose(self) -> None:
         """Close all pooled connections."""
         self.engine.dispose()
 
 
+class StorageTrouble(StrEnum):
+    """What keeps a database from being written until somebody mends it."""
+
+    FULL = "full"
+    UNWRITABLE = "unwritable"
+
+
+_TROUBLES = {
+    sqlite3.SQLITE_FULL: StorageTrouble.FULL,
+    sqlite3.SQLITE_IOERR: StorageTrouble.FULL,  # what it mostly says where its log can't grow
+    sqlite3.SQLITE_READONLY: StorageTrouble.UNWRITABLE,
+    sqlite3.SQLITE_CANTOPEN: StorageTrouble.UNWRITABLE,
+    sqlite3.SQLITE_PERM: StorageTrouble.UNWRITABLE,
+}
+_PRIMARY_CODE = 0xFF
+"""SQLite's extended codes say more in the higher bytes."""
+_POSTGRES_TROUBLES = {"53100": StorageTrouble.FULL, "25006": StorageTrouble.UNWRITABLE}
+"""By SQLSTATE: disk_full, read_only_sql_transaction."""
+
+
+def storage_trouble(error: DatabaseError) -> StorageTrouble | None:
+    """Return what is wrong with the database's disk, if that is what an error says."""
+    orig = error.orig if isinstance(error, DBAPIError) else None
+    if isinstance(orig, sqlite3.Error):
+        return _TROUBLES.get(getattr(orig, "sqlite_errorcode", 0) & _PRIMARY_CODE)
+    return _POSTGRES_TROUBLES.get(getattr(orig, "sqlstate", None) or "")
+
+
 def is_transient(error: DatabaseError) -> bool:
-    """Tell whether the same transaction may succeed when tried again: the server restarts, or a lock was busy."""
+    """Tell whether the same transaction may succeed when tried again.
+
+    The server restarts, a lock was busy, or the disk is full until somebody makes room.
+    """
     if not isinstance(error, DBAPIError):
         return isinstance(error, PoolTimeoutError)
-    if isinstance(error.orig, sqlite3.OperationalError):  # which also says "no such table" and "disk full"
-        return any(word in str(error.orig) for word in ("locked", "busy"))
+    if storage_trouble(error) is not None:
+        return True
+    if isinstance(error.orig, sqlite3.OperationalError):  # which also says "no such table"
+        return _is_busy(error.orig)
     return isinstance(error, OperationalError) or error.connection_invalidated
+
+
+def _is_busy(error: BaseException) -> bool:
+    return any(word in str(error) for word in ("locked", "busy"))
 
 
 def reason_of(error: DatabaseError) -> str:
@@ -114,8 +182,8 @@ def _switch_to_wal(cursor: sqlite3.Cursor) -> None:
     while True:
         try:
             cursor.execute("PRAGMA journal_mode = WAL")
-        except sqlite3.OperationalError:
-            if time.monotonic() > deadline:
+        except sqlite3.OperationalError as error:
+            if not _is_busy(error) or time.monotonic() > deadline:
                 raise
             time.sleep(0.01)
         else:

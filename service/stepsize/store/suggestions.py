@@ -3,11 +3,12 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import ColumnElement, Connection, Select, and_, func, or_, select
+from sqlalchemy import ColumnElement, Connection, and_, bindparam, func, or_, select
 
 from stepsize.domain.job import Job
 from stepsize.domain.trial import Report, Trial, TrialState
 from stepsize.store.database import db_now
+from stepsize.store.listing import find_trials
 from stepsize.store.models import reports, trials
 from stepsize.store.rows import REPORT_COLUMNS, TRIAL_COLUMNS, report_from_row, trial_from_row
 
@@ -16,6 +17,7 @@ from stepsize.store.rows import REPORT_COLUMNS, TRIAL_COLUMNS, report_from_row, 
 class Held:
     """A trial that a client has."""
 
+    client: str | None
     token: int
     judged_step: int | None
     expires_in_s: float
@@ -35,6 +37,10 @@ class Standing:
     held: Mapping[int, Held]
     """By trial number."""
 
+    def holds(self, client: str) -> bool:
+        """Tell whether a client has any of them."""
+        return any(held.client == client for held in self.held.values())
+
     @property
     def next_lapse_s(self) -> float | None:
         """Seconds until a lease runs out next, which no commit announces; None: none is left to."""
@@ -49,11 +55,9 @@ def load_standing(connection: Connection, job: Job, *, gives: bool, is_over: boo
         gives: whether it gives out trials now.
         is_over: whether it never will again.
     """
-    columns = trials.c.number, trials.c.state, trials.c.attempt, trials.c.lease_token, trials.c.judged_step
-    expires_in_s = func.coalesce(trials.c.lease_expires_at - db_now(), 0.0).label("expires_in_s")
-    rows = connection.execute(select(*columns, expires_in_s).where(trials.c.job_id == job.id, _is_open())).all()
+    rows = connection.execute(_SELECT_OPEN, {"of_job": job.id}).all()
     running = [row for row in rows if row.state == TrialState.RUNNING]
-    held = {row.number: Held(row.lease_token, row.judged_step, row.expires_in_s) for row in running}
+    held = {row.number: Held(row.worker, row.lease_token, row.judged_step, row.expires_in_s) for row in running}
     budget = job.spec.budget
     n_live = sum(row.expires_in_s > 0 for row in running)
     n_lapsed = sum(row.expires_in_s <= 0 and row.attempt < budget.max_attempts for row in running)
@@ -65,20 +69,14 @@ def load_standing(connection: Connection, job: Job, *, gives: bool, is_over: boo
 
 def trials_of_client(connection: Connection, job_id: str, client_id: str) -> list[Trial]:
     """Return the trials a client has, by number; also those whose lease has run out and which nobody has taken."""
-    return _load(
-        connection,
-        _select_trials(job_id).where(trials.c.state == TrialState.RUNNING, trials.c.worker == client_id),
-    )
+    rows = connection.execute(_SELECT_HELD, {"of_job": job_id, "of_client": client_id})
+    return sorted(map(trial_from_row, rows), key=lambda trial: trial.number)
 
 
 def offered_trials(connection: Connection, job_id: str, *, max_attempts: int, limit: int) -> list[Trial]:
     """Return the trials that may be given out now, the lowest numbers first: those queued, and those lost by others."""
-    lapsed = and_(
-        trials.c.state == TrialState.RUNNING,
-        trials.c.lease_expires_at <= db_now(),
-        trials.c.attempt < max_attempts,
-    )
-    return _load(connection, _select_trials(job_id).where(or_(_is_queued(), lapsed)).limit(limit))
+    found = connection.scalars(_SELECT_OFFERED, {"of_job": job_id, "most_attempts": max_attempts})
+    return sorted(find_trials(connection, job_id, sorted(found)[:limit]), key=lambda trial: trial.number)
 
 
 def count_live(connection: Connection, job_id: str) -> int:
@@ -99,16 +97,8 @@ def reports_at(connection: Connection, job_id: str, number: int, steps: Sequence
 
 def database_time(connection: Connection) -> float:
     """Return the database's clock, which judges leases."""
-    time_s: float = connection.execute(select(db_now())).scalar_one()
+    time_s: float = connection.execute(_SELECT_TIME).scalar_one()
     return time_s
-
-
-def _select_trials(job_id: str) -> "Select[tuple[object, ...]]":
-    return select(*TRIAL_COLUMNS).where(trials.c.job_id == job_id).order_by(trials.c.number)
-
-
-def _load(connection: Connection, statement: "Select[tuple[object, ...]]") -> list[Trial]:
-    return [trial_from_row(row) for row in connection.execute(statement)]
 
 
 def _is_queued() -> ColumnElement[bool]:
@@ -116,4 +106,35 @@ def _is_queued() -> ColumnElement[bool]:
 
 
 def _is_open() -> ColumnElement[bool]:
-    return or_(_is_queued(), trials.c.state == TrialState.RUNNING)
+    return trials.c.state.in_([TrialState.QUEUED, TrialState.RUNNING])
+
+
+# Built once: with many clients they run all the time. None is ordered: for an order by number a database would read the
+# job's trials from the first one on.
+_SELECT_TIME = select(db_now())
+_SELECT_HELD = select(*TRIAL_COLUMNS).where(
+    trials.c.job_id == bindparam("of_job"),
+    trials.c.state == TrialState.RUNNING,
+    trials.c.worker == bindparam("of_client"),
+)
+_SELECT_OFFERED = select(trials.c.number).where(
+    trials.c.job_id == bindparam("of_job"),
+    _is_open(),
+    or_(
+        _is_queued(),
+        and_(
+            trials.c.state == TrialState.RUNNING,
+            trials.c.lease_expires_at <= db_now(),
+            trials.c.attempt < bindparam("most_attempts"),
+        ),
+    ),
+)
+_SELECT_OPEN = select(
+    trials.c.number,
+    trials.c.state,
+    trials.c.attempt,
+    trials.c.worker,
+    trials.c.lease_token,
+    trials.c.judged_step,
+    func.coalesce(trials.c.lease_expires_at - db_now(), 0.0).label("expires_in_s"),
+).where(trials.c.job_id == bindparam("of_job"), _is_open(), or_(_is_queued(), trials.c.state == TrialState.RUNNING))

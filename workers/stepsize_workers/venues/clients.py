@@ -169,6 +169,7 @@ class ClientVenue:
                 self._enter(row)
             elif row.number in self._open:
                 self._open.forget(row.number)
+                self._suggestions.saw_end(row)
                 self._close(row, verdicts)
         if verdicts:
             self._held.transact(lambda ledger: self._record_verdicts(ledger, verdicts))

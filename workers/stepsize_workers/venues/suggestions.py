@@ -1,17 +1,23 @@
 """Which trials of an external job clients may be given: put on offer, taken back, and failed when overdue."""
 
+import time
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from enum import Enum, auto
 
 from stepsize.domain.job import Desired, JobState
-from stepsize.domain.trial import TrialReason, TrialState
+from stepsize.domain.trial import Trial, TrialReason, TrialState
 from stepsize.store.columns import ErrorColumn, TrialColumns
 from stepsize.store.ledger import Ledger, NewTrial
 from stepsize_workers.held_job import HeldJob
 from stepsize_workers.tuner import Draft, Tuner
 from stepsize_workers.venues.open_trials import OpenTrials
 from stepsize_workers.venues.overdue import WHY_OVERDUE
+
+_BACK_SOON_S = 2.0
+"""A client that has ended a trial is expected to ask again within this time."""
+_THINK_S = 0.15
+"""What has been thought of by then is put on offer: clients wait, and what others have found meanwhile is learned."""
 
 
 class Offered(Enum):
@@ -30,6 +36,8 @@ class Suggestions:
         self._held = held
         self._tuner = tuner
         self._open = open_trials
+        self._ended_at: dict[str, float] = {}
+        """Client → when it has ended a trial, on this process's clock."""
 
     def end_overdue(self) -> bool:
         """Fail trials that take too long, are silent for too long, or were lost by as many clients as may try.
@@ -79,14 +87,13 @@ class Suggestions:
         return True
 
     def offer(self) -> Offered:
-        """Keep suggestions ready: one, or as many as clients have trials, within the budget."""
+        """Keep suggestions ready: one for each client that has a trial or has just ended one, within the budget."""
         if self._held.job.desired is not Desired.RUN or self._held.job.state is not JobState.RUNNING:
             return Offered.NOTHING
         startable = self._tuner.startable(self._open.queued())
         on_offer = sum(trial.lease_token > 0 for trial in startable)
-        drafts = self._tuner.next_drafts(
-            [trial for trial in startable if not trial.lease_token], self._n_ahead() - on_offer
-        )
+        waiting = [trial for trial in startable if not trial.lease_token]
+        drafts = self._tuner.next_drafts(waiting, self._n_ahead() - on_offer, within_s=_THINK_S)
         if not drafts:
             return Offered.NOTHING
         recorded = self._held.transact(lambda ledger: self._record(ledger, drafts))
@@ -95,10 +102,19 @@ class Suggestions:
         self._tuner.settle_drafts(drafts, recorded)
         return Offered.SOME
 
+    def saw_end(self, trial: Trial) -> None:
+        """Note that a client has ended a trial: it is likely to ask for another."""
+        if trial.worker is not None:
+            self._ended_at[trial.worker] = time.monotonic()
+
     def _n_ahead(self) -> int:
-        n_live = len(self._open.live())
+        live = self._open.live()
+        since = time.monotonic() - _BACK_SOON_S
+        self._ended_at = {client: at for client, at in self._ended_at.items() if at > since}
+        n_asking = len(self._ended_at.keys() - {trial.worker for trial in live})
+        ahead = max(1, len(live) + n_asking)
         parallel = self._held.spec.budget.max_parallel_trials
-        return max(1, n_live) if parallel is None else min(max(1, n_live), parallel - n_live)
+        return ahead if parallel is None else min(ahead, parallel - len(live))
 
     def _record(self, ledger: Ledger, drafts: Sequence[Draft]) -> list[tuple[int, Draft]] | None:
         """Put trials on offer in the record and return those that are; None: a first try has."""

@@ -5,7 +5,7 @@ from http import HTTPStatus
 from fastapi import APIRouter, Request, Response
 
 from stepsize.api.dependencies import AnySite, answer
-from stepsize.api.problems import problem
+from stepsize.api.problems import problem, storage_problem
 from stepsize.api.responses import NOT_MODIFIED, problems
 from stepsize.api.schemas import HealthOut
 from stepsize.store.migrate import is_at_head
@@ -22,7 +22,10 @@ def healthz() -> Response:
     "/readyz", response_model=HealthOut, responses=NOT_MODIFIED | problems(500, 503), summary="Is the database ready?"
 )
 def readyz(request: Request, site: AnySite) -> Response:
-    """It answers, and has the schema this version expects."""
+    """It answers, has the schema this version expects, and can be written."""
+    trouble = site.database.trouble()
+    if trouble is not None:
+        return storage_problem(trouble, instance=request.url.path, status=HTTPStatus.SERVICE_UNAVAILABLE)
     with site.database.read() as connection:
         if is_at_head(connection):
             return answer(HealthOut())

@@ -18,9 +18,10 @@ from stepsize.api.suggestion_schemas import (
     SuggestionsOut,
     VerdictOut,
 )
-from stepsize.application import suggestions, trials
+from stepsize.application import suggestions
 from stepsize.application.suggestions import Asking
 from stepsize.store.database import Connection
+from stepsize.store.trials import get_trial
 
 router = APIRouter(prefix="/v1/jobs/{job_id}", tags=["ask and tell"], dependencies=STRICT_QUERY, responses=ALWAYS)
 
@@ -43,7 +44,7 @@ async def suggest(job_id: JobId, wanted: SuggestionRequest, post: Post, request:
             return Response(status_code=_CLIENT_LEFT)
         return await run_in_threadpool(_ask, post, job_id, asking, must_answer=must_answer)
 
-    return await post.site.waiting_room.wait_for_suggestion(job_id, attempt, wait_s=wanted.wait_s)
+    return await post.site.waiting_room.wait_for_suggestion(job_id, asking.client_id, attempt, wait_s=wanted.wait_s)
 
 
 @router.post(
@@ -74,7 +75,8 @@ def complete(job_id: JobId, number: TrialNumber, told: CompletionRequest, post: 
 
     return post.run(
         effect,
-        show=lambda connection, _, status: answer(TrialOut.of(trials.read_trial(connection, job_id, number)), status),
+        show=lambda connection, _, status: answer(TrialOut.of(get_trial(connection, job_id, number)), status),
+        lane=job_id,
     )
 
 
@@ -89,15 +91,13 @@ def _ask(post: Post, job_id: str, asking: Asking, *, must_answer: bool) -> Respo
         found = suggestions.read_suggestions(connection, job_id, asking.client_id, lease_s=lease_s)
         return answer(SuggestionsOut.of(found), status)
 
-    # Who asks in vain writes nothing: hundreds may, several times a second.
-    with post.site.database.read() as connection:
-        if not suggestions.has_something(connection, job_id, asking.client_id):
-            if not must_answer:
-                return None
-            if post.key is None:
+    if must_answer and post.key is None:  # most likely in vain: then nothing is to be written
+        with post.site.database.read() as connection:
+            standing = suggestions.read_standing(connection, job_id)
+            if not standing.n_offered and not standing.holds(asking.client_id):
                 return show(connection, job_id, 200)
     try:
-        return post.run(effect, show=show)
+        return post.run(effect, show=show, lane=job_id)
     except _NothingYetError:
         return None
 
@@ -107,7 +107,10 @@ def _record(post: Post, job_id: str, number: int, sent: ReportsRequest) -> Respo
         suggestions.add_reports(connection, job_id, number, token=sent.lease_token, measurements=sent.measurements())
         return job_id
 
-    return post.run(effect, show=lambda connection, _, status: _verdict(connection, job_id, number, sent, status))
+    def show(connection: Connection, _: str, status: int) -> Response:
+        return _verdict(connection, job_id, number, sent, status)
+
+    return post.run(effect, show=show, lane=job_id)
 
 
 def _step_to_judge(site: AnySite, job_id: str, sent: ReportsRequest) -> int | None:
