@@ -1,7 +1,8 @@
 """What every engine promises (see stepsize_workers/engines/base.py). A new one joins by its line in `ENGINES`."""
 
+import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import psutil
@@ -11,6 +12,7 @@ from stepsize.spec.space import Scalar
 from stepsize.store.workers import SlotRecord
 from stepsize_workers.engines.base import Assignment, Ended, Engine, Event, Outcome, Reported, TrialKey
 from stepsize_workers.engines.local import LocalEngine, Preload
+from tests.fake_engine import FakeEngine, Script
 from tests.worker_process import wait_until_gone
 
 ROGUES = "tests.contracts.engine_trainers"
@@ -21,7 +23,46 @@ def local() -> Engine:
     return LocalEngine(slots, Preload(modules=[ROGUES]))
 
 
-ENGINES: list[Callable[[], Engine]] = [local]
+def _synthetic(params: Mapping[str, Scalar]) -> Iterator[float | Outcome | None]:
+    """As far as the contract goes, what the trainer of that name does."""
+    lr, batch_size = float(params.get("learning_rate", 0.01)), int(params.get("batch_size", 32))
+    if lr <= 0:
+        yield Outcome.ERROR
+    if lr > float(params.get("diverge_above", math.inf)):
+        yield Outcome.DIVERGED
+    if batch_size > float(params.get("oom_above_batch", math.inf)):
+        yield Outcome.OOM
+    for _ in range(int(params.get("n_reports", 10))):
+        yield 1.0
+
+
+def _deaf(params: Mapping[str, Scalar]) -> Iterator[float | Outcome | None]:
+    yield 1.0
+    while True:
+        yield None
+
+
+def _crashing(params: Mapping[str, Scalar]) -> Iterator[float | Outcome | None]:
+    yield 1.0
+    yield Outcome.LOST
+
+
+SCRIPTS: dict[str, Script] = {"synthetic": _synthetic, "deaf": _deaf, "crashing": _crashing}
+
+
+class ScriptedEngine(FakeEngine):
+    """Has a script for each of the contract's trainers."""
+
+    def start(self, slot: SlotRecord, group: Sequence[Assignment]) -> None:
+        self.script = SCRIPTS[group[0].trainer]
+        super().start(slot, group)
+
+
+def fake() -> Engine:
+    return ScriptedEngine(_synthetic, n_slots=2)
+
+
+ENGINES: list[Callable[[], Engine]] = [local, fake]
 
 
 @pytest.fixture
@@ -194,7 +235,12 @@ class TestEngine:
         self.engine.answer(key, stop=False)
         self.await_report(key, step=2)
 
+    def needs_processes(self) -> None:
+        if isinstance(self.engine, FakeEngine):
+            pytest.skip("it runs no processes")
+
     def test_no_process_outlives_close(self) -> None:
+        self.needs_processes()
         self.await_report(self.start(self.assignment(trainer="deaf")))
         children = [child for child in psutil.Process().children(recursive=True) if child.pid not in self.others]
         assert len(children) >= 2
@@ -204,6 +250,7 @@ class TestEngine:
         assert time.monotonic() - started < 4.0
 
     def test_no_process_of_a_trainer_outlives_close(self) -> None:
+        self.needs_processes()
         report = self.await_report(self.start(self.assignment(trainer="spawning")))
         child = psutil.Process(int(report.values["loss"]))
         self.engine.close()

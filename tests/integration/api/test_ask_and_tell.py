@@ -11,8 +11,8 @@ from starlette.testclient import TestClient
 from stepsize.store.database import Database
 from stepsize.store.models import jobs, trials
 from tests.builders import expire_lease
-from tests.idle_engine import Searcher
 from tests.integration.api.conftest import enlist, pointers, submit
+from tests.searching import Searcher
 
 SPACE = {"lr": {"type": "float", "low": 1e-5, "high": 1.0, "log": True}}
 OBJECTIVES = [{"metric": "loss", "direction": "minimize"}]

@@ -11,7 +11,7 @@ from pydantic import JsonValue
 
 from stepsize import Client
 from stepsize.store.database import Database
-from tests.idle_engine import searching
+from tests.searching import searching
 
 PAGE = (Path(__file__).parents[3] / "docs" / "how-to" / "ask-and-tell.md").read_text()
 

@@ -21,7 +21,7 @@ from fastapi import FastAPI
 from stepsize.domain.trial import TrialState
 from stepsize.store.database import Database
 from stepsize.store.trials import load_trials
-from tests.idle_engine import searching
+from tests.searching import searching
 from tests.training_client import LEASE_S, loss_at, train
 from tests.waiting import wait_for
 

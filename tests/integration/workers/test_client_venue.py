@@ -28,7 +28,7 @@ from stepsize.store.database import Database
 from stepsize.store.jobs import get_job
 from stepsize.store.trials import load_trials
 from tests.builders import expire_lease, make_job, make_spec
-from tests.idle_engine import Searcher
+from tests.searching import Searcher
 
 SPACE = {
     "learning_rate": {"type": "float", "low": 1e-5, "high": 10.0, "log": True},
