@@ -19,6 +19,7 @@ from benchmarks.truth.training import Training, train
 from benchmarks.truth.valleys import make_valley
 
 KEPT = ("val_loss", "val_accuracy")
+_FEW_SEEDS = 3
 _MORE = 8
 """Seeds added at once."""
 _NEAR_DECADES = 0.42
@@ -28,7 +29,8 @@ def main() -> None:
     """Train what is missing."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.truth", description=__doc__)
     parser.add_argument("tasks", nargs="*", help="names of tasks; all without any")
-    parser.add_argument("--scout", action="store_true", help="look at the tasks instead of training them")
+    parser.add_argument("--scout", action="store_true", help="look at the tasks, and keep nothing")
+    parser.add_argument("--sketch", action="store_true", help="train a few seeds at every second rate only")
     args = parser.parse_args()
     torch.set_num_threads(1)
     write_inputs(TRACES / "datasets")
@@ -39,7 +41,7 @@ def main() -> None:
             scout(*cell)
         return
     cells.sort(key=lambda cell: rank(*cell))  # the most cells for an hour first
-    for work in (complete, thicken):
+    for work in (sketch,) if args.sketch else (complete, thicken):
         for cell in cells:
             work(*cell)
 
@@ -50,11 +52,19 @@ def rank(task: TruthTask, batch_size: int) -> int:
     return max(0, larger - 2) + (task.length is Length.LONG)
 
 
-def complete(task: TruthTask, batch_size: int) -> None:
-    """Train a cell with N_SEEDS seeds at every rate, unless it is kept."""
+def sketch(task: TruthTask, batch_size: int) -> None:
+    """Train a few seeds at every second rate of a cell, unless there is more: they show where its best rate is."""
     if batch_size not in read_cells(task):
-        everywhere = [(row, seed) for row in range(len(task.rates)) for seed in range(N_SEEDS)]
-        train_and_keep(task, batch_size, empty_cell(task, KEPT), everywhere)
+        few = [(row, seed) for row in range(0, len(task.rates), 2) for seed in range(_FEW_SEEDS)]
+        train_and_keep(task, batch_size, empty_cell(task, KEPT), few)
+
+
+def complete(task: TruthTask, batch_size: int) -> None:
+    """Train a cell with N_SEEDS seeds at every rate, as far as they are not kept."""
+    cell = read_cells(task).get(batch_size) or empty_cell(task, KEPT)
+    missing = [(int(row), int(seed)) for row, seed in np.argwhere(~cell.trained[:, :N_SEEDS])]
+    if missing:
+        train_and_keep(task, batch_size, cell, missing)
 
 
 def thicken(task: TruthTask, batch_size: int) -> None:

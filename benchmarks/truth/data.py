@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.truth.tasks import MOST_SEEDS, TruthTask
+from benchmarks.truth.tasks import MOST_SEEDS, N_SEEDS, TruthTask
 
 DATA = Path(__file__).parent / "data"
 TRACES = Path("build") / "truth"
@@ -29,6 +29,11 @@ class CellData:
     there was none."""
     time_s: NDArray[np.float32]
     """Seconds spent in updates."""
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether every rate has all seeds it must have."""
+        return bool(self.trained[:, :N_SEEDS].all())
 
     @property
     def trained(self) -> NDArray[np.bool_]:

@@ -155,6 +155,7 @@ class Landscape:
     task: TruthTask
     metric: str
     valleys: Mapping[int, Valley]
+    """Of those batch sizes at which every training is kept."""
 
     @property
     def name(self) -> str:
@@ -190,7 +191,7 @@ class Landscape:
 
 def read_landscapes(task: TruthTask) -> Iterator[Landscape]:
     """Yield what is kept of a task, one landscape a metric."""
-    cells = read_cells(task)
+    cells = {size: cell for size, cell in read_cells(task).items() if cell.is_complete}
     metrics = dict.fromkeys(metric for cell in cells.values() for metric in cell.values)
     for metric in metrics:
         yield Landscape(task, metric, {size: make_valley(task, size, metric, cell) for size, cell in cells.items()})
