@@ -55,8 +55,9 @@ def _with_bounds(connection: Connection, job: Job, space: SearchSpace, warnings:
     warnings += bounds.warnings
     asked_for = _asked_for(connection, job)
     found = {
-        # A configuration of a client's own may lie outside; the search must be able to hold it.
-        "low": min([bounds.low, *asked_for]),
+        # A sweep may go below where it was told to begin, but the search keeps to what the client said. Only a
+        # configuration of a client's own may lie outside; the search must be able to hold it.
+        "low": min([max(bounds.low, parameter.low or 0.0), *asked_for]),
         "high": max([bounds.high, *asked_for]),
         "log": True,
         "range_test": False,

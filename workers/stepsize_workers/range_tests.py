@@ -11,19 +11,21 @@ from stepsize.domain.range_test import RangeTestCurve, RangeTestFindings, RangeT
 from stepsize.domain.report import Estimate
 from stepsize.domain.student_t import t_quantile
 from stepsize.domain.trial import Report, Trial, TrialReason, TrialState
-from stepsize.spec.range_test import RangeTestSpec, SweepRange
+from stepsize.spec.range_test import RangeTestSpec
 from stepsize.spec.space import FloatParameter, Parameter
-from stepsize_workers.trainers.base import Sweep
+from stepsize_workers.trainers.base import TRAINING_UPDATES, Sweep
 from stepsize_workers.training.range_test import (
-    RULES,
     Array,
     RangeTestInconclusive,
     SmoothCurve,
     find_edge,
     find_low,
     smooth,
+    suggest,
 )
 
+_SAME = 1e-6
+"""Rates whose ratio differs from 1 by less are the same."""
 _WIDE = 1.0
 """Decades to either side from which an interval says little."""
 
@@ -37,16 +39,27 @@ class Bounds:
     warnings: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True)
+class _Swept:
+    """One sweep, as far as it went."""
+
+    losses: Mapping[float, float]
+    """By learning rate."""
+    n_updates: int | None
+    """Of a whole training."""
+
+
 def conclude_range_test(spec: RangeTestSpec, trials: Sequence[Trial], reports: Iterable[Report]) -> RangeTestFindings:
     """Return what a range test found.
 
     Args:
         trials: all of the job's, one a (batch size, seed); those that did not run to their end only explain themselves.
-        reports: of any of them, with `learning_rate` and `loss`.
+        reports: of any of them, with `learning_rate` and `loss`, and `training_updates` where that is known.
     """
-    losses: dict[int, dict[int, float]] = {}
+    by_trial: dict[int, list[Report]] = {}
     for report in reports:
-        losses.setdefault(report.number, {})[report.step] = report.values["loss"]
+        by_trial.setdefault(report.number, []).append(report)
+    swept = {number: _read(mine) for number, mine in by_trial.items()}
     by_batch: dict[int | None, list[Trial]] = {}
     for trial in trials:
         batch_size = trial.params.get("batch_size")
@@ -55,9 +68,16 @@ def conclude_range_test(spec: RangeTestSpec, trials: Sequence[Trial], reports: I
         sweep_low=spec.low,
         sweep_high=spec.high,
         results=[
-            _conclude(batch_size, by_batch[batch_size], losses, spec)
+            _conclude(batch_size, by_batch[batch_size], swept, spec)
             for batch_size in sorted(by_batch, key=lambda size: size or 0)
         ],
+    )
+
+
+def _read(reports: Sequence[Report]) -> _Swept:
+    known = [report.values[TRAINING_UPDATES] for report in reports if TRAINING_UPDATES in report.values]
+    return _Swept(
+        {report.values["learning_rate"]: report.values["loss"] for report in reports}, int(known[0]) if known else None
     )
 
 
@@ -94,38 +114,44 @@ def _default_bounds(findings: RangeTestFindings, default: Parameter | None) -> t
 
 
 def _conclude(
-    batch_size: int | None,
-    trials: Sequence[Trial],
-    losses: Mapping[int, Mapping[int, float]],
-    spec: RangeTestSpec,
+    batch_size: int | None, trials: Sequence[Trial], swept: Mapping[int, _Swept], spec: RangeTestSpec
 ) -> RangeTestResult:
-    rates = _rates(spec)
-    swept = [_padded(losses.get(trial.number, {}), spec.steps) for trial in trials if _ran_to_its_end(trial)]
-    smoothed, refusals = _smooth_all(rates, swept)
+    base = Sweep(spec.low, spec.high, spec.steps)
+    ended = [swept.get(trial.number, _Swept({}, None)) for trial in trials if _ran_to_its_end(trial)]
+    extensions = [_n_extensions(base, one) for one in ended]
+    rates = _rates(base.extended(max(extensions, default=0)))
+    padded = [_padded(one, _rates(base.extended(n))) for one, n in zip(ended, extensions, strict=True)]
+    smoothed, refusals = _smooth_all(rates, padded)
     curve = RangeTestCurve(
         learning_rate=rates.tolist(),
-        losses=[one[np.isfinite(one)].tolist() for one in swept],
+        losses=[_shown(losses, len(rates)) for losses in padded],
         smoothed=_mean_smoothed(smoothed, len(rates)),
     )
-    why_not = _why_inconclusive(trials, len(swept), len(smoothed), refusals)
+    why_not = _why_inconclusive(trials, len(ended), len(smoothed), refusals)
     if why_not is not None:
         return RangeTestResult(
             batch_size=batch_size, low=None, suggestion=None, high=None, curve=curve, inconclusive=why_not
         )
+    n_updates = next((one.n_updates for one in ended if one.n_updates), None)
     spacing = math.log10(spec.high / spec.low) / (spec.steps - 1)
     caveat = f"{len(smoothed)} of {len(trials)} sweeps were conclusive" if len(smoothed) < len(trials) else None
     return RangeTestResult(
         batch_size=batch_size,
-        low=_estimate([find_low(one) for one in smoothed], spacing, caveat),
-        suggestion=_estimate([RULES[spec.rule](one) for one in smoothed], spacing, caveat),
+        low=_estimate([find_low(one, n_updates) for one in smoothed], spacing, caveat),
+        suggestion=_estimate([suggest(one, spec.rule, n_updates) for one in smoothed], spacing, caveat),
         high=_estimate_edge([find_edge(one) for one in smoothed], spacing, caveat),
         curve=curve,
     )
 
 
-def _rates(sweep: SweepRange) -> Array:
-    plan = Sweep(sweep.low, sweep.high, sweep.steps)
-    return np.array([plan.rate(step) for step in range(1, sweep.steps + 1)])
+def _rates(sweep: Sweep) -> Array:
+    return np.array([sweep.rate(step) for step in range(1, sweep.steps + 1)])
+
+
+def _n_extensions(base: Sweep, swept: _Swept) -> int:
+    """Return how often a sweep was begun again from a lower rate."""
+    n_lower = sum(rate < base.low * (1 - _SAME) for rate in swept.losses)
+    return math.ceil(n_lower / base.steps_of_an_extension)
 
 
 def _ran_to_its_end(trial: Trial) -> bool:
@@ -133,27 +159,38 @@ def _ran_to_its_end(trial: Trial) -> bool:
     return diverged or trial.state is TrialState.COMPLETED
 
 
-def _padded(losses: Mapping[int, float], steps: int) -> Array:
-    """Return a sweep's losses; those it did not live to report are infinite."""
-    return np.array([losses.get(step, math.inf) for step in range(1, steps + 1)])
+def _padded(swept: _Swept, rates: Array) -> Array:
+    """Return a sweep's losses at its rates; those it did not live to report are infinite."""
+    losses = np.full(len(rates), np.inf)
+    for rate, loss in swept.losses.items():
+        losses[int(np.argmin(np.abs(np.log(rates / rate))))] = loss
+    return losses
 
 
-def _smooth_all(rates: Array, swept: Sequence[Array]) -> tuple[list[SmoothCurve], list[str]]:
+def _shown(losses: Array, n_rates: int) -> list[float | None]:
+    """Return a sweep's losses from the lowest rate of all sweeps to where it ended; null where it had not begun."""
+    return [*[None] * (n_rates - len(losses)), *losses[np.isfinite(losses)].tolist()]
+
+
+def _smooth_all(rates: Array, padded: Sequence[Array]) -> tuple[list[SmoothCurve], list[str]]:
     """Return the curves that say something, and why the others don't."""
     smoothed, refusals = [], []
-    for losses in swept:
+    for losses in padded:
         try:
-            smoothed.append(smooth(rates, losses))
+            smoothed.append(smooth(rates[len(rates) - len(losses) :], losses))
         except RangeTestInconclusive as error:
             refusals.append(str(error))
     return smoothed, refusals
 
 
 def _mean_smoothed(curves: Sequence[SmoothCurve], n_rates: int) -> list[float | None]:
-    """Return the mean curve as far as no sweep had exploded."""
-    reached = min((n_rates if curve.exploded is None else curve.exploded for curve in curves), default=0)
-    mean = [float(np.mean([curve.loss[index] for curve in curves])) for index in range(reached)]
-    return [*mean, *[None] * (n_rates - reached)]
+    """Return the mean curve as far as no sweep had exploded, over the sweeps that had begun."""
+    ends = [n_rates if one.exploded is None else one.exploded + n_rates - len(one.loss) for one in curves]
+    begun = [
+        [one.loss[index - n_rates] for one in curves if len(one.loss) >= n_rates - index] for index in range(n_rates)
+    ]
+    reached = min(ends, default=0)
+    return [float(np.mean(begun[index])) if index < reached and begun[index] else None for index in range(n_rates)]
 
 
 def _why_inconclusive(trials: Sequence[Trial], n_swept: int, n_conclusive: int, refusals: Sequence[str]) -> str | None:
@@ -162,8 +199,13 @@ def _why_inconclusive(trials: Sequence[Trial], n_swept: int, n_conclusive: int, 
         return None
     if refusals:
         return Counter(refusals).most_common(1)[0][0]
-    ends = Counter(trial.reason or trial.state for trial in trials if not _ran_to_its_end(trial))
+    ends = Counter(_why_ended(trial) for trial in trials if not _ran_to_its_end(trial))
     return f"{len(trials) - n_swept} of {len(trials)} sweeps did not run to their end: {ends.most_common(1)[0][0]}"
+
+
+def _why_ended(trial: Trial) -> str:
+    reason = str(trial.reason or trial.state)
+    return reason if trial.error is None else f"{reason}, {trial.error.message}"
 
 
 def _estimate(rates: Sequence[float], spacing: float, caveat: str | None) -> Estimate:

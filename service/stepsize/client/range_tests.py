@@ -18,7 +18,7 @@ class RangeTestCurve(Answer):
     """The sweeps at one batch size; a list of losses for each seed."""
 
     learning_rate: list[float]
-    losses: list[list[float]]
+    losses: list[list[float | None]]
     smoothed: list[float | None]
 
 

@@ -13,8 +13,9 @@ class RangeTestCurve(_Finding):
     """The sweeps at one batch size: every list but `losses` has one entry a rate."""
 
     learning_rate: list[float]
-    losses: list[list[float]]
-    """One list a seed: the loss after the update at each rate, as far as the sweep went before it exploded."""
+    losses: list[list[float | None]]
+    """One list a seed: the loss after the update at each rate, as far as the sweep went before it exploded; null below
+    the rate at which it began."""
     smoothed: list[float | None]
     """Their mean, smoothed as the rules read it; null beyond the rate that every sweep reached."""
 
@@ -25,7 +26,7 @@ class RangeTestResult(_Finding):
     batch_size: int | None
     """Null: the trainer has no such parameter."""
     low: Estimate | None
-    """The lowest rate worth searching: two fifths of the loss's fall lie below it."""
+    """The lowest rate worth searching, for trainings as long as the test knows them to be."""
     suggestion: Estimate | None
     """The rate the rule chose."""
     high: Estimate | None

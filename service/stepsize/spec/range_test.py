@@ -55,8 +55,9 @@ class RangeTestSpec(SweepRange):
     """One test each; null: at the batch size in the trainer's parameters."""
     seeds: int = Field(default=3, ge=1, le=MAX_SEEDS)
     """Sweeps at each batch size, each with a model and an order of the data of its own; intervals need two or more."""
-    rule: RangeTestRule = RangeTestRule.STEEPEST
-    """How the suggestion is chosen."""
+    rule: RangeTestRule | None = None
+    """How the suggestion is chosen; null: as was nearest to the best rate over many tasks, which knows how long the
+    training will be."""
     seed: int | None = Field(default=None, ge=0, lt=2**32)
     """Fixes all sweeps; null: drawn and written back."""
     resources: Resources = Field(default_factory=Resources)

@@ -51,7 +51,7 @@ def _plan(params: dict[str, Any] | None = None, card: TrainerCard | None = None,
 
 def test_every_default_is_written_back_and_resolves_to_itself() -> None:
     spec = _resolve()
-    assert (spec.low, spec.high, spec.steps, spec.seeds, spec.rule) == (1e-7, 10.0, 100, 3, "steepest")
+    assert (spec.low, spec.high, spec.steps, spec.seeds, spec.rule) == (1e-7, 10.0, 100, 3, None)
     assert spec.batch_sizes == [32]
     assert spec.trainer.version == "1"
     assert spec.seed is not None

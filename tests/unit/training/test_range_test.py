@@ -9,9 +9,11 @@ from stepsize_workers.training.range_test import (
     Array,
     RangeTestInconclusive,
     SmoothCurve,
+    begins_too_high,
     find_edge,
     find_low,
     smooth,
+    suggest,
     suggest_before_rise,
     suggest_steepest,
     suggest_tenth_of_minimum,
@@ -65,9 +67,38 @@ def test_smoothing_is_the_same_seen_from_either_side() -> None:
 def test_the_bounds_of_a_trapezium() -> None:
     curve = smooth(RATES, trapezium())
     # Two fifths of the fall lie below 10**-2.8. The corners are bandwidths away; what is left is their Gaussian tail.
-    assert decades(find_low(curve)) == pytest.approx(-2.8, abs=0.005)
+    assert decades(find_low(curve, 10)) == pytest.approx(-2.8 - 0.3, abs=0.005)
+    # A twentieth lies below 10**-3.85, less than a bandwidth from the corner, which smoothing rounds.
+    assert decades(find_low(curve)) == pytest.approx(-3.85, abs=0.05)
     # Two fifths are lost 0.4 decade into the rise, two bandwidths from its corner.
     assert decades(find_edge(curve)) == pytest.approx(0.4, abs=0.02)
+
+
+def test_longer_trainings_are_given_lower_rates() -> None:
+    curve = smooth(RATES, trapezium())
+    lows = [decades(find_low(curve, n)) for n in (1, 10, 100, 1000)]
+    assert np.diff(lows) == pytest.approx([0, -0.55, -0.55], abs=1e-9)
+    nearest = [decades(suggest(curve, None, n)) for n in (10, 100, 1000)]
+    assert np.diff(nearest) == pytest.approx([-0.33, -0.33], abs=1e-9)
+    assert suggest(curve, None) == pytest.approx(suggest(curve, None, 100))
+    assert suggest(curve, RangeTestRule.STEEPEST, 1000) == suggest_steepest(curve)
+
+
+@pytest.mark.parametrize(
+    ("losses", "too_high"),
+    [
+        (trapezium(), False),
+        (np.linspace(3, 1, 100), False),  # an eighth of its fall in the first decade
+        (np.interp(DECADES, [-7, -5], [2, 1]), True),
+        (np.interp(DECADES, [-7, -6.2, 1], [2, 1, 1]), True),  # all of its fall
+        (np.ones(100), False),
+    ],
+)
+@pytest.mark.parametrize("noise", [0.0, 0.05])
+def test_a_sweep_that_begins_where_the_loss_falls_already_is_told(losses: Array, too_high: bool, noise: float) -> None:
+    noisy = losses + noise * np.random.default_rng(0).normal(size=100)
+    assert begins_too_high(RATES, noisy) is too_high
+    assert begins_too_high(RATES[:80], noisy[:80]) is too_high  # what is seen of a sweep that exploded there
 
 
 def test_the_valley_is_the_middle_of_the_longest_fall() -> None:
@@ -139,6 +170,8 @@ def test_the_answer_does_not_depend_on_the_losss_unit() -> None:
         (np.linspace(1, 3, 100), "never fell"),
         (np.where(np.arange(100) < 4, 1.0, np.inf), "for only 4 updates"),
         (np.full(100, np.nan), "for only 0 updates"),
+        (np.where(np.arange(100) < 30, 1.0, np.nan), "missing or infinite values in the data"),
+        (np.where(np.arange(100) < 30, 1 + np.maximum(np.arange(100) - 25, 0.0), np.nan), "never fell"),
     ],
 )
 def test_a_curve_that_says_nothing_is_refused_with_the_reason(losses: Array, why: str) -> None:

@@ -2,8 +2,9 @@
 
 import math
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -218,6 +219,40 @@ def test_a_sweep_ends_when_asked_to(tmp_path: Path) -> None:
     context.stop_at_step = 4
     TinyTask().sweep(context, SWEEP)
     assert len(context.reports) == 4
+
+
+def losses_at(falls_from: float) -> tuple[list[float], list[float]]:
+    """Sweep a made-up loss, which falls by 1 over two decades from a rate on; return rates and losses as reported."""
+    model = nn.Linear(1, 1)
+    optimizer = torch.optim.SGD(model.parameters(), lr=1.0)
+    reported: list[tuple[float, float]] = []
+
+    def loss() -> float:
+        decades = math.log10(optimizer.param_groups[0]["lr"])
+        return 2 - min(max((decades - falls_from) / 2, 0.0), 1.0)
+
+    def report(step: int, values: Mapping[str, float]) -> bool:
+        assert step == len(reported) + 1
+        reported.append((values["learning_rate"], values["loss"]))
+        return False
+
+    plan = Sweep(low=1e-4, high=1.0, steps=41)
+    sweep_learning_rate(model, optimizer, plan, backward=loss, step=lambda: None, report=report)
+    assert [rate for rate, _ in reported[:41]] == [plan.rate(step) for step in range(1, 42)]
+    return [rate for rate, _ in reported], [one for _, one in reported]
+
+
+@pytest.mark.parametrize(("falls_from", "n_extensions"), [(-3.0, 0), (-4.5, 1), (-6.5, 2), (-20.0, 0)])
+def test_a_sweep_whose_loss_falls_from_its_start_goes_on_below(falls_from: float, n_extensions: int) -> None:
+    rates, losses = losses_at(falls_from)
+    assert len(rates) == 41 + 20 * n_extensions
+    for extension in range(n_extensions):
+        lower = rates[41 + 20 * extension : 61 + 20 * extension]
+        assert lower[0] == pytest.approx(10 ** (-6 - 2 * extension))
+        assert lower == sorted(lower)
+        assert lower[-1] < 10 ** (-4 - 2 * extension)
+    together = [loss for _, loss in sorted(zip(rates, losses, strict=True))]
+    assert all(one >= other for one, other in pairwise(together))
 
 
 class BrokenTask(TinyTask):

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from stepsize.domain.range_test import RangeTestFindings
-from stepsize.domain.trial import Report, Trial, TrialReason, TrialState
+from stepsize.domain.trial import Report, Trial, TrialError, TrialReason, TrialState
 from stepsize.spec.range_test import RangeTestSpec
 from stepsize.spec.space import FloatParameter, Scalar
 from stepsize_workers.range_tests import Bounds, bounds_from, conclude_range_test
@@ -44,9 +44,11 @@ def make_trial() -> Callable[..., Trial]:
         *,
         state: TrialState = TrialState.COMPLETED,
         reason: TrialReason | None = None,
+        error: TrialError | None = None,
     ) -> Trial:
         blank: dict[str, Any] = dict.fromkeys(field.name for field in fields(Trial))
-        return Trial(**blank | {"number": next(numbers), "params": params or {}, "state": state, "reason": reason})
+        known = {"number": next(numbers), "params": params or {}, "state": state, "reason": reason, "error": error}
+        return Trial(**blank | known)
 
     return make
 
@@ -84,10 +86,11 @@ def test_the_synthetic_valleys_best_rate_and_edge_are_found_at_every_batch_size(
         best = decades(best_lr(SyntheticParams(lr_opt=0.01, batch_size=result.batch_size or 0)))
         assert result.inconclusive is None
         assert result.suggestion and result.low and result.high  # noqa: PT018
-        assert decades(result.suggestion.value) == pytest.approx(best, abs=SPACING)
+        # Nobody knows how long trainings of `synthetic` are; its loss is lowest just below the edge.
+        assert best < decades(result.suggestion.value) < math.log10(0.5)
         assert decades(result.high.value) == pytest.approx(math.log10(0.5), abs=EDGE_TOLERANCE)
-        # 1/(1 + (lr/lr*)²) has lost two fifths where (lr/lr*)² = 2/3, 0.09 decade below.
-        assert decades(result.low.value) == pytest.approx(best - 0.09, abs=SPACING)
+        # 1/(1 + (lr/lr*)²) has lost a twentieth where (lr/lr*)² = 1/19, 0.64 decade below, but for smoothing.
+        assert decades(result.low.value) == pytest.approx(best - 0.64, abs=0.1)
         assert result.suggestion.caveat is None
 
 
@@ -100,7 +103,7 @@ def test_the_interval_is_students_over_seeds(make_trial: Callable[..., Trial]) -
         for trial, centre in zip(trials, centres, strict=True)
         for report in sweep_reports(trial, lr_opt=10**centre, diverge_above=1.0)
     ]
-    (result,) = conclude_range_test(SPEC, trials, reports).results
+    (result,) = conclude_range_test(make_spec(rule="steepest"), trials, reports).results
     assert result.suggestion is not None
     found = [decades(number) for number in (result.suggestion.value, result.suggestion.low, result.suggestion.high)]
     half = T_2 * 0.5 / math.sqrt(3)
@@ -146,6 +149,47 @@ def test_the_curve_shows_each_sweep_as_far_as_it_went(make_trial: Callable[..., 
     assert [loss is None for loss in curve.smoothed] == [False] * n_reached + [True] * (100 - n_reached)
 
 
+def shifted_reports(trial: Trial, start: float, n_updates: int | None = None) -> Iterator[Report]:
+    """Return the reports of a sweep that went on below `SPEC.low`: the loss falls over two decades from `start`."""
+    base = Sweep(SPEC.low, SPEC.high, SPEC.steps)
+    lower = base.extended(1)
+    rates = [base.rate(step) for step in range(1, base.steps + 1)]
+    rates += [lower.rate(step) for step in range(1, base.steps_of_an_extension + 1)]
+    for step, rate in enumerate(rates, start=1):
+        loss = 1 - min(max((math.log10(rate) - start) / 2, 0.0), 1.0)
+        length = {} if n_updates is None else {"training_updates": float(n_updates)}
+        yield Report(trial.number, step, {"learning_rate": rate, "loss": loss, **length}, 0.0)
+
+
+def test_a_sweep_that_went_on_below_is_one_curve(make_trial: Callable[..., Trial]) -> None:
+    trials = [make_trial() for _ in range(3)]
+    reports = [report for trial in trials for report in shifted_reports(trial, start=-8.0)]
+    ordinary = make_trial()
+    reports += sweep_reports(ordinary, diverge_above=0.5)
+    (result,) = conclude_range_test(SPEC, [*trials, ordinary], reports).results
+    assert result.low is not None
+    rates = result.curve.learning_rate
+    assert rates == sorted(rates)
+    assert decades(rates[0]) == pytest.approx(-9, abs=SPACING)
+    assert [losses.count(None) for losses in result.curve.losses] == [0, 0, 0, len(rates) - 100]
+    assert all(len(losses) <= len(rates) for losses in result.curve.losses)
+    alone = conclude_range_test(SPEC, trials, [one for one in reports if one.number != ordinary.number]).results[0]
+    assert alone.low is not None
+    assert decades(alone.low.value) == pytest.approx(-8 + 0.1, abs=0.1)  # a twentieth of the fall
+
+
+def test_bounds_know_how_long_the_training_will_be(make_trial: Callable[..., Trial]) -> None:
+    trials = [make_trial() for _ in range(2)]
+    found = {}
+    for n_updates in (10, 1000):
+        reports = [report for trial in trials for report in shifted_reports(trial, start=-4.0, n_updates=n_updates)]
+        (result,) = conclude_range_test(SPEC, trials, reports).results
+        assert result.low
+        assert result.suggestion
+        found[n_updates] = decades(result.low.value), decades(result.suggestion.value)
+    assert found[1000] == pytest.approx((found[10][0] - 2 * 0.55, found[10][1] - 2 * 0.33), abs=1e-9)
+
+
 def test_a_test_without_descent_is_inconclusive_with_its_reason(make_trial: Callable[..., Trial]) -> None:
     (result,) = conclude([make_trial() for _ in range(3)], lr_opt=1e4).results
     assert "never fell" in (result.inconclusive or "")
@@ -163,6 +207,13 @@ def test_sweeps_that_did_not_run_explain_themselves(
     trials = [make_trial(state=state, reason=reason) for _ in range(3)]
     (result,) = conclude_range_test(SPEC, trials, []).results
     assert result.inconclusive == f"3 of 3 sweeps did not run to their end: {word}"
+
+
+def test_what_broke_the_sweeps_is_quoted(make_trial: Callable[..., Trial]) -> None:
+    error = TrialError("ValueError", "labels.csv has no rows")
+    trials = [make_trial(state=TrialState.FAILED, reason=TrialReason.ERROR, error=error) for _ in range(2)]
+    (result,) = conclude_range_test(SPEC, trials, []).results
+    assert result.inconclusive == "2 of 2 sweeps did not run to their end: error, labels.csv has no rows"
 
 
 def test_half_of_the_sweeps_are_enough_and_the_caveat_counts_them(make_trial: Callable[..., Trial]) -> None:

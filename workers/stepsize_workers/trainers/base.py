@@ -59,6 +59,10 @@ class Checkpoint:
     path: Path
 
 
+TRAINING_UPDATES = "training_updates"
+"""What a sweep may report beside its losses: how many updates a whole training makes."""
+
+
 @dataclass(frozen=True)
 class Sweep:
     """A learning-rate range test: one update at each of `steps` rates, evenly spread per decade from low to high."""
@@ -72,6 +76,17 @@ class Sweep:
         if step == self.steps:
             return self.high
         return self.low * math.pow(self.high / self.low, (step - 1) / (self.steps - 1))
+
+    def extended(self, n: int) -> "Sweep":
+        """Return the sweep begun `n` times two decades lower, with as many updates a decade."""
+        spacing = math.log10(self.high / self.low) / (self.steps - 1)
+        more = n * self.steps_of_an_extension
+        return Sweep(self.low * math.pow(10, -more * spacing), self.high, self.steps + more)
+
+    @property
+    def steps_of_an_extension(self) -> int:
+        """Updates over about two decades."""
+        return max(1, round(2 * (self.steps - 1) / math.log10(self.high / self.low)))
 
 
 class SweepWatch:

@@ -12,7 +12,7 @@ from typing import Generic, TypeVar
 
 import torch
 
-from stepsize_workers.trainers.base import Diverged, Sweep, TrialContext
+from stepsize_workers.trainers.base import TRAINING_UPDATES, Diverged, Sweep, TrialContext
 from stepsize_workers.training.checkpoint import Best, copy_state, read_checkpoint, write_checkpoint
 from stepsize_workers.training.devices import use_device
 from stepsize_workers.training.memory import check_memory
@@ -79,13 +79,14 @@ class Loop(Generic[P, B]):
         """Raise the rate from `sweep.low` to `sweep.high`, with the updates training would make."""
         run = self._set_out()
         groups = run.endless_groups()
+        length = {TRAINING_UPDATES: float(self._params.epochs * len(run.groups(1)))}
         sweep_learning_rate(
             run.model,
             run.optimizer,
             sweep,
             backward=lambda: run.backward(next(groups)),
             step=run.step,
-            report=self._context.report,
+            report=lambda step, values: self._context.report(step, {**values, **length}),
             base_rate=self._params.learning_rate,
         )
 

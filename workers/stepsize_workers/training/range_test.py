@@ -21,6 +21,20 @@ Array = NDArray[np.float64]
 
 _BANDWIDTH = 0.2
 """Standard deviation of the smoothing, in decades: 2.5 points either way of a default sweep, never less than one."""
+_ALREADY = 0.25
+"""Share of the fall within the first decade from which a sweep began too high: noise alone makes up to a tenth."""
+_USUAL = 100
+_BELOW_LOWEST = 0.3
+_NEAREST_POWER = 0.33
+"""The best rate of a training of `_USUAL` updates lies about half way between `loss_rises` and this many decades below
+the lowest loss, and falls with its updates to this power."""
+_ALREADY = 0.25
+"""Share of the fall within the first decade from which a sweep began too high: noise alone makes up to a tenth."""
+_USUAL = 100
+_BELOW_LOWEST = 0.3
+_BELOW_LOWEST_POWER = 0.34
+"""The best rate of a training of `_USUAL` updates lies this many decades below that of the lowest loss, and falls with
+its updates to this power."""
 _FEWEST_POINTS = 5
 _FEWEST_INITIAL = 3
 _INITIAL_DECADES = 1.0
@@ -31,7 +45,14 @@ minimum beside it."""
 _BEGAN_TO_FALL = 1 / 10
 """Share of the fall from which it is no longer noise."""
 _FELL = 0.4
-"""Share of the fall from which a rate is worth searching."""
+_ROOM = 0.3
+_SHORT = 10
+_POWER = 0.55
+"""The best rate of a training of `_SHORT` updates may lie this many decades below the one at which this share of the
+fall is done, and it falls with the training's updates to this power: measured on tasks trained ten times as long
+(`benchmarks/truth`). What a hundred updates bring can't tell that."""
+_BEGAN = 0.05
+"""Share of the fall from which a rate is worth searching where nobody knows how long the training will be."""
 _LOST = 0.4
 """Share of the fall that is lost again at the divergence edge. To wait for a loss that isn't finite would leave the
 edge to chance: far too high a rate often stalls the loss at that of guessing."""
@@ -80,7 +101,10 @@ def smooth(lrs: Array, losses: Array) -> SmoothCurve:
     exploded = None if finite.all() else int(np.argmin(finite))
     n = len(losses) if exploded is None else exploded
     if n < _FEWEST_POINTS:
-        raise RangeTestInconclusive(f"the loss stayed finite for only {n} updates; start from a lower rate")
+        raise RangeTestInconclusive(
+            f"the loss stayed finite for only {n} updates, at rates from {lrs[0]:.2g} on; start from a lower rate, or "
+            "look for missing or infinite values in the data"
+        )
     decades = np.log10(lrs)
     n_initial = min(n, max(_FEWEST_INITIAL, int(np.sum(decades < decades[0] + _INITIAL_DECADES))))
     initial = float(np.median(losses[:n_initial]))
@@ -91,10 +115,37 @@ def smooth(lrs: Array, losses: Array) -> SmoothCurve:
         decades, values @ bounded, slopes @ bounded, initial, int(np.argmin(values @ bounded)), exploded
     )
     if curve.lowest < n_initial or not _has_fallen(curve, bounded, values[curve.lowest], n_initial):
+        if exploded is not None and not _has_risen(curve, losses[:n]):
+            raise RangeTestInconclusive(
+                f"the loss became no number at a rate of {lrs[exploded]:.2g} without having moved before; look for "
+                "missing or infinite values in the data"
+            )
         raise RangeTestInconclusive(
             "the loss never fell clearly below where it began; give more steps, or another range of rates"
         )
     return curve
+
+
+def begins_too_high(lrs: Array, losses: Array) -> bool:
+    """Tell whether a good part of a sweep's fall lies within its first decade: then lower rates learn as well.
+
+    Args:
+        lrs: shape (n_steps,), strictly increasing, > 0.
+        losses: shape (n_steps,), the loss after the update at each rate, all finite.
+    """
+    decades = np.log10(lrs)
+    n_initial = int(np.sum(decades < decades[0] + _INITIAL_DECADES))
+    if len(losses) < max(_FEWEST_POINTS, n_initial + 1):
+        return False
+    bounded = np.minimum(losses, losses[:n_initial].max())
+    values, _ = _line_kernels(decades)
+    smoothed = values @ bounded
+    lowest = int(np.argmin(smoothed))
+    noise = _noise(bounded[: lowest + 1], smoothed[: lowest + 1])
+    fall = smoothed[0] - smoothed[lowest]
+    error = noise * math.sqrt(float(values[0] @ values[0]) + float(values[lowest] @ values[lowest]))
+    is_fall = fall > _SIGNIFICANCE * error + 1e-6 * abs(smoothed[0])
+    return bool(is_fall and smoothed[0] - smoothed[min(n_initial, lowest)] > _ALREADY * fall)
 
 
 def suggest_steepest(curve: SmoothCurve) -> float:
@@ -120,6 +171,22 @@ def suggest_before_rise(curve: SmoothCurve) -> float:
     return _rate((curve.decades[_steepest(curve)] + curve.decades[curve.lowest]) / 2)
 
 
+def suggest_nearest(curve: SmoothCurve, n_updates: int | None = None) -> float:
+    """Return the rate that is nearest to the best over many tasks: a little below the lowest loss, more so the longer.
+
+    Args:
+        n_updates: of a whole training; None: not known.
+    """
+    longer = 0.0 if n_updates is None else math.log10(n_updates / _USUAL)
+    before_rise, lowest = math.log10(suggest_before_rise(curve)), float(curve.decades[curve.lowest]) - _BELOW_LOWEST
+    return _rate((before_rise + lowest) / 2 - _NEAREST_POWER * longer)
+
+
+def suggest(curve: SmoothCurve, rule: RangeTestRule | None, n_updates: int | None = None) -> float:
+    """Return the learning rate of a rule; None: of the one that is nearest to the best over many tasks."""
+    return suggest_nearest(curve, n_updates) if rule is None else RULES[rule](curve)
+
+
 RULES: Mapping[RangeTestRule, Callable[[SmoothCurve], float]] = {
     RangeTestRule.STEEPEST: suggest_steepest,
     RangeTestRule.VALLEY: suggest_valley,
@@ -128,11 +195,16 @@ RULES: Mapping[RangeTestRule, Callable[[SmoothCurve], float]] = {
 }
 
 
-def find_low(curve: SmoothCurve) -> float:
-    """Return the lowest rate worth searching: two fifths of the loss's fall lie below it."""
-    level = curve.initial - _FELL * curve.fall
-    index = _last_above(curve, level)
-    return _rate(curve.decades[0] if index is None else _crossing(curve, index, level))
+def find_low(curve: SmoothCurve, n_updates: int | None = None) -> float:
+    """Return the lowest rate worth searching; it may lie below the sweep's first.
+
+    Args:
+        n_updates: of a whole training; None: not known.
+    """
+    if n_updates is None:
+        return _rate(_reached(curve, _BEGAN))
+    longer = math.log10(max(n_updates, _SHORT) / _SHORT)
+    return _rate(_reached(curve, _FELL) - _ROOM - _POWER * longer)
 
 
 def find_edge(curve: SmoothCurve) -> float | None:
@@ -148,6 +220,13 @@ def _steepest(curve: SmoothCurve) -> int:
     """Return the point of the steepest slope on the fall itself: noise before it, or a stalled loss after, is none."""
     first = _last_above(curve, curve.initial - _BEGAN_TO_FALL * curve.fall) or 0
     return first + int(np.argmin(curve.slope[first : curve.lowest + 1]))
+
+
+def _reached(curve: SmoothCurve, share: float) -> float:
+    """Return log10 of the rate below which a share of the fall is done."""
+    level = curve.initial - share * curve.fall
+    index = _last_above(curve, level)
+    return float(curve.decades[0]) if index is None else _crossing(curve, index, level)
 
 
 def _last_above(curve: SmoothCurve, level: float) -> int | None:
@@ -176,10 +255,22 @@ def _has_fallen(curve: SmoothCurve, losses: Array, kernel: Array, n_initial: int
         kernel: the lowest point's row of the smoothing, shape (n_steps,).
     """
     before = slice(0, curve.lowest + 1)
-    noise = 1.4826 * float(np.median(np.abs(losses[before] - curve.loss[before])))  # a Gaussian's MAD is σ / 1.4826
+    noise = _noise(losses[before], curve.loss[before])
     # Variances of the lowest point and of the initial median, in units of σ².
     error = noise * math.sqrt(float(kernel @ kernel) + math.pi / 2 / n_initial)
     return curve.fall > _SIGNIFICANCE * error + 1e-6 * abs(curve.initial)
+
+
+def _has_risen(curve: SmoothCurve, losses: Array) -> bool:
+    """Tell whether the last losses before a sweep's end were higher than noise makes them."""
+    last = losses[-_FEWEST_INITIAL:]
+    noise = _noise(losses, curve.loss[: len(losses)])
+    return bool(np.median(last) > curve.initial + _SIGNIFICANCE * noise + 1e-6 * abs(curve.initial))
+
+
+def _noise(losses: Array, smoothed: Array) -> float:
+    """Return the standard deviation of losses around their smoothed values."""
+    return 1.4826 * float(np.median(np.abs(losses - smoothed)))  # a Gaussian's MAD is σ / 1.4826
 
 
 def _crossing(curve: SmoothCurve, index: int, level: float) -> float:

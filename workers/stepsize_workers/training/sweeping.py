@@ -4,6 +4,7 @@ Source: Smith 2017, "Cyclical learning rates for training neural networks" (arXi
 grows exponentially, so that every decade gets equally many updates.
 """
 
+import math
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -18,6 +19,10 @@ from torch.optim import Optimizer
 
 from stepsize_workers.trainers.base import Diverged, Sweep, SweepWatch
 from stepsize_workers.training.optimizers import GroupRates
+from stepsize_workers.training.range_test import begins_too_high
+
+_MOST_EXTENSIONS = 3
+"""Begun at the usual 1e-7, a sweep ends up at 1e-13: no training needs less."""
 
 
 def sweep_learning_rate(
@@ -34,12 +39,14 @@ def sweep_learning_rate(
 ) -> None:
     """Report the loss after each update of the sweep; model, optimiser and random numbers are put back at the end.
 
-    It ends early once the loss is not finite or far above its lowest.
+    It ends early once the loss is not finite or far above its lowest. Where the loss falls from the first rate on, it
+    goes on below: from two decades lower up to where it had begun, with the untouched model, up to three times.
 
     Args:
         backward: leaves the next batch's gradient in the parameters and returns its loss.
         step: updates the parameters with that gradient, e.g. `optimizer.step`.
-        report: gets the step, from 1, with its `learning_rate` and `loss`; True ends the sweep.
+        report: gets the step, from 1, with its `learning_rate` and `loss`; True ends the sweep. Rates rise from step
+            to step, but where the sweep goes on below.
         base_rate: what the rates of the optimiser's parameter groups are ratios of, which they keep; None: the first
             group's rate.
         scaler, generators: what `backward` and `step` use beyond the model, the optimiser and the global generators.
@@ -47,21 +54,51 @@ def sweep_learning_rate(
     Raises:
         Diverged: not even the first update left a finite loss.
     """
-    with preserved(model, optimizer, scaler=scaler, generators=generators):
-        model.train()
-        rates = GroupRates(optimizer, base_rate)
-        watch = SweepWatch(backward())
-        for number in range(1, sweep.steps + 1):
-            rate = sweep.rate(number)
-            rates.set(rate)
-            step()
-            loss = backward()  # of the next batch: what the update led to
-            if not watch.is_finite(loss):
-                if number == 1:
-                    raise Diverged(f"the loss was {loss} after one update", step=number, learning_rate=rate)
-                return
-            if report(number, {"learning_rate": rate, "loss": loss}) or watch.has_exploded(loss):
-                return
+    begun = sweep
+    losses: dict[float, float] = {}
+    n_reported = 0
+
+    def run(rates: Sequence[float]) -> bool:
+        """Make an update at each rate and tell whether all that is wanted was seen: the sweep's end, or its stop."""
+        nonlocal n_reported
+        with preserved(model, optimizer, scaler=scaler, generators=generators):
+            model.train()
+            group_rates = GroupRates(optimizer, base_rate)
+            initial = backward()
+            watch = SweepWatch(initial)
+            for rate in rates:
+                group_rates.set(rate)
+                step()
+                loss = backward()  # of the next batch: what the update led to
+                if not watch.is_finite(loss):
+                    if not losses:
+                        raise _nothing_finite(initial, loss, rate)
+                    return False
+                n_reported += 1
+                losses[rate] = loss
+                if report(n_reported, {"learning_rate": rate, "loss": loss}):
+                    return True
+                if watch.has_exploded(loss):
+                    return False
+        return False
+
+    is_stopped = run([sweep.rate(number) for number in range(1, sweep.steps + 1)])
+    for _ in range(_MOST_EXTENSIONS):
+        known = np.array(sorted(losses))
+        if is_stopped or not begins_too_high(known, np.array([losses[rate] for rate in known])):
+            return
+        begun, before = begun.extended(1), begun
+        is_stopped = run([begun.rate(number) for number in range(1, begun.steps - before.steps + 1)])
+
+
+def _nothing_finite(initial: float, loss: float, rate: float) -> Diverged:
+    if math.isfinite(initial):
+        return Diverged(f"the loss was {loss} after one update", step=1, learning_rate=rate)
+    return Diverged(
+        f"the loss is {initial} before the first update; look for missing or infinite values in the data",
+        step=1,
+        learning_rate=rate,
+    )
 
 
 @contextmanager

@@ -253,8 +253,9 @@ def _sweep(axes: Axes, result: RangeTestResult, palette: Palette) -> None:
     curve = result.curve
     rates = np.array(curve.learning_rate)
     for index, losses in enumerate(curve.losses):
+        known = np.array([math.nan if loss is None else loss for loss in losses], dtype=np.float64)
         axes.plot(
-            rates[: len(losses)], losses, color=palette.faint, linewidth=0.8, alpha=0.6,
+            rates[: len(known)], known, color=palette.faint, linewidth=0.8, alpha=0.6,
             label="one seed" if index == 0 else None,
         )  # fmt: skip
     smoothed = np.array([math.nan if one is None else one for one in curve.smoothed], dtype=np.float64)

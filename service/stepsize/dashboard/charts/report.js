@@ -48,7 +48,7 @@ export function RateByBatchChart({ rows, law }) {
  * An LR range test: loss over the rate, each seed thin and their smoothed mean bold, and the three rates it finds.
  *
  * @param {{result: {batch_size: number | null, low: object | null, suggestion: object | null, high: object | null,
- *   curve: {learning_rate: number[], losses: number[][], smoothed: (number | null)[]}}}} props
+ *   curve: {learning_rate: number[], losses: (number | null)[][], smoothed: (number | null)[]}}}} props
  */
 export function RangeTestChart({ result }) {
   const chart = useMemo(() => {
@@ -56,7 +56,10 @@ export function RangeTestChart({ result }) {
     const x = axisOver(rates, { log: 10, label: "learning rate" });
     const y = axisOver(withoutExplosion(losses), { label: "loss" });
     const paint = (canvas) => {
-      for (const sweep of losses) line(canvas, rates.slice(0, sweep.length), sweep, { stroke: color("muted"), width: 1, alpha: 0.55 });
+      for (const sweep of losses) {
+        const begun = sweep.findIndex((loss) => loss !== null);
+        if (begun >= 0) line(canvas, rates.slice(begun, sweep.length), sweep.slice(begun), { stroke: color("muted"), width: 1, alpha: 0.55 });
+      }
       line(canvas, rates, smoothed, { stroke: color("running"), width: 2.6 });
       for (const [name, ink] of [["low", "muted"], ["suggestion", "accent"], ["high", "infeasible"]]) {
         const rate = result[name]?.value;
@@ -72,8 +75,8 @@ export function RangeTestChart({ result }) {
   return html`<${Plot} ...${chart} label="Loss over the learning rate at batch size ${result.batch_size}" />`;
 }
 
-/** Where training explodes the loss leaves the picture; the rest stays readable. @param {number[][]} losses */
+/** Where training explodes the loss leaves the picture; the rest stays readable. @param {(number | null)[][]} losses */
 function withoutExplosion(losses) {
-  const start = Math.max(...losses.map((sweep) => Math.abs(sweep[0] ?? 1)), 1e-12);
-  return losses.flat().filter((loss) => Number.isFinite(loss) && loss <= start * 2);
+  const start = Math.max(...losses.map((sweep) => Math.abs(sweep.find((loss) => loss !== null) ?? 1)), 1e-12);
+  return losses.flat().filter((loss) => loss !== null && Number.isFinite(loss) && loss <= start * 2);
 }
