@@ -242,7 +242,7 @@ def losses_at(falls_from: float) -> tuple[list[float], list[float]]:
     return [rate for rate, _ in reported], [one for _, one in reported]
 
 
-@pytest.mark.parametrize(("falls_from", "n_extensions"), [(-3.0, 0), (-4.5, 1), (-6.5, 2), (-20.0, 0)])
+@pytest.mark.parametrize(("falls_from", "n_extensions"), [(-3.0, 0), (-4.5, 1), (-5.8, 2), (-20.0, 0)])
 def test_a_sweep_whose_loss_falls_from_its_start_goes_on_below(falls_from: float, n_extensions: int) -> None:
     rates, losses = losses_at(falls_from)
     assert len(rates) == 41 + 20 * n_extensions
