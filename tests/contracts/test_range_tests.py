@@ -52,7 +52,15 @@ def sweep(row: tuple[type[Trainer[Params]], Params], *, seed: int = 0, stop_at: 
     for index, (step, values) in enumerate(context.reports, start=1):
         assert step == index
         assert values.keys() - {TRAINING_UPDATES} == {"learning_rate", "loss"}
-        assert values["learning_rate"] == SWEEP.rate(step)
+    rates = [values["learning_rate"] for _, values in context.reports]
+    begun = [rate for rate in rates if rate >= SWEEP.low]
+    assert begun == [SWEEP.rate(step) for step in range(1, len(begun) + 1)]
+    assert rates[: len(begun)] == begun
+    below = SWEEP.extended(1)  # where the loss fell from the first rate on
+    assert rates[len(begun) :][: SWEEP.steps_of_an_extension] in (
+        [],
+        [below.rate(step) for step in range(1, SWEEP.steps_of_an_extension + 1)],
+    )
     return [values["loss"] for _, values in context.reports]
 
 

@@ -52,7 +52,9 @@ def finished(database: Database, job_id: str) -> Job:
 
 @pytest.mark.usefixtures("worker")
 def test_a_range_test_finds_the_valleys_best_rate_and_edge(database: Database) -> None:
-    spec = RangeTestSpec.model_validate({"trainer": TRAINER, "batch_sizes": [32, 64], "seeds": 2, "seed": 1})
+    spec = RangeTestSpec.model_validate(
+        {"trainer": TRAINER, "batch_sizes": [32, 64], "seeds": 2, "seed": 1, "rule": "steepest"}
+    )
     with database.write() as connection:
         test_id = range_tests.submit(connection, spec, lease_s=LEASE_S)
     assert finished(database, test_id).state is JobState.COMPLETED
