@@ -22,10 +22,9 @@ def valley(noise: float = 0.2, metric: str = "val_loss", seed: int = 0) -> Valle
     means = FLOOR * np.exp(((decades - BEST) / 0.7) ** 2)
     costs = means[:, None] * (1 + noise * rng.normal(size=(len(decades), N_SEEDS)))
     diverged = np.where(decades > EDGE, 1, 0)[:, None] + np.zeros(costs.shape, dtype=np.int16)
-    values = costs if metric == "val_loss" else 1 - costs
-    return make_valley(
-        TASK, 32, metric, CellData({metric: values.astype(np.float32)}, diverged.astype(np.int16), costs * 0)
-    )
+    values = (costs if metric == "val_loss" else 1 - costs).astype(np.float32)
+    cell = CellData({metric: values}, diverged.astype(np.int16), np.zeros_like(values))
+    return make_valley(TASK, 32, metric, cell)
 
 
 def test_the_best_rate_is_found_between_those_tried() -> None:
