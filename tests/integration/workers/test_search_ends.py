@@ -175,7 +175,7 @@ def test_gpu_seconds_end_the_job(stage: Stage) -> None:
     ("limit", "value", "larger", "script", "reason"),
     [
         ("max_trials", 3, 5, flat, JobReason.MAX_TRIALS),
-        ("timeout_s", 1e-6, 600.0, flat, JobReason.TIMEOUT),
+        ("timeout_s", 0.01, 600.0, flat, JobReason.TIMEOUT),
         ("max_failed_trials", 2, 4, failing, JobReason.MAX_FAILED_TRIALS),
     ],
 )
