@@ -27,6 +27,7 @@ from optuna.storages import RDBStorage
 
 from benchmarks.history import add_history
 from benchmarks.orchestration import print_table, spec_of, submit
+from benchmarks.raw_http import RawClient
 from benchmarks.suggestions import add_optuna_history, free_port, serving, vacuum
 from stepsize.domain.job import JobState
 from stepsize.domain.trial import Report, TrialState
@@ -172,11 +173,13 @@ async def crowd(url: str, job_id: str, *, n_pollers: int, n_streams: int, pages:
 
         async def poll(index: int) -> None:
             await asyncio.sleep(index / n_pollers)
+            poller = await RawClient.connect(url)
             while loop.time() < end:
                 begun = loop.time()
-                (await client.get(path)).raise_for_status()
+                await poller.get(path)
                 seen.latencies_ms.append(1000 * (loop.time() - begun))
                 await asyncio.sleep(max(0.0, 1 - (loop.time() - begun)))
+            poller.close()
 
         async def look(index: int) -> None:
             addresses = ("/trials?sort=-values.loss", "/trials?filter=values.loss<0.02", "/curves", "/history")
@@ -290,25 +293,23 @@ async def ask_for(
     """Return how long each ask waited, how many trials were told, and in what time."""
     loop, path = asyncio.get_running_loop(), f"/v1/jobs/{job_id}"
     waits: list[float] = []
-    n_told = 0
-    begun = loop.time()
-    limits = httpx.Limits(max_connections=None)
-    async with httpx.AsyncClient(base_url=url, trust_env=False, timeout=60, limits=limits) as client:
+    n_told, begun = 0, loop.time()
 
-        async def run(name: str) -> None:
-            nonlocal n_told
-            while loop.time() < begun + seconds:
-                asked = loop.time()
-                body = {"client_id": name, "wait_s": wait_s}
-                answer = (await client.post(f"{path}/suggestions", json=body)).raise_for_status().json()
-                waits.append(loop.time() - asked)
-                for trial in answer["trials"]:
-                    values = {"loss": trial["params"]["learning_rate"]}
-                    told = {"lease_token": trial["lease"]["token"], "values": values}
-                    (await client.post(f"{path}/trials/{trial['number']}/complete", json=told)).raise_for_status()
-                    n_told += 1
+    async def run(name: str) -> None:
+        nonlocal n_told
+        client = await RawClient.connect(url)
+        while loop.time() < begun + seconds:
+            asked = loop.time()
+            answer = await client.post(f"{path}/suggestions", {"client_id": name, "wait_s": wait_s})
+            waits.append(loop.time() - asked)
+            for trial in json.loads(answer)["trials"]:
+                values = {"loss": trial["params"]["learning_rate"]}
+                told = {"lease_token": trial["lease"]["token"], "values": values}
+                await client.post(f"{path}/trials/{trial['number']}/complete", told)
+                n_told += 1
+        client.close()
 
-        await asyncio.gather(*(run(f"client-{index}") for index in range(n_clients)))
+    await asyncio.gather(*(run(f"client-{index}") for index in range(n_clients)))
     return waits, n_told, loop.time() - begun
 
 
