@@ -6,7 +6,7 @@ STAMP := .venv/.installed
 SOURCES := service workers migrations tests benchmarks examples
 
 .DEFAULT_GOAL := help
-.PHONY: help install chromium screenshots test test-slow check format demo up guide bench bench-infeasible bench-samplers bench-suggestions bench-polling bench-isolation bench-range-test truth bench-honesty openapi cards migration first-migration clean
+.PHONY: help install chromium screenshots test test-slow check format demo up guide bench bench-infeasible bench-samplers bench-suggestions bench-polling bench-isolation bench-range-test bench-divergence truth bench-honesty openapi cards migration first-migration clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -60,6 +60,9 @@ bench: install ## Measure trials per second beside Optuna's own storage
 
 bench-range-test: install ## Measure the LR range test beside full trainings
 	$(BIN)/python -m benchmarks.range_test
+
+bench-divergence: install ## Measure which trainings are ended as diverged, healthy and exploded ones
+	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.divergence
 
 bench-infeasible: install ## Measure trials lost to divergence beside stock Optuna
 	$(BIN)/python -m benchmarks.infeasible

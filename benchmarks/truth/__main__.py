@@ -96,7 +96,7 @@ def train_and_keep(task: TruthTask, batch_size: int, cell: CellData, missing: Se
         traces[row, seed] = done.losses
     updates = updates_per_epoch(task, list(traces.values()))
     for (row, seed), losses in traces.items():
-        cell.diverged[row, seed] = diverged_in(losses.tolist(), updates)
+        cell.diverged[row, seed] = diverged_in(losses.tolist(), updates, batch_size=batch_size)
     write_traces(task, batch_size, traces)
     write_cells(task, {**read_cells(task), batch_size: cell})
     say(

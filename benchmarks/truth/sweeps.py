@@ -18,7 +18,8 @@ from benchmarks.truth.data import DATA, TRACES
 from benchmarks.truth.inputs import write_inputs
 from benchmarks.truth.tasks import TASKS, TruthTask
 from benchmarks.truth.training import prepared
-from stepsize_workers.trainers.base import Diverged, Sweep, SweepWatch
+from stepsize_workers.trainers.base import Diverged, Sweep
+from stepsize_workers.trainers.divergence import SweepWatch
 
 SWEEP = Sweep(low=1e-7, high=10.0, steps=100)
 """The service's own default."""
@@ -45,11 +46,13 @@ def sweep_cell(task: TruthTask, batch_size: int, seed: int, sweep: Sweep = SWEEP
 def read_sweeps(task: TruthTask) -> dict[int, NDArray[np.float64]]:
     """Return batch size → losses as the product would have reported them, (sweeps, steps); infinite once it ended."""
     with np.load(_path(task)) as saved:
-        return {int(name): np.array([_cut(row) for row in saved[name].astype(float)]) for name in saved.files}
+        return {
+            int(name): np.array([_cut(row, int(name)) for row in saved[name].astype(float)]) for name in saved.files
+        }
 
 
-def _cut(row: NDArray[np.float64]) -> NDArray[np.float64]:
-    watch, losses = SweepWatch(float(row[0])), row[1:].copy()
+def _cut(row: NDArray[np.float64], batch_size: int) -> NDArray[np.float64]:
+    watch, losses = SweepWatch(float(row[0]), batch_size=batch_size), row[1:].copy()
     for index, loss in enumerate(losses):
         if not watch.is_finite(float(loss)):
             losses[index:] = np.inf
@@ -64,9 +67,9 @@ def _cut(row: NDArray[np.float64]) -> NDArray[np.float64]:
 def _watch_off(began: list[float]) -> Iterator[None]:
     begin = SweepWatch.__init__
 
-    def keep(watch: SweepWatch, initial: float) -> None:
+    def keep(watch: SweepWatch, initial: float, *, batch_size: int) -> None:
         began.append(initial)
-        begin(watch, initial)
+        begin(watch, initial, batch_size=batch_size)
 
     with patch.object(SweepWatch, "__init__", keep), patch.object(SweepWatch, "has_exploded", lambda *_: False):
         yield

@@ -20,11 +20,11 @@ from benchmarks.truth.tasks import TruthTask
 from stepsize.spec.space import Scalar
 from stepsize_workers.trainers import classifier
 from stepsize_workers.trainers.base import Diverged, Params, Trainer
+from stepsize_workers.trainers.divergence import ExplosionWatch
 from stepsize_workers.trainers.registry import load_trainer
 from stepsize_workers.training.datasets import LabelledData, Part, load
 from stepsize_workers.training.loop import Loop
 from stepsize_workers.training.models import registry
-from stepsize_workers.training.run import Run
 from tests.fakes import RecordingContext
 
 Losses = NDArray[np.float32]
@@ -53,15 +53,14 @@ def train(task: TruthTask, *, batch_size: int, learning_rate: float, seed: int, 
     """Train once, to the end of the last epoch unless the loss becomes no number."""
     losses: list[float] = []
 
-    def keep(run: object, loss: float, epoch: int, learning_rate: float) -> None:
+    def keep(watch: object, loss: float) -> bool:
         losses.append(loss)
-        if not math.isfinite(loss):
-            raise Diverged("the loss is no number", step=epoch, learning_rate=learning_rate)
+        return not math.isfinite(loss)
 
     with prepared(task, batch_size=batch_size, learning_rate=learning_rate, seed=seed, data_dir=data_dir) as ready:
         trainer, context = ready
         try:
-            with patch.object(Run, "check_loss", keep):
+            with patch.object(ExplosionWatch, "has_exploded", keep):
                 trainer.train(context)
         except Diverged:
             if not losses or math.isfinite(losses[-1]):

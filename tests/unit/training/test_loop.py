@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from stepsize_workers.trainers.base import Diverged
 from stepsize_workers.training.optimizers import ParameterGroup
+from stepsize_workers.training.run import Run
 from stepsize_workers.training.task import Metrics
 from tests.fakes import RecordingContext
 from tests.unit.training.tiny import TinyParams, TinyTask
@@ -28,7 +29,8 @@ class SlopeTask(TinyTask):
 
     def loss(self, model: nn.Module, batch: Tensor) -> Tensor:
         weight = next(model.parameters())
-        self.weights.append(weight.item())
+        if torch.is_grad_enabled():  # not while the loop looks at the untrained model
+            self.weights.append(weight.item())
         return weight.sum()
 
     def evaluate(self, model: nn.Module) -> Metrics:
@@ -159,7 +161,7 @@ def test_an_exploding_loss_ends_the_trial_within_the_epoch(tmp_path: Path) -> No
 
 
 class LeapingTask(TinyTask):
-    """Its losses follow a script; the model does not matter."""
+    """Its losses follow a script, 3 an epoch; the model does not matter. Before training the loss is 2."""
 
     losses: tuple[float, ...]
 
@@ -168,27 +170,93 @@ class LeapingTask(TinyTask):
         self.remaining = iter(self.losses)
 
     def loss(self, model: nn.Module, batch: Tensor) -> Tensor:
+        if not torch.is_grad_enabled():
+            return torch.tensor(2.0)
         return next(model.parameters()).sum() * 0 + next(self.remaining)
 
 
 @pytest.mark.parametrize(
-    "losses",
-    [(2.0, 1.0, 20.1), (math.nan, 1.0, 1.0), (2.0, math.inf, 1.0), (0.0, 0.0, 10.0), (-1.0, -2.0, 8.5)],
+    ("epochs", "losses"),
+    [
+        (1, (2.0, math.nan, 1.0)),
+        (1, (2.0, math.inf, 1.0)),
+        (3, (2.0, 30.0, 30.0, 30.0, 21.0, 21.0, 21.0, 21.0, 21.0)),  # the averages of all three epochs lie above 20
+    ],
 )
-def test_what_counts_as_an_explosion(tmp_path: Path, losses: tuple[float, ...]) -> None:
+def test_what_counts_as_an_explosion(tmp_path: Path, epochs: int, losses: tuple[float, ...]) -> None:
     task = LeapingTask()
     task.losses = losses
-    with pytest.raises(Diverged):
-        task.train(make_context(tmp_path, epochs=1))
+    with pytest.raises(Diverged) as caught:
+        task.train(make_context(tmp_path, epochs=epochs))
+    assert caught.value.step == epochs
+    assert "0.1" in str(caught.value)
 
 
-@pytest.mark.parametrize("losses", [(2.0, 1.0, 19.9), (0.0, 0.0, 8.9), (-1.0, -5.0, 7.9)])
-def test_what_does_not_count_as_an_explosion(tmp_path: Path, losses: tuple[float, ...]) -> None:
+def test_a_leap_that_comes_back_is_no_explosion(tmp_path: Path) -> None:
     task = LeapingTask()
-    task.losses = losses
-    context = make_context(tmp_path, epochs=1)
+    task.losses = (2.0, 300.0, 2.0, 60.0, 30.0, 2.0, 2.0, 2.0, 2.0)
+    context = make_context(tmp_path, epochs=3)
     task.train(context)
-    assert context.reports[0][1]["train_loss"] == pytest.approx(sum(losses) / 3, rel=1e-6)
+    assert context.reports[0][1]["train_loss"] == pytest.approx(304 / 3, rel=1e-6)
+
+
+def test_an_interrupted_explosion_is_seen_as_an_uninterrupted_one_would_be(tmp_path: Path) -> None:
+    script = (2.0, 30.0, 30.0, 30.0, 21.0, 21.0, 21.0, 21.0, 21.0)
+    whole = LeapingTask()
+    whole.losses = script
+    context = make_context(tmp_path / "whole", epochs=3)
+    with pytest.raises(Diverged) as expected:
+        whole.train(context)
+    rest = LeapingTask()
+    rest.losses = script[6:]
+    resumed = make_context(tmp_path / "resumed", epochs=3)
+    resumed.checkpoint = context.checkpoint_after(2)
+    with pytest.raises(Diverged) as caught:
+        rest.train(resumed)
+    assert str(caught.value) == str(expected.value)
+
+
+class NormalisedTask(TinyTask):
+    """Batches are normalised, which can't be done with one sample."""
+
+    seen: list[int]
+
+    def build(self, params: TinyParams, rng: torch.Generator) -> nn.Module:
+        self.seen = []
+        return nn.Sequential(nn.BatchNorm1d(1), nn.Linear(1, 1))
+
+    def loss(self, model: nn.Module, batch: Tensor) -> Tensor:
+        if torch.is_grad_enabled():
+            self.seen.append(len(batch))
+        return super().loss(model, batch)
+
+
+def test_a_last_batch_of_one_sample_is_left_out(tmp_path: Path) -> None:
+    task = NormalisedTask()
+    task.train(make_context(tmp_path, batch_size=23, learning_rate=0.01, epochs=2))  # 24 = 23 + 1
+    assert task.seen == [23, 23]
+
+
+def test_batches_of_one_sample_are_all_used(tmp_path: Path) -> None:
+    context = make_context(tmp_path, batch_size=1, learning_rate=0.01, epochs=1)
+    TinyTask().train(context)
+    assert context.n_polls == 24
+
+
+class RandomTask(NormalisedTask):
+    """Draws while it computes its loss; batches are normalised."""
+
+    def loss(self, model: nn.Module, batch: Tensor) -> Tensor:
+        return super().loss(model, batch) * torch.rand(())
+
+
+def test_the_look_at_the_untrained_model_leaves_no_trace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with_look, without = make_context(tmp_path / "1"), make_context(tmp_path / "2")
+    RandomTask().train(with_look)
+    monkeypatch.setattr(Run, "_mean_loss", lambda _run, _groups: 1.0)
+    RandomTask().train(without)
+    states = [load_file(context.artifact("model.safetensors")) for context in (with_look, without)]
+    assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
 
 
 def test_a_validation_loss_that_is_not_finite_ends_the_trial(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ import math
 import random
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from itertools import pairwise
+from itertools import chain, pairwise
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +15,8 @@ from torch.amp.grad_scaler import GradScaler
 from torch.optim import Optimizer
 
 from stepsize.spec.optimizers import optimizer_types
-from stepsize_workers.trainers.base import Diverged, Sweep, SweepWatch
+from stepsize_workers.trainers.base import Diverged, Sweep
+from stepsize_workers.trainers.divergence import SweepWatch
 from stepsize_workers.training.optimizers import ParameterGroup, build_optimizer
 from stepsize_workers.training.sweeping import preserved, sweep_learning_rate
 from tests.fakes import RecordingContext
@@ -269,8 +270,8 @@ def test_a_loss_that_is_never_finite_is_a_divergence(tmp_path: Path) -> None:
     assert (caught.value.step, context.reports) == (1, [])
 
 
-def _steps_until_exploded(initial: float, loss_at: Callable[[int], float]) -> int | None:
-    watch = SweepWatch(initial)
+def _steps_until_exploded(initial: float, loss_at: Callable[[int], float], batch_size: int = 64) -> int | None:
+    watch = SweepWatch(initial, batch_size=batch_size)
     return next((step for step in range(100) if watch.has_exploded(loss_at(step))), None)
 
 
@@ -289,6 +290,30 @@ def _steps_until_exploded(initial: float, loss_at: Callable[[int], float]) -> in
 def test_what_ends_a_sweep(initial: float, losses: list[float], explodes: bool) -> None:
     step = _steps_until_exploded(initial, losses.__getitem__)
     assert (step is not None and step >= 50) if explodes else step is None
+
+
+def test_small_batches_are_judged_over_more_of_them() -> None:
+    # One sample at a time: most are learned, every fourth is far off.
+    losses = [[0.7] * 20, [0.01, 0.01, 0.01, 6.0] * 10, [0.01, 8.0, 9.0, 9.0] * 10]
+    step = _steps_until_exploded(0.2, list(chain.from_iterable(losses)).__getitem__, batch_size=1)
+    assert step is not None
+    assert 60 < step <= 60 + 8
+
+
+class OddLastBatchTask(TinyTask):
+    """Its batches hold 9, 9 and 6, or 11, 11 and 2 samples; the loss is their number."""
+
+    def loss(self, model: nn.Module, batch: Tensor) -> Tensor:
+        return next(model.parameters()).sum() * 0 + len(batch)
+
+
+@pytest.mark.parametrize(("batch_size", "losses"), [(9, [9.0, 6.0, 9.0, 9.0]), (11, [11.0] * 4)])
+def test_a_last_batch_that_is_much_smaller_is_left_out_of_a_sweep(
+    tmp_path: Path, batch_size: int, losses: list[float]
+) -> None:
+    context = make_context(tmp_path, batch_size=batch_size)
+    OddLastBatchTask().sweep(context, SWEEP)
+    assert [values["loss"] for _, values in context.reports][:4] == losses
 
 
 def test_a_sweeps_rates_are_exact_at_both_ends() -> None:

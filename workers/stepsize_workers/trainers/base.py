@@ -8,8 +8,8 @@ Obligations of `train(context)`:
   * report at increasing steps with finite numbers; a non-finite number ends the trial as `infeasible, diverged`;
   * return soon after `report` or `should_stop` answers True; what was reported is kept;
   * take every random number from `context.seed`: same seed and device, same reports;
-  * raise `Diverged` when training has exploded; let `MemoryError` and CUDA's out-of-memory error through;
-    any other exception fails the trial and its traceback goes to the trial's log;
+  * raise `Diverged` when training has exploded (`ExplosionWatch` in divergence.py tells); let `MemoryError` and CUDA's
+    out-of-memory error through; any other exception fails the trial and its traceback goes to the trial's log;
   * never write outside `context.artifact(...)` and `context.save_checkpoint(...)`.
 """
 
@@ -89,33 +89,6 @@ class Sweep:
         return max(1, round(2 * (self.steps - 1) / math.log10(self.high / self.low)))
 
 
-class SweepWatch:
-    """Tells when a sweep has seen enough: its loss is not finite, or far above the lowest so far.
-
-    Losses are smoothed lightly (by half), so that one odd batch ends no sweep.
-    """
-
-    _RATIO = 4.0
-
-    def __init__(self, initial: float) -> None:
-        self._initial = self._smoothed = self._lowest = initial
-
-    def is_finite(self, loss: float) -> bool:
-        """Tell whether there was, and still is, a loss to speak of."""
-        return math.isfinite(self._initial) and math.isfinite(loss)
-
-    def has_exploded(self, loss: float) -> bool:
-        """Take in the next loss and tell whether the sweep is over.
-
-        The bar lies at four times the lowest loss, but never nearer to it than the initial loss is to 0: a loss that
-        has come close to 0 may not end the sweep by rising to a little more.
-        """
-        self._smoothed = (self._smoothed + loss) / 2
-        self._lowest = min(self._lowest, self._smoothed)
-        room = max((self._RATIO - 1) * abs(self._lowest), abs(self._initial))
-        return self._smoothed > self._lowest + room
-
-
 class TrialContext(Protocol[P_co]):
     """What a running trial may know and say."""
 
@@ -189,8 +162,9 @@ class Trainer(ABC, Generic[P]):
     def sweep(self, context: TrialContext[P], sweep: Sweep) -> None:
         """Train with a learning rate that rises at every update, and report `learning_rate` and `loss` after each.
 
-        The reports' steps count the updates from 1. Return early once the loss has exploded: `SweepWatch` tells. Only
-        asked of a trainer with the capability `range_test`; `params.learning_rate` and the schedule play no part.
+        The reports' steps count the updates from 1. Return early once the loss has exploded: `SweepWatch` in
+        divergence.py tells. Only asked of a trainer with the capability `range_test`; `params.learning_rate` and the
+        schedule play no part.
         """
         raise NotImplementedError(f"{self.name} has no range test")
 

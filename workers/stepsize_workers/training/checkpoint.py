@@ -3,7 +3,7 @@
 Random numbers are not among it: see workers/stepsize_workers/training/seeding.py.
 """
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import torch
@@ -29,8 +29,10 @@ class Progress:
 
     epoch: int = 0
     """Epochs completed."""
-    initial_loss: float | None = None
-    """Loss of the very first update, before it."""
+    untrained_loss: float | None = None
+    """Loss before the first update."""
+    recent_losses: list[float] = field(default_factory=list)
+    """Averages of the last updates' losses."""
     train_time_s: float = 0.0
     """Seconds spent in updates, by all attempts together."""
     best: Best | None = None

@@ -8,11 +8,13 @@ import math
 import time
 from dataclasses import replace
 from functools import partial
+from itertools import chain
 from typing import Generic, TypeVar
 
 import torch
 
 from stepsize_workers.trainers.base import TRAINING_UPDATES, Diverged, Sweep, TrialContext
+from stepsize_workers.trainers.divergence import ExplosionWatch
 from stepsize_workers.training.checkpoint import Best, copy_state, read_checkpoint, write_checkpoint
 from stepsize_workers.training.devices import use_device
 from stepsize_workers.training.memory import check_memory
@@ -80,14 +82,17 @@ class Loop(Generic[P, B]):
         run = self._set_out()
         groups = run.endless_groups()
         length = {TRAINING_UPDATES: float(self._params.epochs * len(run.groups(1)))}
+        first = next(groups)
+        updates = chain([first], groups)
         sweep_learning_rate(
             run.model,
             run.optimizer,
             sweep,
-            backward=lambda: run.backward(next(groups)),
+            backward=lambda: run.backward(next(updates)),
             step=run.step,
             report=lambda step, values: self._context.report(step, {**values, **length}),
             base_rate=self._params.learning_rate,
+            batch_size=run.samples_of(first),
         )
 
     def _set_out(self, *, refit: bool = False) -> Run[P, B]:
@@ -116,14 +121,17 @@ class Loop(Generic[P, B]):
         groups = run.groups(epoch)
         first = (epoch - 1) * len(groups)
         run.model.train()
+        watch = run.watch(groups)
         losses: list[float] = []
         for update, group in enumerate(groups, start=first):
             if self._context.should_stop():
                 return None
             learning_rate = run.set_rate(update, updates_per_epoch=len(groups))
             losses.append(run.backward(group))
-            run.check_loss(losses[-1], epoch, learning_rate)
+            if watch.has_exploded(losses[-1]):
+                raise _diverged(watch, losses[-1], epoch, learning_rate)
             run.step()
+        run.progress.recent_losses = watch.recent
         run.progress.train_time_s += time.perf_counter() - started
         return {
             "train_loss": math.fsum(losses) / len(losses),
@@ -170,3 +178,13 @@ def make_one_update(task: Task[P, B], params: P, device: torch.device) -> None:
     run.model.train()
     run.backward(run.groups(1)[0])
     run.step()
+
+
+def _diverged(watch: ExplosionWatch, loss: float, epoch: int, learning_rate: float) -> Diverged:
+    how = (
+        f"rose from {watch.untrained:.4g} before training to {watch.smoothed:.4g}, smoothed,"
+        if math.isfinite(loss)
+        else f"became {loss}"
+    )
+    message = f"the training loss {how} in epoch {epoch} at learning rate {learning_rate:g}"
+    return Diverged(message, step=epoch, learning_rate=learning_rate)

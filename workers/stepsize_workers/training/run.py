@@ -13,18 +13,19 @@ from torch.nn.utils import clip_grad_norm_
 from torch.optim import Optimizer
 
 from stepsize.spec.schedules import ScheduleBase
-from stepsize_workers.trainers.base import Diverged
+from stepsize_workers.trainers.divergence import ROBUST_START, ExplosionWatch
 from stepsize_workers.training.checkpoint import Progress
 from stepsize_workers.training.devices import autocast
 from stepsize_workers.training.optimizers import GroupRates, build_optimizer
 from stepsize_workers.training.params import TrainingParams
-from stepsize_workers.training.seeding import generator, seed_global_generators
+from stepsize_workers.training.seeding import generator, preserved_generators, seed_global_generators
 from stepsize_workers.training.task import Metrics, Task
 
 P = TypeVar("P", bound=TrainingParams)
 B = TypeVar("B")
 
-_EXPLOSION_RATIO = 10.0
+_MUCH_SMALLER = 0.5
+"""A last update with less than this share of the others' samples is left out of a sweep, where every loss counts."""
 
 
 @dataclass
@@ -65,16 +66,29 @@ class Run(Generic[P, B]):
         )
 
     def groups(self, epoch: int) -> list[Sequence[B]]:
-        """Return an epoch's batches in groups that each make one update; what the epoch draws is seeded first."""
+        """Return an epoch's batches in groups that each make one update; what the epoch draws is seeded first.
+
+        A last batch of one sample is left out, another sample each epoch: it would be an update like all others, made
+        of noise, and normalisation over a batch can't do with one.
+        """
         seed_global_generators(self.seed, "epoch", epoch)
         batches = self.task.batches(epoch, generator(self.seed, "order", epoch))
+        if self.samples_of(batches[-1:]) == 1 < self.samples_of(batches[:1]):
+            batches = batches[:-1]
         size = self.params.grad_accumulation
         return [batches[first : first + size] for first in range(0, len(batches), size)]
 
+    def samples_of(self, group: Sequence[B]) -> int:
+        """Return how many samples a group of batches holds."""
+        return sum(self.task.n_samples(batch) or self.params.batch_size for batch in group)
+
     def endless_groups(self) -> Iterator[Sequence[B]]:
-        """Yield the groups of one epoch after another, as training would meet them."""
+        """Yield the groups of one epoch after another, as training would meet them, but for last ones much smaller."""
         for epoch in count(1):
-            yield from self.groups(epoch)
+            groups = self.groups(epoch)
+            if self.samples_of(groups[-1]) < _MUCH_SMALLER * self.samples_of(groups[0]):
+                groups.pop()
+            yield from groups
 
     def rate(self, update: int, *, updates_per_epoch: int) -> float:
         """Return the learning rate of an update, counted from 0 over the whole training."""
@@ -105,25 +119,29 @@ class Run(Generic[P, B]):
             clip_grad_norm_(self.model.parameters(), self.params.clip_norm)
         self.optimizer.step()
 
-    def check_loss(self, loss: float, epoch: int, learning_rate: float) -> None:
-        """Raise `Diverged` if the loss is not finite, or has grown beyond ten times the initial one.
+    def watch(self, groups: Sequence[Sequence[B]]) -> ExplosionWatch:
+        """Return the watch over the losses of an epoch's groups.
 
-        A far too high rate often ends not in NaN but in a leap of the loss that never comes down again.
+        The first time it is seen where the untrained model stands: some forward passes, a third of an update or so.
         """
-        initial = self.progress.initial_loss
-        if initial is None and math.isfinite(loss):
-            self.progress.initial_loss = initial = loss
-        # Written so that an initial loss of 0 or below has room above it as well.
-        if (
-            initial is None
-            or not math.isfinite(loss)
-            or loss - initial > (_EXPLOSION_RATIO - 1) * (abs(initial) or 1.0)
-        ):
-            raise Diverged(
-                f"the training loss went from {initial} to {loss} in epoch {epoch} at learning rate {learning_rate:g}",
-                step=epoch,
-                learning_rate=learning_rate,
-            )
+        progress, batch_size = self.progress, self.samples_of(groups[0])
+        if progress.untrained_loss is None:
+            progress.untrained_loss = self._mean_loss(groups[: math.ceil(ROBUST_START / batch_size)])
+        return ExplosionWatch(
+            progress.untrained_loss,
+            batch_size=batch_size,
+            most_updates=len(groups),
+            recent=progress.recent_losses,
+        )
+
+    def _mean_loss(self, groups: Sequence[Sequence[B]]) -> float:
+        """Return the mean loss over some groups; neither the model nor any generator is changed."""
+        buffers = {buffer: buffer.clone() for buffer in self.model.buffers()}
+        with preserved_generators(), torch.no_grad(), self.precision:
+            losses = [self.task.loss(self.model, batch) for group in groups for batch in group]
+            for buffer, value in buffers.items():  # such as BatchNorm's statistics
+                buffer.copy_(value)
+        return torch.stack(losses).mean().item()
 
     def evaluate(self) -> dict[str, float]:
         """Return the task's metrics as numbers; the model is left in eval mode."""

@@ -5,6 +5,8 @@ process trained epochs 1 to 6 or read them from a checkpoint, and no generator's
 """
 
 import random
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import numpy as np
 import torch
@@ -23,3 +25,25 @@ def seed_global_generators(seed: int, *labels: str | int) -> None:
     torch.manual_seed(derived)
     np.random.seed(derived)
     random.seed(derived)
+
+
+@contextmanager
+def preserved_generators(generators: Sequence[torch.Generator] = ()) -> Iterator[None]:
+    """Put back the generators after the body: those given, torch's on every device, numpy's and `random`'s."""
+    given = [generator.get_state() for generator in generators]
+    torch_state, numpy_state, python_state = torch.get_rng_state(), np.random.get_state(), random.getstate()
+    cuda_states = torch.cuda.get_rng_state_all() if _uses_cuda() else None
+    try:
+        yield
+    finally:
+        for generator, state in zip(generators, given, strict=True):
+            generator.set_state(state)
+        torch.set_rng_state(torch_state)
+        np.random.set_state(numpy_state)
+        random.setstate(python_state)
+        if cuda_states is not None:
+            torch.cuda.set_rng_state_all(cuda_states)
+
+
+def _uses_cuda() -> bool:
+    return bool(torch.cuda.is_initialized())  # type: ignore[no-untyped-call]

@@ -5,7 +5,6 @@ grows exponentially, so that every decade gets equally many updates.
 """
 
 import math
-import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
@@ -17,9 +16,11 @@ from torch import nn
 from torch.amp.grad_scaler import GradScaler
 from torch.optim import Optimizer
 
-from stepsize_workers.trainers.base import Diverged, Sweep, SweepWatch
+from stepsize_workers.trainers.base import Diverged, Sweep
+from stepsize_workers.trainers.divergence import SweepWatch
 from stepsize_workers.training.optimizers import GroupRates
 from stepsize_workers.training.range_test import begins_too_high
+from stepsize_workers.training.seeding import preserved_generators
 
 _MOST_EXTENSIONS = 3
 """Begun at the usual 1e-7, a sweep ends up at 1e-13: no training needs less."""
@@ -34,6 +35,7 @@ def sweep_learning_rate(
     step: Callable[[], object],
     report: Callable[[int, Mapping[str, float]], bool],
     base_rate: float | None = None,
+    batch_size: int | None = None,
     scaler: GradScaler | None = None,
     generators: Sequence[torch.Generator] = (),
 ) -> None:
@@ -49,6 +51,7 @@ def sweep_learning_rate(
             to step, but where the sweep goes on below.
         base_rate: what the rates of the optimiser's parameter groups are ratios of, which they keep; None: the first
             group's rate.
+        batch_size: samples of an update, so that small batches are judged over more of them; None: they are not small.
         scaler, generators: what `backward` and `step` use beyond the model, the optimiser and the global generators.
 
     Raises:
@@ -65,7 +68,7 @@ def sweep_learning_rate(
             model.train()
             group_rates = GroupRates(optimizer, base_rate)
             initial = backward()
-            watch = SweepWatch(initial)
+            watch = SweepWatch(initial) if batch_size is None else SweepWatch(initial, batch_size=batch_size)
             for rate in rates:
                 group_rates.set(rate)
                 step()
@@ -121,7 +124,7 @@ def preserved(
     state = {parameter: deepcopy(values) for parameter, values in optimizer.state.items()}
     settings = [{name: deepcopy(group[name]) for name in group if name != "params"} for group in optimizer.param_groups]
     scaling = None if scaler is None else deepcopy(scaler.state_dict())
-    with _preserved_generators(generators):
+    with preserved_generators(generators):
         try:
             yield
         finally:
@@ -138,24 +141,3 @@ def preserved(
                 group.update(values)
             if scaler is not None and scaling is not None:
                 scaler.load_state_dict(scaling)
-
-
-@contextmanager
-def _preserved_generators(generators: Sequence[torch.Generator]) -> Iterator[None]:
-    given = [generator.get_state() for generator in generators]
-    torch_state, numpy_state, python_state = torch.get_rng_state(), np.random.get_state(), random.getstate()
-    cuda_states = torch.cuda.get_rng_state_all() if _uses_cuda() else None
-    try:
-        yield
-    finally:
-        for generator, state in zip(generators, given, strict=True):
-            generator.set_state(state)
-        torch.set_rng_state(torch_state)
-        np.random.set_state(numpy_state)
-        random.setstate(python_state)
-        if cuda_states is not None:
-            torch.cuda.set_rng_state_all(cuda_states)
-
-
-def _uses_cuda() -> bool:
-    return bool(torch.cuda.is_initialized())  # type: ignore[no-untyped-call]

@@ -70,8 +70,12 @@ class Task(Trainer[P], Generic[P, B]):
         """Return an epoch's batches, shuffled by `rng`; epochs count from 1, and each has as many batches.
 
         With the data in memory, indices are the cheapest batches:
-        `torch.split(torch.randperm(n, generator=rng), batch_size)`.
+        `torch.split(torch.randperm(n, generator=rng), batch_size)`. A last batch of one sample is left out.
         """
+
+    def n_samples(self, batch: B) -> int | None:
+        """Return how many samples a batch holds: the length of its first tensor; None (`batch_size`) without one."""
+        return _length(batch)
 
     @abstractmethod
     def loss(self, model: nn.Module, batch: B) -> Tensor:
@@ -102,3 +106,10 @@ class Task(Trainer[P], Generic[P, B]):
     def extent(self) -> Extent | None:
         """Return how large the training data is; None: batches too large for memory are not foreseen."""
         return None
+
+
+def _length(batch: object) -> int | None:
+    """Return the length of a batch that is a tensor, or of the first one in a tuple, a list or a mapping."""
+    while isinstance(batch, Mapping | tuple | list):
+        batch = next(iter(batch.values() if isinstance(batch, Mapping) else batch), None)
+    return len(batch) if isinstance(batch, Tensor) and batch.ndim else None
