@@ -3,7 +3,7 @@
 import httpx
 import pytest
 
-from stepsize.client import ApiError, ServerUnreachableError
+from stepsize.client import ApiError, Client, ServerUnreachableError
 from stepsize.client.events import parse_events
 from stepsize.spec.job import JobSpec
 from tests.unit.fake_service import (
@@ -177,3 +177,10 @@ def test_events_are_parsed_wherever_chunks_end(size: int) -> None:
     first, second = parse_events(chunks)
     assert (first.kind, first.id, first.data) == ("report", "7", {"note": "a\u2028b"})
     assert (second.kind, second.id, second.data) == ("job", "7", {})
+
+
+def test_the_environment_names_the_service(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STEPSIZE_SERVER", "http://tuner.example:8000/")
+    with Client() as named, Client("http://127.0.0.1:9000") as given:
+        assert named.base_url == "http://tuner.example:8000"
+        assert given.base_url == "http://127.0.0.1:9000"
