@@ -12,6 +12,7 @@ StepsizeError
 │   ├── DatasetConflictError        the name is taken
 │   └── LeaseLostError              a stale token; the newer owner's word stands
 ├── AnalysisUnavailableError        the analysis process can't answer
+├── SchemaAheadError                the database's tables are those of a later version
 └── InvalidRequestError             the payload is wrong; names each field
 
 HTTP statuses and titles live in one table, service/stepsize/api/problems.py.
@@ -100,6 +101,19 @@ class LeaseLostError(ConflictError):
 
 class AnalysisUnavailableError(StepsizeError):
     """Reports and plots come from a process of their own, and it does not answer."""
+
+
+class SchemaAheadError(StepsizeError):
+    """The database's tables are at a revision that this version of Stepsize does not know."""
+
+    def __init__(self, revision: str, *, here: str, needs: str | None) -> None:
+        wanted = f"Stepsize {needs} or later" if needs else "a later Stepsize"
+        super().__init__(
+            f"the database is at revision {revision}, which this Stepsize {here} doesn't know; it needs {wanted}: "
+            "install that, or name another database in STEPSIZE_DATABASE_URL"
+        )
+        self.revision = revision
+        self.needs = needs
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,10 @@ import json
 import os
 import re
 import signal
+import sqlite3
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,6 +17,7 @@ import psutil
 import pytest
 
 from stepsize import Client
+from tests.postgres import PostgresServer
 from tests.waiting import wait_for
 from tests.worker_process import wait_until_gone
 
@@ -214,11 +217,58 @@ def test_migrate_can_be_repeated(tmp_path: Path) -> None:
 
 
 def test_an_unreachable_database_is_no_traceback(tmp_path: Path) -> None:
-    for command in ("migrate", "worker"):
-        lost = run(command, data_dir=tmp_path, database_url="postgresql+psycopg://nobody@127.0.0.1:1/nothing")
-        assert lost.returncode == 1
-        assert "Connection refused" in lost.stderr
-        assert "Traceback" not in lost.stderr
+    lost = run("migrate", data_dir=tmp_path, database_url="postgresql+psycopg://nobody@127.0.0.1:1/nothing")
+    assert lost.returncode == 1
+    assert "Connection refused" in lost.stderr
+    assert "Traceback" not in lost.stderr
+
+
+def test_a_data_directory_that_can_not_be_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    for command in (["up", "--port", "0"], ["api", "--port", "0"], ["worker"], ["migrate"]):
+        for path in (tmp_path / "file", tmp_path / "file" / "below"):
+            refused = run(*command, data_dir=path)
+            assert refused.returncode == 1
+            (line,) = refused.stderr.splitlines()
+            assert f"the data directory {path}" in line
+            assert "--data-dir or STEPSIZE_DATA_DIR" in line
+
+
+def test_a_database_of_a_later_version_is_one_line_that_says_which_is_needed(tmp_path: Path) -> None:
+    assert run("migrate", data_dir=tmp_path).returncode == 0
+    with contextlib.closing(sqlite3.connect(tmp_path / "stepsize.db")) as database, database:
+        database.execute("UPDATE stepsize_alembic_version SET version_num = '0042'")
+        database.execute("INSERT INTO stepsize_releases VALUES ('0042', '7.1.0')")
+
+    for command in (["up", "--port", "0"], ["worker"], ["migrate"]):
+        refused = run(*command, data_dir=tmp_path)
+        assert refused.returncode == 1
+        (line,) = refused.stderr.splitlines()
+        assert "revision 0042" in line
+        assert "Stepsize 7.1.0 or later" in line
+
+
+def test_a_worker_waits_for_a_database_that_is_away_and_says_so_in_few_lines(
+    tmp_path: Path, restartable_postgres: PostgresServer
+) -> None:
+    url = restartable_postgres.create_database("waited_for")
+    assert run("migrate", data_dir=tmp_path, database_url=url).returncode == 0
+    restartable_postgres.stop()
+    log = tmp_path / "worker.log"
+    settings = environment(STEPSIZE_DATABASE_URL=url, STEPSIZE_DATA_DIR=str(tmp_path))
+    with log.open("wb") as written:
+        worker = psutil.Popen([*STEPSIZE, "worker", "--slots", "1"], stderr=written, env=settings)
+    try:
+        wait_for(lambda: "trying again until it does" in log.read_text(), timeout_s=PATIENCE_S)
+        time.sleep(4)  # several attempts
+        assert worker.poll() is None
+        assert len(log.read_text().splitlines()) <= 3
+        restartable_postgres.start()
+        wait_for(lambda: "worker ready" in log.read_text(), timeout_s=PATIENCE_S)
+    finally:
+        worker.terminate()
+        code = worker.wait(PATIENCE_S)
+    assert code == 0
 
 
 def test_a_taken_port_is_named(service: Service, tmp_path: Path) -> None:

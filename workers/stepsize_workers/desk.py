@@ -65,6 +65,7 @@ class Desk:
         except DatabaseError as error:
             self._tolerate(error)
             return
+        self._site.outage.end()
         if external is not None:  # it takes no slot; the next is seen after this claim's own commit
             self._claim(external)
 
@@ -186,4 +187,4 @@ class Desk:
     def _tolerate(self, error: DatabaseError) -> None:
         if not is_transient(error):
             raise error
-        log.warning("database away", error=reason_of(error))
+        self._site.outage.note(reason_of(error))

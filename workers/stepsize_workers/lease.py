@@ -3,15 +3,12 @@
 import threading
 from collections.abc import Callable
 
-import structlog
-
 from stepsize.domain.lease import Lease
-from stepsize.store.database import Database, DatabaseError
+from stepsize.store.database import Database, DatabaseError, reason_of
 from stepsize.store.leases import renew_leases
 from stepsize.store.workers import mark_seen
+from stepsize_workers.site import logged_outage
 from stepsize_workers.watchers import Watcher
-
-log = structlog.get_logger()
 
 _RETRY_S = 0.5
 
@@ -61,13 +58,14 @@ class LeaseKeeper(Watcher):
             return lost
 
     def _watch(self) -> None:
-        pause_s = self._lease_s / 3
+        pause_s, outage = self._lease_s / 3, logged_outage()
         while not self._closing.wait(pause_s):
             try:
                 self._renew()
+                outage.end()
                 pause_s = self._lease_s / 3
             except DatabaseError as error:  # a full pool is not a DBAPIError
-                log.warning("leases not renewed, trying again", error=str(error))
+                outage.note(f"leases not renewed: {reason_of(error)}")
                 pause_s = min(_RETRY_S, self._lease_s / 3)
 
     def _renew(self) -> None:

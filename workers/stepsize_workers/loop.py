@@ -95,7 +95,9 @@ class WorkerLoop:
         Returns:
             Whether it ended because it was asked to, and not because it could not go on.
         """
-        self._register()
+        if not self._register():
+            self._engine.close()
+            return True
         self._keeper.start()
         self._changes.start()
         log.info("worker ready", worker=self.id, slots=len(self._engine.slots))
@@ -143,7 +145,8 @@ class WorkerLoop:
             self._has_lost_a_watcher = True
             self.stop()
 
-    def _register(self) -> None:
+    def _register(self) -> bool:
+        """Enter this worker in the record, once the database answers; False: it was asked to stop before."""
         worker = Worker(
             id=self.id,
             host=socket.gethostname(),
@@ -160,7 +163,13 @@ class WorkerLoop:
             give_up_leases(connection, self.id)
             register_worker(connection, worker)
 
-        self._site.write(register)
+        try:
+            self._site.write(register)
+        except DatabaseError:
+            if not self._stopping.is_set():
+                raise
+            return False
+        return True
 
 
 def _offer_of(engine: Engine, cards: Sequence[TrainerCard]) -> Offer:

@@ -15,6 +15,7 @@ from stepsize.domain.trainer import TrainerCard
 from stepsize.domain.trial import TrialReason, TrialState
 from stepsize.store.database import Connection, Database, DatabaseError, is_transient, reason_of
 from stepsize.store.ledger import Ledger, open_leased_ledger
+from stepsize.store.outages import Outage
 from stepsize_workers.engines.base import Engine
 
 log = structlog.get_logger()
@@ -23,6 +24,14 @@ T = TypeVar("T")
 _RETRY_FIRST_S = 0.05
 _RETRY_MOST_S = 1.0
 _PATIENCE_WHEN_STOPPING_S = 5.0
+
+
+def logged_outage() -> Outage:
+    """Return what logs, in few lines, that the database is away."""
+    return Outage(
+        say_away=lambda reason, away_s: log.warning("database away, trying again", error=reason, away_s=round(away_s)),
+        say_back=lambda away_s: log.info("database back", away_s=round(away_s, 1)),
+    )
 
 
 @dataclass(frozen=True)
@@ -37,6 +46,8 @@ class Site:
     """The trainers this worker offers, by name and version."""
     stopping: threading.Event = field(default_factory=threading.Event)
     """Set when the worker is asked to end: from then on a database that is away is not waited for much longer."""
+    outage: Outage = field(default_factory=logged_outage)
+    """What says that the database is away; for the loop's own thread."""
 
     def transact(self, lease: Lease, body: Callable[[Ledger], T]) -> tuple[T, Job]:
         """Run one transaction under a lease, again while the database is away; return its result and the job after it.
@@ -74,18 +85,22 @@ class Site:
         return self._persist(attempt)
 
     def _persist(self, attempt: Callable[[], T]) -> T:
+        """Do what needs the database, again while it is away."""
         pause_s, waited_s = _RETRY_FIRST_S, 0.0
         while True:
             try:
-                return attempt()
+                done = attempt()
             except DatabaseError as error:
                 impatient = self.stopping.is_set() and waited_s > _PATIENCE_WHEN_STOPPING_S
                 if impatient or not is_transient(error):
                     raise
-                log.warning("database away, trying again", error=reason_of(error), pause_s=pause_s)
+                self.outage.note(reason_of(error))
                 time.sleep(pause_s)
                 waited_s += pause_s
                 pause_s = min(2 * pause_s, _RETRY_MOST_S)
+            else:
+                self.outage.end()
+                return done
 
 
 def fail_job(site: Site, lease: Lease, error: Exception) -> None:

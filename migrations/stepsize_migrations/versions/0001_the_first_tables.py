@@ -78,6 +78,12 @@ def upgrade() -> None:
         unique=False,
     )
     op.create_table(
+        "stepsize_releases",
+        sa.Column("revision", sa.String(length=32), nullable=False),
+        sa.Column("version", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("revision", name=op.f("pk_stepsize_releases")),
+    )
+    op.create_table(
         "stepsize_reports",
         sa.Column("job_id", sa.String(length=64), nullable=False),
         sa.Column("number", sa.Integer(), nullable=False),
@@ -181,6 +187,7 @@ def downgrade() -> None:
     op.drop_table("stepsize_workers")
     op.drop_index(op.f("ix_stepsize_reports_job_id_change"), table_name="stepsize_reports")
     op.drop_table("stepsize_reports")
+    op.drop_table("stepsize_releases")
     op.drop_index(op.f("ix_stepsize_jobs_state_priority_created_at"), table_name="stepsize_jobs")
     op.drop_index(op.f("ix_stepsize_jobs_project_created_at_id"), table_name="stepsize_jobs")
     op.drop_table("stepsize_jobs")

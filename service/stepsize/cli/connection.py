@@ -1,5 +1,6 @@
 """How commands reach the service, and what they say when they can't."""
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Annotated
@@ -8,8 +9,10 @@ import typer
 
 from stepsize.cli.printing import fail
 from stepsize.client import DEFAULT_SERVER, ApiError, Client, ServerUnreachableError
+from stepsize.environment import SERVER as SERVER_VARIABLE
+from stepsize.environment import misspelt_server
 
-Server = Annotated[str, typer.Option(envvar="STEPSIZE_SERVER", help="Where the service is.", metavar="URL")]
+Server = Annotated[str, typer.Option(envvar=SERVER_VARIABLE, help="Where the service is.", metavar="URL")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for other programs.")]
 JobId = Annotated[str, typer.Argument(metavar="JOB", help="A job's id, as `stepsize jobs` lists it.")]
 
@@ -19,6 +22,8 @@ SERVER = DEFAULT_SERVER
 @contextmanager
 def connected(server: str) -> Iterator[Client]:
     """Give a client; a refusal or an unreachable service becomes its message on stderr and exit code 1."""
+    if server == SERVER and (misspelt := misspelt_server(os.environ)):
+        raise typer.BadParameter(misspelt, param_hint="environment")
     with Client(server) as client:
         try:
             yield client

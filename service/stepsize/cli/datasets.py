@@ -37,11 +37,12 @@ def upload(
     as_json: AsJson = False,
 ) -> None:
     """Upload a data set."""
-    if file.suffix not in _FORMATS:
+    ending = file.suffix.lower()
+    if ending not in _FORMATS:
         fail(f"{file.name} is none of {', '.join(_FORMATS)}")
     with connected(server) as client:
         uploaded = client.upload(
-            file, name=name or file.stem, format=_FORMATS[file.suffix], target=target, target_kind=target_kind
+            file, name=name or file.stem, format=_FORMATS[ending], target=target, target_kind=target_kind
         )
     if as_json:
         print_json(uploaded)

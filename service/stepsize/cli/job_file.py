@@ -40,8 +40,18 @@ def _reason(error: OSError | UnicodeDecodeError) -> str:
 
 
 def _parse_json(text: str) -> object:
-    parsed: object = json.loads(text, parse_constant=_refuse_constant)
+    parsed: object = json.loads(text, parse_constant=_refuse_constant, object_pairs_hook=_without_repeats)
     return parsed
+
+
+def _without_repeats(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    """Return an object; of a key written twice JSON's own reader would silently take the last."""
+    seen: dict[str, object] = {}
+    for key, value in pairs:
+        if key in seen:
+            raise ValueError(f"{key!r} stands there twice")
+        seen[key] = value
+    return seen
 
 
 def _refuse_constant(name: str) -> NoReturn:
@@ -74,7 +84,13 @@ def _decimal(_loader: yaml.SafeLoader, node: yaml.ScalarNode) -> int:
     return int(node.value, 10)  # 010 is ten, not YAML 1.1's eight
 
 
+def _mapping(loader: yaml.SafeLoader, node: yaml.MappingNode) -> dict[str, object]:
+    pairs: list[tuple[str, object]] = loader.construct_pairs(node, deep=True)
+    return _without_repeats(pairs)
+
+
 _Loader.add_constructor("tag:yaml.org,2002:int", _decimal)
+_Loader.add_constructor("tag:yaml.org,2002:map", _mapping)
 
 
 def _parse_yaml(text: str) -> object:

@@ -31,16 +31,17 @@ def export(
         Format | None,
         typer.Option(
             "--format",
-            help="What FILE ends with, else csv, by default. `optuna` is a journal file for optuna.load_study and "
-            "optuna-dashboard.",
+            help="What FILE ends with by default; csv where it has no ending. `optuna` is a journal file for "
+            "optuna.load_study and optuna-dashboard.",
         ),
     ] = None,
     rows: Annotated[Literal["trials", "reports"], typer.Option(help="One row a trial or one a report.")] = "trials",
     server: Server = SERVER,
 ) -> None:
     """Save everything a job has recorded."""
+    wanted = file_format or _format_of(file)
     with connected(server) as client:
-        chunks = client.export(job_id, file_format=file_format or _format_of(file), rows=rows)
+        chunks = client.export(job_id, file_format=wanted, rows=rows)
         if file is None:
             for chunk in chunks:
                 sys.stdout.buffer.write(chunk)
@@ -53,13 +54,24 @@ def export(
 
 
 def _format_of(file: Path | None) -> Format:
-    match file and file.suffix:
+    """Return the format a file's name asks for.
+
+    Raises:
+        typer.BadParameter: there is none of that name.
+    """
+    match file and file.suffix.lower():
         case ".jsonl":
             return "jsonl"
         case ".parquet":
             return "parquet"
-        case _:
+        case ".csv" | "" | None:
             return "csv"
+        case ending:
+            meant = "did you mean .jsonl? Else w" if ending in (".json", ".ndjson") else "w"
+            raise typer.BadParameter(
+                f"no format ends in {ending}; {meant}rite .csv, .jsonl or .parquet, or name one with --format",
+                param_hint="--output",
+            )
 
 
 def _write(file: Path, chunks: Iterable[bytes]) -> None:

@@ -14,6 +14,7 @@ from pydantic import ValidationError
 
 from stepsize.cli.printing import fail, say
 from stepsize.clock import new_id
+from stepsize.environment import misspelt_variables
 from stepsize.extras import ANALYSIS, NEEDS, how_to_install, missing_extras
 from stepsize.hosts import is_loopback
 
@@ -80,7 +81,7 @@ def worker(slots: Slots = None) -> None:
 
     from stepsize.cli import schema  # noqa: PLC0415 - see the module's docstring
 
-    schema.require_tables(settings)
+    schema.require_tables(settings)  # waits for a database that is away, as a running worker does
     command = _worker_command(slots)
     os.execv(command[0], command)
 
@@ -114,10 +115,12 @@ def _settings(data_dir: Path | None = None) -> "Settings":
     """Return the environment's settings, with the command's data directory where it names one.
 
     Raises:
-        typer.BadParameter: a STEPSIZE_ variable is wrong.
+        typer.BadParameter: a STEPSIZE_ variable is wrong, or there is no such setting.
     """
     from stepsize.settings import Settings  # noqa: PLC0415 - see the module's docstring
 
+    if misspelt := misspelt_variables(os.environ, Settings.model_fields):
+        raise typer.BadParameter("; ".join(misspelt), param_hint="environment")
     try:
         return Settings() if data_dir is None else Settings(data_dir=data_dir)
     except ValidationError as error:

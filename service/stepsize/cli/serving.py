@@ -12,7 +12,7 @@ from stepsize.api.app import create_app
 from stepsize.api.connections import ImpatientProtocol
 from stepsize.api.dependencies import Site
 from stepsize.cli.printing import fail, say
-from stepsize.cli.schema import migrate, warn_without_tables
+from stepsize.cli.schema import make_data_dir, migrate, warn_without_tables
 from stepsize.cli.supervisor import Supervisor
 from stepsize.logs import configure_logs
 from stepsize.settings import Settings
@@ -25,7 +25,7 @@ _WORKER_STOP_S = 15.0
 def serve_api(settings: Settings, host: str, port: int) -> None:
     """Run the API until a stop signal."""
     configure_logs(settings.log_level)
-    settings.make_data_dir()
+    make_data_dir(settings)
     with _listening(host, port) as listener:
         warn_without_tables(settings)
         server = _Server(settings, host, listener)

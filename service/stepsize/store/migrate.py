@@ -15,11 +15,13 @@ from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, func, inspect, select
 
 import stepsize_migrations
+from stepsize import __version__
+from stepsize.errors import SchemaAheadError
 from stepsize.store.database import Database
-from stepsize.store.models import metadata
+from stepsize.store.models import metadata, releases
 
 _ADVISORY_LOCK = 0x5354455053495A45
 """The bytes of STEPSIZE as a number: advisory locks are shared with every other user of the database."""
@@ -41,9 +43,16 @@ CONTEXT_OPTIONS: dict[str, Any] = {
 
 
 def upgrade(database_url: str, revision: str = "head") -> None:
-    """Bring the database to a revision; does nothing if it is there already."""
+    """Bring the database to a revision; does nothing if it is there already.
+
+    Raises:
+        SchemaAheadError: a later version of Stepsize has brought it further than this one knows.
+    """
     with migrating(database_url) as connection:
+        if ahead := find_ahead(connection):
+            raise ahead
         command.upgrade(config_for(connection), revision)
+        _record_release(connection)
 
 
 def downgrade(database_url: str, revision: str) -> None:
@@ -62,14 +71,45 @@ def head() -> str:
 
 def is_at_head(connection: Connection) -> bool:
     """Tell whether the database has the schema this code expects."""
-    context = MigrationContext.configure(connection, opts=CONTEXT_OPTIONS)
-    return context.get_current_heads() == (head(),)
+    return _current(connection) == (head(),)
+
+
+def why_not_at_head(connection: Connection) -> str | None:
+    """Say what is wrong with the database's schema and what to do, or return None where nothing is."""
+    if is_at_head(connection):
+        return None
+    if ahead := find_ahead(connection):
+        return str(ahead)
+    return "the database's tables are missing or of another version; run `stepsize migrate`"
+
+
+def find_ahead(connection: Connection) -> SchemaAheadError | None:
+    """Return how far a later version of Stepsize has brought the database, or None where it is known here."""
+    known = {script.revision for script in ScriptDirectory.from_config(config_for()).walk_revisions()}
+    unknown = next((revision for revision in _current(connection) if revision not in known), None)
+    if unknown is None:
+        return None
+    needs = None
+    if inspect(connection).has_table(releases.name):
+        needs = connection.scalar(select(releases.c.version).where(releases.c.revision == unknown))
+    return SchemaAheadError(unknown, here=__version__, needs=needs)
 
 
 def differences(connection: Connection) -> list[Any]:
     """Return what separates the database's schema from models.py, as Alembic's operations; empty: nothing."""
     context = MigrationContext.configure(connection, opts=CONTEXT_OPTIONS)
     return list(compare_metadata(context, metadata))
+
+
+def _current(connection: Connection) -> tuple[str, ...]:
+    return MigrationContext.configure(connection, opts=CONTEXT_OPTIONS).get_current_heads()
+
+
+def _record_release(connection: Connection) -> None:
+    """Note which version first had the revision that the database is at."""
+    for revision in _current(connection):
+        if connection.scalar(select(releases.c.version).where(releases.c.revision == revision)) is None:
+            connection.execute(releases.insert().values(revision=revision, version=__version__))
 
 
 @contextmanager

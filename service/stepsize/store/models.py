@@ -153,6 +153,15 @@ workers = Table(
     Column("last_seen", Double, nullable=False),
 )
 
+releases = Table(
+    "stepsize_releases",
+    metadata,
+    # Which version of Stepsize first brought the tables to a revision: older ones, to whom it is unknown, can say what
+    # they lack. They read it, so its shape stays.
+    Column("revision", String(32), primary_key=True),
+    Column("version", Text, nullable=False),
+)
+
 idempotency_keys = Table(
     "stepsize_idempotency_keys",
     metadata,

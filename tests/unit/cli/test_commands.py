@@ -175,6 +175,22 @@ def test_a_wrong_setting_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "STEPSIZE_LEASE_S" in result.stderr
 
 
+def test_a_misspelt_setting_is_refused_with_the_right_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STEPSIZE_LEASES_S", "3")
+    result = run("migrate")
+    assert result.exit_code == 2
+    assert "STEPSIZE_LEASES_S" in result.stderr
+    assert "STEPSIZE_LEASE_S?" in result.stderr
+
+
+def test_a_misspelt_address_is_not_silently_the_default_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("STEPSIZE_SERVER", raising=False)
+    monkeypatch.setenv("STEPSIZE_SERVRE", "http://elsewhere:8000")
+    result = CliRunner().invoke(app, ["jobs"])
+    assert result.exit_code == 2
+    assert "STEPSIZE_SERVRE" in result.stderr
+
+
 COMMANDS = [
     *("up", "api", "worker", "migrate"),
     *("submit", "watch", "jobs", "trials", "best", "pause", "resume", "stop", "cancel"),

@@ -59,7 +59,9 @@ def test_an_export_goes_to_standard_output_by_default(service: FakeService) -> N
     [
         (["-o", "trials.parquet"], "parquet"),
         (["-o", "trials.jsonl"], "jsonl"),
-        (["-o", "trials.txt"], "csv"),
+        (["-o", "trials.CSV"], "csv"),
+        (["-o", "trials"], "csv"),
+        (["-o", "trials.txt", "--format", "csv"], "csv"),
         (["-o", "trials.parquet", "--format", "optuna"], "optuna"),
     ],
 )
@@ -72,6 +74,18 @@ def test_a_file_is_written_in_the_format_its_name_says(
     CliRunner().invoke(app, ["export", "job_1", *options])
 
     assert service.requests[0].url.params["format"] == expected
+
+
+@pytest.mark.parametrize(("name", "told"), [("trials.xlsx", "no format ends in .xlsx"), ("t.json", "mean .jsonl?")])
+def test_a_file_in_a_format_there_is_not_is_refused_before_anything_is_asked_for(
+    service: FakeService, tmp_path: Path, name: str, told: str
+) -> None:
+    result = CliRunner().invoke(app, ["export", "job_1", "-o", str(tmp_path / name)])
+
+    assert result.exit_code == 2
+    assert told in result.stderr
+    assert not service.requests
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_an_export_that_fails_leaves_no_file(service: FakeService, tmp_path: Path) -> None:

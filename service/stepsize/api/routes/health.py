@@ -8,7 +8,7 @@ from stepsize.api.dependencies import AnySite, answer
 from stepsize.api.problems import problem, storage_problem
 from stepsize.api.responses import NOT_MODIFIED, problems
 from stepsize.api.schemas import HealthOut
-from stepsize.store.migrate import is_at_head
+from stepsize.store.migrate import why_not_at_head
 
 router = APIRouter(tags=["operations"])
 
@@ -27,11 +27,11 @@ def readyz(request: Request, site: AnySite) -> Response:
     if trouble is not None:
         return storage_problem(trouble, instance=request.url.path, status=HTTPStatus.SERVICE_UNAVAILABLE)
     with site.database.read() as connection:
-        if is_at_head(connection):
+        if (wrong := why_not_at_head(connection)) is None:
             return answer(HealthOut())
     return problem(
         HTTPStatus.SERVICE_UNAVAILABLE,
         title="Database not migrated",
-        detail="the database has another schema than this version expects; run `stepsize migrate`",
+        detail=wrong,
         instance=request.url.path,
     )
