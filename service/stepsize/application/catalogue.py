@@ -1,6 +1,7 @@
 """The catalogue: trainers, samplers, pruners, schedules and optimisers, as clients may name them."""
 
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -50,20 +51,23 @@ class Catalogue:
     """Which trainers there are, by name and version."""
 
     def __init__(self, entries: Sequence[TrainerEntry]) -> None:
-        self.trainers = sorted(entries, key=lambda entry: entry.card.name)
+        newest_first = sorted(entries, key=lambda entry: _age(entry.card.version), reverse=True)
+        self.trainers = sorted(newest_first, key=lambda entry: entry.card.name)
+        """By name, the newest version of each first."""
 
     def find_trainer(self, name: str, version: str | None = None) -> TrainerCard:
-        """Return a trainer's card; without a version the built-in one's, else that of the worker started first.
+        """Return a trainer's card; without a version the newest that a living worker offers, else the newest known.
 
         Raises:
             InvalidRequestError: no such trainer, or not in this version.
         """
-        cards = [entry.card for entry in self.trainers if entry.card.name == name]
+        entries = [entry for entry in self.trainers if entry.card.name == name]
+        cards = [entry.card for entry in entries]
         if not cards:
             names = {entry.card.name for entry in self.trainers}
             raise _invalid("name", f"there is no trainer {name!r}; {hint(name, names)}")
         if version is None:
-            return cards[0]
+            return next((entry.card for entry in entries if entry.workers), cards[0])
         for card in cards:
             if card.version == version:
                 return card
@@ -212,6 +216,12 @@ def _entry(model: type[Spec]) -> SpecEntry:
         params_schema=model.model_json_schema(),
         supports=getattr(model, "supports", None),
     )
+
+
+def _age(version: str) -> list[tuple[bool, int, str]]:
+    """Return what versions are sorted by, the newest last: 10 is later than 9, and 1.10 than 1.9."""
+    parts = re.findall(r"\d+|[^\W\d_]+", version)
+    return [(part.isdecimal(), int(part) if part.isdecimal() else 0, part) for part in parts]
 
 
 def _invalid(field: str, message: str) -> InvalidRequestError:

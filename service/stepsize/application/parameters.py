@@ -159,8 +159,10 @@ def check_fixed(choice: Choice, *, whole: bool = True) -> Iterator[FieldError]:
         at = pointer("trainer", "params", name)
         if name not in choice.schema.names:
             yield FieldError(at, choice.schema.why_unknown(name))
-        elif message := choice.schema.why_refused(name, value) or (choice.why_never_applies(name) if whole else None):
+        elif message := choice.schema.why_refused(name, value):
             yield FieldError(at, message)
+        elif whole and (message := choice.why_never_applies(name)):
+            yield FieldError(at, f"{message}; drop trainer.params.{name}")
 
 
 def check_searched(choice: Choice, *, whole: bool = True) -> Iterator[FieldError]:
@@ -176,7 +178,7 @@ def check_searched(choice: Choice, *, whole: bool = True) -> Iterator[FieldError
         else:
             yield from _check_range(choice.schema, name, parameter)
             if whole and (message := choice.why_never_applies(name)):
-                yield FieldError(at, message)
+                yield FieldError(at, f"{message}; drop search_space.{name}")
 
 
 def _check_range(schema: ParamsSchema, name: str, parameter: Parameter) -> Iterator[FieldError]:

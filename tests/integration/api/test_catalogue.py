@@ -67,7 +67,10 @@ def test_ready_means_that_the_database_is_at_head(client: TestClient, database: 
     assert client.get("/healthz").json() == {"status": "ok"}
     assert client.get("/readyz").status_code == 200
     with database.write() as connection:
-        connection.execute(text("UPDATE stepsize_alembic_version SET version_num = '0000'"))
+        connection.execute(text("UPDATE stepsize_alembic_version SET version_num = '0042'"))
+    assert "revision 0042" in client.get("/readyz").json()["detail"]
+    with database.write() as connection:
+        connection.execute(text("DELETE FROM stepsize_alembic_version"))
     response = client.get("/readyz")
     assert response.status_code == 503
     assert "stepsize migrate" in response.json()["detail"]

@@ -93,6 +93,23 @@ def test_an_unknown_trainer_is_refused_with_the_nearest_name() -> None:
     assert "did you mean 'net'?" in caught.value.errors[0].message
 
 
+@pytest.mark.parametrize("versions", [("2", "10", "9"), ("10", "9", "2"), ("9", "2", "10")])
+def test_without_a_version_the_newest_that_is_offered_is_taken(versions: tuple[str, ...]) -> None:
+    workers = [make_worker(f"w{version}", trainers=(_card(version=version),)) for version in versions]
+    catalogue = make_catalogue([_card(version="11")], workers)  # which nobody offers yet
+    spec = JobSpec.model_validate({"trainer": {"name": "net"}})
+
+    assert resolve(spec, catalogue).spec.trainer.version == "10"
+    assert resolve(spec, make_catalogue([_card(version="11")], [])).spec.trainer.version == "11"
+
+
+def test_what_can_not_apply_is_named_with_what_to_drop() -> None:
+    spec = {"trainer": {"name": "net", "params": {"optimizer": "adam", "momentum": 0.5}}}
+    with pytest.raises(InvalidRequestError) as caught:
+        resolve(JobSpec.model_validate(spec), make_catalogue([_card()], []))
+    assert caught.value.errors[0].message.endswith("; drop trainer.params.momentum")
+
+
 def test_an_unknown_version_is_refused() -> None:
     with pytest.raises(InvalidRequestError) as caught:
         resolve(JobSpec.model_validate({"trainer": {"name": "net", "version": "7"}}), make_catalogue([_card()], []))

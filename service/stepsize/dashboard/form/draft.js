@@ -41,7 +41,8 @@ export function draftOf(trainer, spec) {
   const { name, labels, trainer: chosen, search_space: space, objectives, sampler, pruner, budget, seeds, ...rest } = spec;
   for (const [param, schema] of Object.entries(trainer.params_schema.properties)) {
     draft.params[param] = paramDraft(schema, space?.[param]);
-    if (param in chosen.params) Object.assign(draft.params[param], { mode: "fixed", value: String(chosen.params[param]) });
+    // A recorded spec has every default written out: kept as fixed, they would stand in the way of another schedule.
+    if (param in chosen.params && chosen.params[param] !== schema.default) Object.assign(draft.params[param], { mode: "fixed", value: String(chosen.params[param]) });
   }
   return {
     ...draft,
