@@ -154,6 +154,8 @@ def evidence_of(landscape: Landscape, spec: ResolvedJobSpec, trials: Sequence[Pl
             values=[{} if trial.value is None else {landscape.metric: trial.value} for trial in trials],
             step=[5 for _ in trials],
             replicate_of=[None for _ in trials],
+            purpose=["search" for _ in trials],
+            seed=[derive_seed(spec.sampler.seed or 0, trial.number) for trial in trials],
             started_at=[1.0 for _ in trials],
             finished_at=[2.0 for _ in trials],
         ),

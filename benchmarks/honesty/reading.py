@@ -5,15 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from stepsize.analysis.report import make_report
+from stepsize.domain.estimate import Estimate
 from stepsize.domain.evidence import Evidence
-from stepsize.domain.report import Confidence, Estimate
-
-WORDS = {
-    Confidence.GOOD: "well_supported",
-    Confidence.FAIR: "fairly_sure",
-    Confidence.LOW: "low",
-    Confidence.NONE: "none",
-}
 
 
 @dataclass(frozen=True)
@@ -58,7 +51,7 @@ def read_answer(evidence: Evidence) -> Answer:
     found = report.sensitivity
     values = {row.batch_size: _interval(row.value) for row in report.by_batch_size.rows}
     rows = {row.batch_size: _log_interval(row.learning_rate) for row in report.by_batch_size.rows}
-    words = WORDS[report.confidence]
+    words = report.confidence.value
     return Answer(
         words=words,
         rate=None if words == "none" else _log_interval(found.recommended_rate),

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from stepsize.domain.estimate import Estimate
 from stepsize.domain.range_test import RangeTestCurve, RangeTestFindings, RangeTestResult
-from stepsize.domain.report import Estimate
 from stepsize.domain.student_t import t_quantile
 from stepsize.domain.trial import Report, Trial, TrialReason, TrialState
 from stepsize.spec.range_test import RangeTestSpec

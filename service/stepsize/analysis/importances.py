@@ -12,14 +12,16 @@ from optuna.trial import FrozenTrial, TrialState
 from stepsize.analysis.distributions import distribution, shown
 from stepsize.analysis.intervals import unknown
 from stepsize.analysis.sample import Sample
+from stepsize.domain.estimate import Estimate
 from stepsize.domain.evidence import Evidence
-from stepsize.domain.report import Estimate, Importance, Importances
+from stepsize.domain.report import Importance, Importances
 from stepsize.spec.space import IntParameter, Parameter, Scalar, SearchSpace
 
 METHOD = "PED-ANOVA"
 
-_MIN_TRIALS = 10
-_FEW_TRIALS = 100
+_MIN_TRIALS = 100
+_TRIALS_PER_PARAMETER = 3
+"""Below either, one lucky trial more or less turns the order of the parameters over."""
 _MOST_TRIALS = 1000
 """More say hardly more, and cost a tenth of a second per thousand and resample."""
 _N_RESAMPLES = 20
@@ -44,12 +46,14 @@ class _Resample(optuna.Study):
 def importances(sample: Sample, evidence: Evidence) -> Importances:
     """Return each searched parameter's share in what tells the best tenth of the trials from the rest."""
     # Pruned trials too: without them there is nothing left that the best differ from.
-    rows = np.flatnonzero(sample.weight > 0)
+    rows = np.flatnonzero(sample.has_cost)
     rows = rows[:: max(1, math.ceil(len(rows) / _MOST_TRIALS))]
     if len(rows) < _MIN_TRIALS:
-        return _none(
-            evidence, f"{len(rows)} trials with a value are too few; importances need at least {_MIN_TRIALS}", len(rows)
-        )
+        reason = f"can't be told from {len(rows)} trials with a value; importances need at least {_MIN_TRIALS}"
+        return _none(evidence, reason, len(rows))
+    if len(rows) < _TRIALS_PER_PARAMETER * len(evidence.space):
+        reason = f"can't be told for {len(evidence.space)} parameters from {len(rows)} trials: have three times as many"
+        return _none(evidence, reason, len(rows))
     if np.ptp(sample.cost[rows]) == 0:
         return _none(evidence, "every trial has the same value", len(rows))
     trials = [_freeze(sample, int(row), evidence.space) for row in rows]
@@ -68,7 +72,7 @@ def importances(sample: Sample, evidence: Evidence) -> Importances:
         method=METHOD,
         n_trials=len(rows),
         items=items,
-        caveat=_caveat(len(rows), sorted(set(evidence.space) - set(point))),
+        caveat=_caveat(sorted(set(evidence.space) - set(point))),
     )
 
 
@@ -115,13 +119,9 @@ def _around(value: float, resampled: Sequence[float]) -> Estimate:
     return Estimate(value=value, low=max(0.0, value - reach), high=min(1.0, value + reach))
 
 
-def _caveat(n: int, left_out: Iterable[str]) -> str | None:
-    caveats = []
-    if n < _FEW_TRIALS:
-        caveats.append(f"{n} trials are few; below {_FEW_TRIALS} importances are noisy")
-    if names := ", ".join(left_out):
-        caveats.append(f"left out, because they apply to no completed trial: {names}")
-    return "; ".join(caveats) or None
+def _caveat(left_out: Iterable[str]) -> str | None:
+    names = ", ".join(left_out)
+    return f"left out, because they apply to no completed trial: {names}" if names else None
 
 
 def _none(evidence: Evidence, caveat: str, n: int) -> Importances:

@@ -5,8 +5,8 @@ import math
 import numpy as np
 from scipy.special import chdtri, stdtrit
 
-from stepsize.analysis.sample import Floats
-from stepsize.domain.report import Estimate
+from stepsize.analysis.arrays import Floats
+from stepsize.domain.estimate import Estimate
 
 _Z95 = 1.959964
 
@@ -68,9 +68,8 @@ def deviation(variance: float, df: float, caveat: str | None = None) -> Estimate
 
 def power_of_ten(exponent: Estimate) -> Estimate:
     """Return 10 to an estimate: from log10 of a rate to the rate."""
-    return Estimate(
-        value=_power(exponent.value), low=_power(exponent.low), high=_power(exponent.high), caveat=exponent.caveat
-    )
+    ends = {name: _power(getattr(exponent, name)) for name in ("value", "low", "high")}
+    return exponent.model_copy(update=ends)
 
 
 def scaled(estimate: Estimate, factor: float) -> Estimate:
@@ -78,12 +77,24 @@ def scaled(estimate: Estimate, factor: float) -> Estimate:
     ends = [None if end is None else factor * end for end in (estimate.low, estimate.high)]
     low, high = ends if factor >= 0 else reversed(ends)
     value = None if estimate.value is None else factor * estimate.value
-    return Estimate(value=value, low=low, high=high, caveat=estimate.caveat)
+    return estimate.model_copy(update={"value": value, "low": low, "high": high})
 
 
-def with_caveat(estimate: Estimate, caveat: str | None) -> Estimate:
-    """Return an estimate that says so."""
-    return estimate.model_copy(update={"caveat": caveat})
+def of_draws(draws: Floats, *, level: float = 0.95, guess: str | None = None) -> Estimate:
+    """Return the median of draws and the interval that holds a share of them.
+
+    Args:
+        guess: why the number is less than measured; None where it isn't.
+    """
+    low, value, high = np.quantile(draws, [(1 - level) / 2, 0.5, (1 + level) / 2])
+    return Estimate(value=float(value), low=float(low), high=float(high), caveat=guess, is_guess=guess is not None)
+
+
+def within(estimate: Estimate, value: float) -> Estimate:
+    """Return an estimate with another value, and an interval that holds it."""
+    low = None if estimate.low is None else min(estimate.low, value)
+    high = None if estimate.high is None else max(estimate.high, value)
+    return estimate.model_copy(update={"value": value, "low": low, "high": high})
 
 
 def at_least(estimate: Estimate, least: float) -> Estimate:

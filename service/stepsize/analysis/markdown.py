@@ -8,13 +8,13 @@ from collections.abc import Iterable, Sequence
 
 from markdown_it import MarkdownIt
 
+from stepsize.domain.estimate import Estimate
 from stepsize.domain.job import JobKind
 from stepsize.domain.report import (
     ByBatchSize,
     ByLearningRate,
     Comparison,
     Divergence,
-    Estimate,
     Importances,
     JobsReport,
     Report,
@@ -76,7 +76,7 @@ def jobs_markdown(report: JobsReport) -> str:
             f"{_text(row.objective.metric)} {_interval(row.value)}",
             _interval(row.width_decades),
             _interval(row.b),
-            row.confidence,
+            _text(row.confidence.replace("_", " ")),
         ]
         for row in report.jobs
     ]
@@ -95,6 +95,9 @@ def jobs_markdown(report: JobsReport) -> str:
         blocks += ["## By setting", _table(["setting", "choice", "typical rate", "lowest", "highest"], by_setting)]
     if report.caveats:
         blocks.append("\n".join(f"- {_text(caveat)}" for caveat in report.caveats))
+    if report.pairs:
+        lines = [f"- {_text(pair.sentence)}" for pair in report.pairs]
+        blocks += ["## Two by two", "\n".join(lines)]
     return "\n\n".join(blocks) + "\n"
 
 
@@ -172,7 +175,12 @@ def _by_batch_size(found: ByBatchSize, metric: str) -> str:
         ]
         for row in found.rows
     ]
-    return _table(head, rows)
+    guesses = [
+        f"- batch size {row.batch_size}: {_text(row.learning_rate.caveat)}"
+        for row in found.rows
+        if row.learning_rate.caveat
+    ]
+    return "\n\n".join([_table(head, rows), *(["\n".join(guesses)] if guesses else [])])
 
 
 def _comparisons(found: Sequence[Comparison]) -> Iterable[str]:
@@ -198,7 +206,7 @@ def _comparisons(found: Sequence[Comparison]) -> Iterable[str]:
 
 def _importances(found: Importances) -> str:
     if not found.n_trials or all(item.importance.value is None for item in found.items):
-        return _text(found.caveat or "")
+        return _text(f"Not told: {found.caveat}." if found.caveat else "")
     rows = [[_text(item.parameter), _percent(item.importance)] for item in found.items]
     table = _table(["parameter", f"importance ({found.method})"], rows)
     return f"{table}\n\n{_text(found.caveat)}" if found.caveat else table
@@ -230,11 +238,10 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 def _interval(estimate: Estimate) -> str:
     if estimate.value is None:
         return _DASH
-    if estimate.low is None or estimate.high is None:
-        return _g(estimate.value)
-    if estimate.low == estimate.high:
-        return _g(estimate.value)
-    return f"{_g(estimate.value)} ({_g(estimate.low)} to {_g(estimate.high)})"
+    text = f"{_g(estimate.value)} ({_g(estimate.low)} to {_g(estimate.high)})"
+    if estimate.low is None or estimate.high is None or estimate.low == estimate.high:
+        text = _g(estimate.value)
+    return f"*guess: {text}*" if estimate.is_guess else text
 
 
 def _percent(estimate: Estimate) -> str:

@@ -1,28 +1,31 @@
 """A job's trials as arrays: the one place that turns evidence into numbers.
 
-Legend: `n` trials. Costs are the first objective with its sign turned so that smaller is better; rates are log10.
+Legend: `n` trials. Costs are the first objective with its sign turned so that smaller is better, `y` are costs on the
+scale on which they are fitted; rates and batch sizes are log10.
 """
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import groupby
 
 import numpy as np
-from numpy.typing import NDArray
 
+from stepsize.analysis.arrays import Floats, Ints, Mask
+from stepsize.analysis.scale import Scale, choose_scale
 from stepsize.domain.evidence import Evidence
 from stepsize.domain.trial import TrialReason, TrialState
 from stepsize.spec.space import Scalar
 
-Floats = NDArray[np.float64]
-Mask = NDArray[np.bool_]
-
 RATE_NAMES = ("learning_rate", "lr")
 """What trainers call the learning rate; external ones choose their own names."""
 BATCH_NAME = "batch_size"
+ACCUMULATION_NAME = "grad_accumulation"
 
 _MIN_GAINS = 2
 """Completed trials that a pruned one is compared with at its step."""
+_DEVIATION = 1.4826
+"""From a median absolute deviation to a standard deviation."""
 _LARGEST_COST = 1e100
 """A trainer may report 1e307; sums of squares must stay finite."""
 
@@ -31,7 +34,7 @@ _LARGEST_COST = 1e100
 class Sample:
     """Trials that ended by themselves, by number; every array has shape (n,)."""
 
-    number: NDArray[np.int64]
+    number: Ints
     params: list[dict[str, Scalar]]
     """Searched and fixed parameters of each trial."""
     completed: Mask
@@ -41,25 +44,43 @@ class Sample:
     log_rate: Floats
     """NaN where a trial has no positive learning rate."""
     log_batch: Floats
-    """NaN where a trial has no batch size."""
+    """The batch size asked for; NaN where a trial has none."""
+    log_effective: Floats
+    """The batch whose gradient makes an update: times what is accumulated, and never more than all samples."""
     cost: Floats
     """NaN where there is none; a pruned trial's is predicted from its last report."""
-    weight: Floats
-    """How much a cost counts: 1 for a completed trial, less for a prediction, 0 without a cost."""
+    y: Floats
+    """Costs on the scale; NaN where there is no cost."""
+    y_sd: Floats
+    """How uncertain y is: 0 for what was measured."""
     duration_s: Floats
-    group: NDArray[np.int64]
+    group: Ints
     """The trial of which this one is a replicate, else its own number."""
+    seed: Ints
+    """What each was trained with; -1 where that is not known."""
+    confirms: Mask
+    """Trials that check the answer."""
     sign: float
     """Value = sign × cost."""
+    scale: Scale
 
     def __len__(self) -> int:
         return len(self.number)
 
+    @property
+    def has_cost(self) -> Mask:
+        """Trials with a cost, measured or predicted."""
+        return np.isfinite(self.cost)
+
     def where(self, mask: Mask) -> "Sample":
         """Return the trials of a mask."""
-        arrays = {name: array[mask] for name, array in vars(self).items() if isinstance(array, np.ndarray)}
-        params = [params for params, chosen in zip(self.params, mask, strict=True) if chosen]
-        return Sample(params=params, sign=self.sign, **arrays)
+        return self.take(np.flatnonzero(mask))
+
+    def take(self, rows: Ints) -> "Sample":
+        """Return some trials in this order."""
+        arrays = {name: array[rows] for name, array in vars(self).items() if isinstance(array, np.ndarray)}
+        params = [self.params[int(row)] for row in rows]
+        return Sample(params=params, sign=self.sign, scale=self.scale, **arrays)
 
     def column(self, name: str) -> list[Scalar | None]:
         """Return one parameter of each trial, None where it doesn't apply."""
@@ -84,23 +105,37 @@ def make_sample(evidence: Evidence) -> Sample:
     reasons = np.array([trials.reason[row] for row in rows], dtype=object)
     values = _floats(trials.values[row].get(objective.metric) for row in rows)
     cost = np.clip(sign * values, -_LARGEST_COST, _LARGEST_COST)
-    cost, weight = _predict_pruned(cost, completed, pruned, [trials.step[row] for row in rows], evidence, sign)
+    measured = completed & np.isfinite(cost)
+    metric_range = evidence.ranges.get(objective.metric, (None, None))
+    scale = choose_scale(cost[measured], objective.direction, metric_range)
+    numbers = np.array([trials.number[row] for row in rows], dtype=np.int64)
+    y, y_sd = _predict_pruned(scale.forward(cost), measured, pruned, numbers, [trials.step[row] for row in rows],
+                              _Rungs(evidence.rungs, sign, scale))  # fmt: skip
+    cost = np.where(measured, cost, np.where(np.isfinite(y), scale.back(y), np.nan))
+    log_batch = _log10(one.get(BATCH_NAME) for one in params)
     return Sample(
-        number=np.array([trials.number[row] for row in rows], dtype=np.int64),
+        number=numbers,
         params=params,
         completed=completed,
         pruned=pruned,
         diverged=(reasons == TrialReason.DIVERGED),
         out_of_memory=(reasons == TrialReason.OOM),
         log_rate=_log10(_first(one, RATE_NAMES) for one in params),
-        log_batch=_log10(one.get(BATCH_NAME) for one in params),
+        log_batch=log_batch,
+        log_effective=_effective(
+            log_batch, _log10(one.get(ACCUMULATION_NAME, 1) for one in params), evidence.n_samples
+        ),
         cost=cost,
-        weight=weight,
+        y=y,
+        y_sd=y_sd,
         duration_s=_floats(trials.finished_at[row] for row in rows) - _floats(trials.started_at[row] for row in rows),
         group=np.array(
             [trials.number[row] if (of := trials.replicate_of[row]) is None else of for row in rows], dtype=np.int64
         ),
+        seed=np.array([-1 if (seed := trials.seed[row]) is None else seed for row in rows], dtype=np.int64),
+        confirms=np.array([trials.purpose[row] == "confirm" for row in rows], dtype=bool),
         sign=sign,
+        scale=scale,
     )
 
 
@@ -110,38 +145,46 @@ def best_numbers(sample: Sample) -> list[int]:
     return [int(number) for number in sample.number[rows[np.argsort(sample.cost[rows], kind="stable")]]]
 
 
+@dataclass(frozen=True)
+class _Rungs:
+    """What completed trials had reached at the steps at which others were pruned."""
+
+    points: list[tuple[int, int, float]]
+    sign: float
+    scale: Scale
+
+    def gains(self, final: dict[int, float]) -> dict[int | None, tuple[float, float]]:
+        """Return, for each step, what was gained from there to the end, in y: the median, and how much that differs."""
+        gains: dict[int | None, tuple[float, float]] = {}
+        for step, at_step in groupby(sorted(self.points, key=lambda point: point[1]), key=lambda point: point[1]):
+            pairs = [(final[number], value) for number, _, value in at_step if number in final]
+            if len(pairs) >= _MIN_GAINS:
+                ends, values = np.array(pairs, dtype=np.float64).T
+                gained = ends - self.scale.forward(self.sign * values)
+                gains[step] = float(np.median(gained)), _DEVIATION * _spread(gained)
+        return gains
+
+
 def _predict_pruned(
-    cost: Floats, completed: Mask, pruned: Mask, steps: list[int | None], evidence: Evidence, sign: float
+    y: Floats, measured: Mask, pruned: Mask, numbers: Ints, steps: list[int | None], rungs: _Rungs
 ) -> tuple[Floats, Floats]:
-    """Return costs and weights with pruned trials carried forward to the end of training.
+    """Return y and its uncertainty, with pruned trials carried forward to the end of training.
 
     A pruned trial stopped early: its last value is not comparable with a completed trial's. It is moved by what
-    completed trials gained from that step on (their median), and counts the less the more these gains differ. Leaving
-    pruned trials out instead would leave out just the rates that did badly. What the gains' differences are measured
-    against is how far apart all trials lie, pruned ones too: those that completed were chosen for being alike.
+    completed trials gained from that step on (their median), and is as uncertain as these gains differ. Leaving pruned
+    trials out instead would leave out just the rates that did badly.
     """
-    final = {int(n): c for n, c, ok in zip(_ended_numbers(evidence), cost, completed, strict=True) if ok}
-    gains: dict[int | None, tuple[float, float]] = {}  # step → what was gained from there on, how much that differs
-    for step, at_step in groupby(sorted(evidence.rungs, key=lambda rung: rung[1]), key=lambda rung: rung[1]):
-        gained = [final[number] - sign * value for number, _, value in at_step if number in final]
-        known = np.array([gain for gain in gained if abs(gain) < _LARGEST_COST])
-        if len(known) >= _MIN_GAINS:
-            gains[step] = float(np.median(known)), _spread(known)
-    weight = np.where(completed & np.isfinite(cost), 1.0, 0.0)
-    predicted = [row for row in np.flatnonzero(pruned & np.isfinite(cost)) if steps[row] in gains]
-    moved = cost.copy()
-    moved[predicted] += [gains[steps[row]][0] for row in predicted]
-    spread = _spread(np.concatenate([moved[weight > 0], moved[predicted]]))
-    if spread > 0:
-        weight[predicted] = [1.0 - min(1.0, gains[steps[row]][1] / spread) for row in predicted]
-    moved[weight == 0] = np.nan
-    return moved, weight
+    gains = rungs.gains({int(number): value for number, value in zip(numbers[measured], y[measured], strict=True)})
+    predicted = [row for row in np.flatnonzero(pruned & np.isfinite(y)) if steps[row] in gains]
+    moved, sd = np.where(measured, y, np.nan), np.zeros(len(y))
+    moved[predicted] = [y[row] + gains[steps[row]][0] for row in predicted]
+    sd[predicted] = [gains[steps[row]][1] for row in predicted]
+    return moved, sd
 
 
-def _ended_numbers(evidence: Evidence) -> list[int]:
-    ended = (TrialState.COMPLETED, TrialState.PRUNED, TrialState.INFEASIBLE)
-    trials = evidence.trials
-    return [number for number, state in zip(trials.number, trials.state, strict=True) if state in ended]
+def _effective(log_batch: Floats, log_accumulation: Floats, n_samples: int | None) -> Floats:
+    effective = log_batch + np.where(np.isfinite(log_accumulation), log_accumulation, 0.0)
+    return effective if n_samples is None else np.minimum(effective, math.log10(n_samples))
 
 
 def _spread(values: Floats) -> float:

@@ -4,11 +4,14 @@ import math
 
 import numpy as np
 
-from stepsize.analysis.intervals import at_least, mean, power_of_ten, scaled, share, unknown, with_caveat
-from stepsize.analysis.sample import RATE_NAMES, Floats, Mask, Sample
-from stepsize.analysis.valley import Unclear, Valley, fit_valley
+from stepsize.analysis.arrays import Floats, Mask
+from stepsize.analysis.findings import Edge, Findings, Unclear
+from stepsize.analysis.intervals import at_least, mean, of_draws, scaled, share, unknown
+from stepsize.analysis.landscape import Spot
+from stepsize.analysis.sample import RATE_NAMES, Sample
+from stepsize.domain.estimate import Estimate
 from stepsize.domain.evidence import Evidence
-from stepsize.domain.report import BatchSizeRow, ByBatchSize, ByLearningRate, Estimate, RateBand
+from stepsize.domain.report import BatchSizeRow, ByBatchSize, ByLearningRate, RateBand
 
 _BANDS_PER_DECADE = 2
 _MOST_BANDS = 24
@@ -32,12 +35,9 @@ def by_learning_rate(sample: Sample, evidence: Evidence) -> ByLearningRate:
     return ByLearningRate(bands=found, caveat="one learning rate only" if np.ptp(x[np.isfinite(x)]) == 0 else None)
 
 
-def by_batch_size(sample: Sample, valley: Valley | Unclear) -> ByBatchSize:
-    """Return one row a batch size, smallest first.
-
-    Args:
-        valley: of all batch sizes together; it serves where one has too few trials for a valley of its own.
-    """
+def by_batch_size(findings: Findings) -> ByBatchSize:
+    """Return one row a batch size, smallest first."""
+    sample = findings.about
     sizes = np.unique(sample.log_batch[np.isfinite(sample.log_batch)])
     if not len(sizes):
         return ByBatchSize(rows=[], caveat="no trial has a batch size")
@@ -46,7 +46,18 @@ def by_batch_size(sample: Sample, valley: Valley | Unclear) -> ByBatchSize:
         caveat = f"{len(sizes)} batch sizes were tried; only the {_MOST_BATCH_SIZES} with the most trials are shown"
         often = sorted(sizes, key=lambda size: -int((sample.log_batch == size).sum()))[:_MOST_BATCH_SIZES]
         sizes = np.array(sorted(often))
-    return ByBatchSize(rows=[_batch_row(sample, float(size), valley) for size in sizes], caveat=caveat)
+    return ByBatchSize(rows=[_batch_row(findings, float(size)) for size in sizes], caveat=caveat)
+
+
+def rate_of(spot: Spot) -> Estimate:
+    """Return the best rate at a spot: everything that tells it reads it here."""
+    low, high = spot.interval
+    return Estimate(value=10**spot.rate, low=10**low, high=10**high, caveat=spot.flag, is_guess=spot.flag is not None)
+
+
+def value_of(spot: Spot, sign: float) -> Estimate:
+    """Return what the objective promises to be at that rate, on average over fresh trainings."""
+    return scaled(of_draws(spot.values, guess=spot.flag), sign)
 
 
 def best_value(sample: Sample, mask: Mask) -> float | None:
@@ -104,26 +115,45 @@ def _mean_time(sample: Sample, mask: Mask) -> Estimate:
     return at_least(mean(sample.duration_s[mask]), 0.0)  # Student's interval knows nothing of time
 
 
-def _batch_row(sample: Sample, log_batch: float, valley: Valley | Unclear) -> BatchSizeRow:
+def _batch_row(findings: Findings, log_batch: float) -> BatchSizeRow:
+    sample = findings.about
     here = sample.log_batch == log_batch
-    rate, cost = _bottom(sample.where(here), log_batch, valley)
+    rate, value = _told(findings, here)
     return BatchSizeRow(
         batch_size=round(10**log_batch),
         n_trials=int(here.sum()),
         n_completed=int((here & sample.completed).sum()),
-        learning_rate=power_of_ten(rate),
-        value=scaled(cost, sample.sign),
+        learning_rate=rate,
+        value=value,
         best=best_value(sample, here),
         train_time_s=_mean_time(sample, here & sample.completed),
         diverged_share=share(int((here & sample.diverged).sum()), int(here.sum())),
     )
 
 
-def _bottom(sample: Sample, log_batch: float, valley: Valley | Unclear) -> tuple[Estimate, Estimate]:
-    own = fit_valley(sample, by_batch=False)
-    if isinstance(own, Valley):
-        return own.rate(log_batch), own.cost(log_batch)
-    if isinstance(valley, Valley):
-        caveat = "too few trials at this batch size; from the fit over all batch sizes"
-        return with_caveat(valley.rate(log_batch), caveat), with_caveat(valley.cost(log_batch), caveat)
-    return unknown(own.reason), unknown(own.reason)
+def _told(findings: Findings, here: Mask) -> tuple[Estimate, Estimate]:
+    """Return the best rate at a batch size and the value there."""
+    sample = findings.about
+    if (here & sample.out_of_memory).any() and not (here & sample.has_cost).any():
+        nothing = unknown("every trial at this batch size ran out of memory or diverged")
+        return nothing, nothing
+    if isinstance(findings.landscape, Unclear):
+        nothing = unknown(findings.landscape.reason)
+        return nothing, nothing
+    sizes = np.unique(sample.log_effective[here])
+    if len(sizes) > 1:
+        nothing = unknown("several gradient accumulations: the law tells the rate of each effective batch size")
+        return nothing, nothing
+    spot = findings.spots.get(float(sizes[0]))
+    if spot is None:
+        has_cost = bool((here & sample.has_cost).any())
+        nothing = unknown(
+            "no rate is safe at this batch size" if has_cost else "no trial at this batch size has a value"
+        )
+        return nothing, nothing
+    edge = findings.edges.get(float(sizes[0]))
+    if edge is not None:
+        side = "above" if edge is Edge.ABOVE else "below"
+        nothing = unknown(f"the best rate lies {side} those searched: widen the space")
+        return nothing, nothing
+    return rate_of(spot), value_of(spot, sample.sign)

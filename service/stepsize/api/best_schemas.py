@@ -6,8 +6,8 @@ from pydantic import ConfigDict
 
 from stepsize.api.schemas import Answer, TrialOut
 from stepsize.application.results import BestTrial
+from stepsize.domain.estimate import Estimate
 from stepsize.domain.replication import Replication
-from stepsize.domain.report import Estimate
 
 
 class ReplicatesOut(Answer):

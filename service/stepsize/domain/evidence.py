@@ -20,6 +20,10 @@ class TrialColumns:
     values: list[dict[str, float]]
     step: list[int | None]
     replicate_of: list[int | None]
+    purpose: list[str]
+    """`search`, `confirm` or `replicate`."""
+    seed: list[int | None]
+    """What each trial was trained with; None: not known, as of trials trained elsewhere."""
     started_at: list[float | None]
     finished_at: list[float | None]
     """Unix seconds."""
@@ -49,6 +53,10 @@ class Evidence:
     step_unit: str = "step"
     units: Mapping[str, str] = field(default_factory=dict)
     """Metric → its unit, for those that have one."""
+    ranges: Mapping[str, tuple[float | None, float | None]] = field(default_factory=dict)
+    """Metric → smallest and largest possible value, for those of which it is known."""
+    n_samples: int | None = None
+    """Samples in the training part: a batch can't be larger. None: not known."""
 
 
 @dataclass(frozen=True)

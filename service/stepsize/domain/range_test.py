@@ -2,7 +2,7 @@
 
 from pydantic import BaseModel, ConfigDict
 
-from stepsize.domain.report import Estimate
+from stepsize.domain.estimate import Estimate
 
 
 class _Finding(BaseModel):

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean, variance
 
-from stepsize.domain.report import Estimate
+from stepsize.domain.estimate import Estimate
 from stepsize.domain.student_t import t_quantile
 from stepsize.domain.trial import Trial, TrialState
 from stepsize.spec.objective import Direction

@@ -6,35 +6,11 @@ widths along the learning rate are decades.
 
 from enum import StrEnum
 
-from pydantic import BaseModel, ConfigDict
-
+from stepsize.domain.answer import Answer, Words
+from stepsize.domain.estimate import Estimate, Part
 from stepsize.domain.job import JobKind
 from stepsize.spec.objective import Direction
 from stepsize.spec.space import Scalar
-
-
-class _Part(BaseModel):
-    """The base of all parts. Fields may be added in later versions."""
-
-    model_config = ConfigDict(frozen=True, use_attribute_docstrings=True, ser_json_inf_nan="null")
-
-
-class Estimate(_Part):
-    """A number and its 95 % interval; what can't be said is null, and the caveat says why."""
-
-    value: float | None
-    low: float | None
-    high: float | None
-    caveat: str | None = None
-
-
-class Confidence(StrEnum):
-    """How far to trust the recommendation."""
-
-    GOOD = "good"
-    FAIR = "fair"
-    LOW = "low"
-    NONE = "none"
 
 
 class ScalingRule(StrEnum):
@@ -45,14 +21,14 @@ class ScalingRule(StrEnum):
     LINEAR = "linear"
 
 
-class ReportedObjective(_Part):
+class ReportedObjective(Part):
     """The objective a report is about: the job's first."""
 
     metric: str
     direction: Direction
 
 
-class BestTrial(_Part):
+class BestTrial(Part):
     """The completed trial with the best value: luck included."""
 
     number: int
@@ -60,7 +36,7 @@ class BestTrial(_Part):
     params: dict[str, Scalar]
 
 
-class RateBand(_Part):
+class RateBand(Part):
     """Trials whose learning rate lies in one band."""
 
     low: float
@@ -79,14 +55,14 @@ class RateBand(_Part):
     diverged_share: Estimate
 
 
-class ByLearningRate(_Part):
+class ByLearningRate(Part):
     """What happens at which learning rate."""
 
     bands: list[RateBand]
     caveat: str | None = None
 
 
-class BatchSizeRow(_Part):
+class BatchSizeRow(Part):
     """Trials with one batch size."""
 
     batch_size: int
@@ -102,14 +78,14 @@ class BatchSizeRow(_Part):
     diverged_share: Estimate
 
 
-class ByBatchSize(_Part):
+class ByBatchSize(Part):
     """The best learning rate at each batch size."""
 
     rows: list[BatchSizeRow]
     caveat: str | None = None
 
 
-class ScalingLaw(_Part):
+class ScalingLaw(Part):
     """log10 lr* = a + b log10 B: how the best rate lr* moves with the batch size B."""
 
     a: Estimate
@@ -122,7 +98,7 @@ class ScalingLaw(_Part):
     caveat: str | None = None
 
 
-class Sensitivity(_Part):
+class Sensitivity(Part):
     """How exactly the learning rate must be met, at one batch size."""
 
     batch_size: int | None
@@ -137,14 +113,15 @@ class Sensitivity(_Part):
     """Width of the good region in decades."""
     plateau_centre: Estimate
     recommended_rate: Estimate
-    """The plateau's centre: safer than the rate of the best trial, which owes part of its value to luck."""
+    """The rate with the least expected value, for one side of a valley is steeper than the other: safer than the rate
+    of the best trial, which owes part of its value to luck."""
     best_trial_rate: float | None
     """The rate of the best trial (the arg-min), for comparison."""
     sentence: str
     caveat: str | None = None
 
 
-class ChoiceRow(_Part):
+class ChoiceRow(Part):
     """Trials with one choice of a parameter."""
 
     choice: Scalar
@@ -159,10 +136,11 @@ class ChoiceRow(_Part):
     learning_rate: Estimate
     """The learning rate at which this choice does best."""
     improvement: Estimate
-    """How much better `best` is than the baseline's, in units of the metric; positive is better."""
+    """How much better `best` is than the baseline's, in units of the metric; positive is better. The intervals of all
+    choices hold together with 95 %."""
 
 
-class Comparison(_Part):
+class Comparison(Part):
     """The choices of one searched parameter beside each other."""
 
     parameter: str
@@ -173,13 +151,13 @@ class Comparison(_Part):
     caveat: str | None = None
 
 
-class Importance(_Part):
+class Importance(Part):
     parameter: str
     importance: Estimate
     """Share of what distinguishes good trials from the rest; all shares add up to 1."""
 
 
-class Importances(_Part):
+class Importances(Part):
     """Which parameters matter."""
 
     job_id: str
@@ -190,7 +168,7 @@ class Importances(_Part):
     caveat: str | None = None
 
 
-class FrontierRow(_Part):
+class FrontierRow(Part):
     """Where training starts to diverge at one batch size."""
 
     batch_size: int | None
@@ -198,7 +176,7 @@ class FrontierRow(_Part):
     """Half of the trials at this rate diverge."""
 
 
-class Divergence(_Part):
+class Divergence(Part):
     """Which trials failed to train: the frontier in learning rate × batch size."""
 
     n_diverged: int
@@ -212,7 +190,7 @@ class Divergence(_Part):
     caveat: str | None = None
 
 
-class Report(_Part):
+class Report(Part):
     """Everything a job teaches about its learning rate."""
 
     job_id: str
@@ -228,7 +206,7 @@ class Report(_Part):
     noise: Estimate
     """Standard deviation of the objective between trainings that should be alike."""
     focus: dict[str, Scalar]
-    """Choices the law, the sensitivity and the recommendation are about; empty: all trials."""
+    """Choices the law, the sensitivity and the answer are about; one that isn't named counts with all of its own."""
     best_trial: BestTrial | None
     by_learning_rate: ByLearningRate
     by_batch_size: ByBatchSize
@@ -237,14 +215,17 @@ class Report(_Part):
     comparisons: list[Comparison]
     importances: Importances
     divergence: Divergence
+    answer: Answer
+    """What to use: every other part rests on the same fit."""
     recommendation: str
-    """Which learning rate at which batch size, and how sure that is, in one sentence."""
-    confidence: Confidence
+    """The answer's sentence."""
+    confidence: Words
+    """The answer's words."""
     caveats: list[str]
     """What applies to the report as a whole."""
 
 
-class JobRow(_Part):
+class JobRow(Part):
     """One job's answer beside others."""
 
     job_id: str
@@ -262,11 +243,22 @@ class JobRow(_Part):
     b: Estimate
     """Slope of the scaling law."""
     objective: ReportedObjective
-    confidence: Confidence
+    confidence: Words
     recommendation: str
 
 
-class RateRange(_Part):
+class JobPair(Part):
+    """Two jobs whose answers are compared."""
+
+    job_ids: tuple[str, str]
+    rate_ratio: Estimate
+    """The second's best rate over the first's; the intervals of all pairs hold together with 95 %."""
+    improvement: Estimate
+    """By how much the second's value is better; null where the objectives can't stand on one axis."""
+    sentence: str
+
+
+class RateRange(Part):
     """The best rates of all jobs that share one setting."""
 
     parameter: str
@@ -278,11 +270,13 @@ class RateRange(_Part):
     """Geometric mean."""
 
 
-class JobsReport(_Part):
+class JobsReport(Part):
     """Several jobs beside each other."""
 
     jobs: list[JobRow]
     by_setting: list[RateRange]
     """For each setting that differs: the recommended rates of the jobs that have it."""
+    pairs: list[JobPair]
+    """Jobs two by two, at most the first ten of them."""
     sentence: str
     caveats: list[str]

@@ -26,6 +26,7 @@ _COLUMNS = [
     trials.c["values"],
     trials.c.step,
     trials.c.replicate_of,
+    trials.c.seed,
     trials.c.started_at,
     trials.c.finished_at,
 ]
@@ -90,7 +91,10 @@ def _load_findings(connection: Connection, job: Job) -> RangeTestFindings | None
 def _load_trials(connection: Connection, job_id: str) -> TrialColumns:
     statement = select(*_COLUMNS).where(trials.c.job_id == job_id, trials.c.state != TrialState.QUEUED)
     rows = connection.execute(statement.order_by(trials.c.number)).all()
-    return TrialColumns(*(map(list, zip(*rows, strict=True)) if rows else ([] for _ in _COLUMNS)))
+    columns = zip(*rows, strict=True) if rows else ([] for _ in _COLUMNS)
+    found = {column.name: list(values) for column, values in zip(_COLUMNS, columns, strict=True)}
+    purpose = ["search" if of is None else "replicate" for of in found["replicate_of"]]
+    return TrialColumns(**found, purpose=purpose)
 
 
 def _load_rungs(connection: Connection, job: Job, columns: TrialColumns, metric: str) -> list[tuple[int, int, float]]:

@@ -5,8 +5,8 @@ from sqlalchemy import update
 from starlette.testclient import TestClient
 
 from stepsize.api.routes.range_tests import RANGE_TEST_BODIES
+from stepsize.domain.estimate import Estimate
 from stepsize.domain.range_test import RangeTestCurve, RangeTestFindings, RangeTestResult
-from stepsize.domain.report import Estimate
 from stepsize.store.database import Database
 from stepsize.store.models import jobs
 from tests.integration.api.conftest import pointers, submit

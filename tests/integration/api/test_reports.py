@@ -251,7 +251,7 @@ def test_importances_are_read_alone(warm: TestClient, valley_id: str) -> None:
     found = Importances.model_validate_json(warm.get(f"/v1/jobs/{valley_id}/importances").content)
 
     assert found.items[0].parameter == "learning_rate"
-    assert "few" in (found.caveat or "")
+    assert "importances need at least 100" in (found.caveat or "")
 
 
 def test_every_plot_is_drawn_as_svg_and_png(warm: TestClient, valley_id: str) -> None:

@@ -70,7 +70,9 @@ def pruned_evidence(n: int = 150, *, seed: int = 0, noise: float = 0.02, **valle
 def trial(params: dict[str, Any], *, state: Any = "completed", **fields: Any) -> dict[str, Any]:
     """Return one trial; further `fields` that are no column are values."""
     columns: dict[str, Any] = {
-        name: fields.pop(name) for name in ("reason", "step", "replicate_of", "duration_s") if name in fields
+        name: fields.pop(name)
+        for name in ("reason", "step", "replicate_of", "purpose", "seed", "duration_s")
+        if name in fields
     }
     return {"state": state, "params": params, "values": fields, **columns}
 
@@ -88,6 +90,8 @@ def evidence(trials: list[dict[str, Any]], **changes: Any) -> Evidence:
         values=[one["values"] for one in trials],
         step=[one.get("step", 5) for one in trials],
         replicate_of=[one.get("replicate_of") for one in trials],
+        purpose=[one.get("purpose", "search" if one.get("replicate_of") is None else "replicate") for one in trials],
+        seed=[one.get("seed", number) for number, one in enumerate(trials)],
         started_at=[1.0 for _ in trials],
         finished_at=[1.0 + one.get("duration_s", 1.0) for one in trials],
     )

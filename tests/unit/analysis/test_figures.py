@@ -22,12 +22,12 @@ from stepsize.analysis.figures.trials import (
     pareto_figure,
     slice_figure,
 )
+from stepsize.analysis.findings import find
 from stepsize.analysis.importances import importances
-from stepsize.analysis.law import find_focus
 from stepsize.analysis.sample import make_sample
+from stepsize.domain.estimate import Estimate
 from stepsize.domain.evidence import Curve, Evidence
 from stepsize.domain.range_test import RangeTestCurve, RangeTestFindings, RangeTestResult
-from stepsize.domain.report import Estimate
 from stepsize.spec.objective import Direction, Objective
 from stepsize.spec.space import CategoricalParameter
 from tests.unit.analysis.designs import SPACE, evidence, trial, valley_evidence
@@ -36,12 +36,8 @@ FIGURES: dict[str, Callable[[Evidence, Palette], Figure]] = {
     "history": lambda found, palette: history_figure(make_sample(found), found, palette),
     "slice": lambda found, palette: slice_figure(make_sample(found), found, palette),
     "curves": lambda found, palette: curves_figure(_curves(found), len(found.trials.number), found, palette),
-    "heatmap": lambda found, palette: heatmap_figure(
-        make_sample(found), find_focus(make_sample(found), found.space), found, palette
-    ),
-    "sensitivity": lambda found, palette: sensitivity_figure(
-        find_focus(make_sample(found), found.space), found, palette
-    ),
+    "heatmap": lambda found, palette: heatmap_figure(find(make_sample(found), found), found, palette),
+    "sensitivity": lambda found, palette: sensitivity_figure(find(make_sample(found), found), found, palette),
     "importances": lambda found, palette: importances_figure(importances(make_sample(found), found), found, palette),
     "pareto": pareto_figure,
 }

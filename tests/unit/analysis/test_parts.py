@@ -1,6 +1,7 @@
 """Parts of the report that need no valley: divergence, importances, pruned trials, intervals, fronts."""
 
 import math
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -9,12 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stepsize.analysis import intervals
-from stepsize.analysis.divergence import divergence
+from stepsize.analysis.divergence import divergence, find_danger
 from stepsize.analysis.importances import importances
 from stepsize.analysis.sample import make_sample
 from stepsize.domain.evidence import Evidence
 from stepsize.domain.front import non_dominated
-from tests.unit.analysis.designs import BATCH_SIZES, evidence, trial, valley_evidence
+from stepsize.domain.report import Divergence
+from stepsize.spec.space import FloatParameter
+from tests.unit.analysis.designs import BATCH_SIZES, SPACE, evidence, trial, valley_evidence
 
 
 def _with_edge(n: int, *, moves: float = 0.0, seed: int = 0) -> Evidence:
@@ -31,8 +34,13 @@ def _with_edge(n: int, *, moves: float = 0.0, seed: int = 0) -> Evidence:
     return evidence(trials)
 
 
+def _divergence(found: Evidence) -> Divergence:
+    sample = make_sample(found)
+    return divergence(sample, find_danger(sample))
+
+
 def test_the_divergence_edge_lies_between_what_trained_and_what_diverged() -> None:
-    found = divergence(make_sample(_with_edge(200, moves=0.5)))
+    found = _divergence(_with_edge(200, moves=0.5))
 
     assert [row.batch_size for row in found.frontier] == list(BATCH_SIZES)
     for row in found.frontier:
@@ -47,7 +55,7 @@ def test_the_divergence_edge_lies_between_what_trained_and_what_diverged() -> No
 
 
 def test_without_divergence_there_is_no_frontier() -> None:
-    found = divergence(make_sample(valley_evidence(30)))
+    found = _divergence(valley_evidence(30))
 
     assert found.frontier == []
     assert found.sentence == "No trial diverged."
@@ -61,7 +69,7 @@ def test_running_out_of_memory_is_not_divergence() -> None:
     trials = [
         trial({"learning_rate": 0.01, "batch_size": size}, state="infeasible", reason="oom") for size in (128, 256)
     ]
-    found = divergence(make_sample(evidence(trials)))
+    found = _divergence(evidence(trials))
 
     assert (found.n_diverged, found.n_out_of_memory, found.smallest_oom_batch_size) == (0, 2, 128)
 
@@ -79,47 +87,53 @@ def test_importances_name_the_parameter_that_matters() -> None:
     assert result.caveat is None
 
 
-def test_importances_of_few_trials_carry_a_caveat() -> None:
-    found = valley_evidence(60)
-
-    assert "few" in (importances(make_sample(found), found).caveat or "")
-
-
-def test_importances_of_hardly_any_trials_are_not_given() -> None:
-    found = valley_evidence(5)
+@pytest.mark.parametrize("n", [5, 99])
+def test_importances_of_fewer_than_a_hundred_trials_cannot_be_told(n: int) -> None:
+    found = valley_evidence(n)
     result = importances(make_sample(found), found)
 
     assert all(item.importance.value is None for item in result.items)
+    assert f"from {n} trials" in (result.caveat or "")
+
+
+def test_importances_of_more_parameters_than_a_third_of_the_trials_cannot_be_told() -> None:
+    found = valley_evidence(100)
+    more = {f"p{index}": FloatParameter(type="float", low=0.0, high=1.0) for index in range(40)}
+    result = importances(make_sample(found), replace(found, space={**SPACE, **more}))
+
+    assert all(item.importance.value is None for item in result.items)
+    assert "42 parameters" in (result.caveat or "")
 
 
 def test_a_pruned_trial_counts_with_what_completed_ones_gained_after_its_step() -> None:
-    # Every completed trial loses exactly 0.5 from step 2 on, so the pruned one would have ended at 1.25.
-    completed = [trial({"learning_rate": 0.01}, loss=float(final)) for final in (0.1, 0.3, 0.7, 1.1)]
-    pruned = trial({"learning_rate": 1.0}, state="pruned", step=2, loss=1.75)
-    rungs = [(number, 2, final + 0.5) for number, final in enumerate((0.1, 0.3, 0.7, 1.1))]
+    # Every completed trial halves its loss from step 2 on, so the pruned one would have ended at 0.9.
+    finals = (0.1, 0.3, 0.7, 1.1)
+    completed = [trial({"learning_rate": 0.01}, loss=final) for final in finals]
+    pruned = trial({"learning_rate": 1.0}, state="pruned", step=2, loss=1.8)
+    rungs = [(number, 2, 2 * final) for number, final in enumerate(finals)]
     sample = make_sample(evidence([*completed, pruned], rungs=rungs))
 
-    assert sample.cost[4] == pytest.approx(1.25)
-    assert sample.weight[4] == pytest.approx(1.0), "the gains are all alike"
+    # In log loss all gains are alike, but for what softens the logarithm near 0.
+    assert sample.cost[4] == pytest.approx(0.9, rel=0.03)
+    assert sample.y_sd[4] == pytest.approx(0.0, abs=0.03)
 
 
-def test_pruned_trials_count_where_all_that_completed_are_alike() -> None:
-    # A pruner lets the best complete, which lie 0.01 apart; what they gained differs by as much, and the pruned by 1.
-    completed = [trial({"learning_rate": 0.01}, loss=0.1 + 0.01 * n) for n in range(5)]
-    pruned = [trial({"learning_rate": 1.0}, state="pruned", step=1, loss=2.0 + n) for n in range(5)]
-    rungs = [(n, 1, 0.6 + (0.01 if n % 2 else 0.0)) for n in range(5)]
+def test_a_pruned_trial_is_as_uncertain_as_the_gains_differ() -> None:
+    finals = (0.1, 0.3, 0.7, 1.1)
+    completed = [trial({"learning_rate": 0.01}, loss=final) for final in finals]
+    pruned = trial({"learning_rate": 1.0}, state="pruned", step=2, loss=1.8)
+    rungs = [
+        (number, 2, final * factor) for number, (final, factor) in enumerate(zip(finals, (1, 2, 3, 4), strict=True))
+    ]
+    sample = make_sample(evidence([*completed, pruned], rungs=rungs))
 
-    sample = make_sample(evidence([*completed, *pruned], rungs=rungs))
-
-    assert (sample.weight[5:] > 0.9).all()
-    assert sample.cost[5:] == pytest.approx(sample.cost[5] + np.arange(5.0))
+    assert 0.2 < sample.y_sd[4] < 1.0  # the gains: log 1, 2, 3 and 4
 
 
 def test_a_pruned_trial_that_nothing_compares_with_does_not_count() -> None:
     sample = make_sample(evidence([trial({"learning_rate": 1.0}, state="pruned", step=2, loss=1.75)]))
 
-    assert sample.weight[0] == 0
-    assert math.isnan(sample.cost[0])
+    assert not sample.has_cost[0]
 
 
 def test_a_mean_has_students_interval() -> None:

