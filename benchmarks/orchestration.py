@@ -29,7 +29,8 @@ from stepsize.store import migrate
 from stepsize.store.database import Database
 from stepsize.store.jobs import NewJob, get_job, insert_job
 from stepsize.store.trials import load_trials
-from stepsize_workers.engines.local import LocalEngine, detect_slots
+from stepsize_workers.engines.devices import detect_slots
+from stepsize_workers.engines.local import LocalEngine
 from stepsize_workers.loop import WorkerLoop
 from stepsize_workers.search import Search
 from stepsize_workers.trainers.synthetic import Synthetic

@@ -13,7 +13,8 @@ from stepsize.domain.trainer import TrainerCard
 from stepsize.logs import configure_logs
 from stepsize.settings import Settings
 from stepsize.store.database import Database
-from stepsize_workers.engines.local import LocalEngine, Preload, detect_slots
+from stepsize_workers.engines.devices import detect_slots
+from stepsize_workers.engines.local import LocalEngine, Preload
 from stepsize_workers.loop import WorkerLoop
 from stepsize_workers.trainers.registry import SNAPSHOT, extra_cards
 

@@ -10,8 +10,8 @@ from fastapi.dependencies.models import Dependant
 
 from stepsize.api.validation import unknown_names
 from stepsize.application.pointers import pointer
+from stepsize.domain.said import is_text
 from stepsize.errors import FieldError, InvalidRequestError
-from stepsize.store.keyset import is_text
 
 _LARGEST_INT = 2**63 - 1
 

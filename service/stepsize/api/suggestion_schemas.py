@@ -8,15 +8,15 @@ from stepsize.api.schemas import Answer, Time, TrialOut
 from stepsize.application.suggestions import Asking, Ending, Measurement, Suggestions, Verdict, WhyEmpty
 from stepsize.clock import rfc3339
 from stepsize.domain.job import JobState
+from stepsize.domain.said import LARGEST, LARGEST_STEP, LONGEST_MESSAGE, LONGEST_NAME, MOST_METRICS, is_finite
 from stepsize.domain.trial import Trial, TrialError, TrialReason, TrialState
 from stepsize.spec.base import Spec
 
 MAX_WAIT_S = 60.0
-_LARGEST = 1e308
 
 
 def _check_finite(value: float) -> float:
-    if not abs(value) < _LARGEST:  # NaN neither
+    if not is_finite(value):
         raise ValueError(
             "only finite numbers enter a search; end a trial that diverged with …/complete: "
             '{"state": "infeasible", "reason": "diverged"}'
@@ -25,8 +25,8 @@ def _check_finite(value: float) -> float:
 
 
 Finite = Annotated[float, Field(allow_inf_nan=True), AfterValidator(_check_finite)]
-MetricName = Annotated[str, StringConstraints(min_length=1, max_length=200)]
-Values = Annotated[dict[MetricName, Finite], Field(max_length=1000)]
+MetricName = Annotated[str, StringConstraints(min_length=1, max_length=LONGEST_NAME)]
+Values = Annotated[dict[MetricName, Finite], Field(max_length=MOST_METRICS)]
 WaitS = Annotated[float, Field(ge=0, le=MAX_WAIT_S)]
 LeaseToken = Annotated[int, Field(ge=1)]
 
@@ -62,10 +62,10 @@ class Leased(Spec):
 class ReportIn(Spec):
     """One measurement."""
 
-    step: int = Field(ge=0, lt=2**63)
+    step: int = Field(ge=0, le=LARGEST_STEP)
     """In units of your own (an epoch, a number of samples), the same for all trials of a job."""
     values: Values
-    elapsed_s: Annotated[float, Field(ge=0, lt=_LARGEST)] | None = None
+    elapsed_s: Annotated[float, Field(ge=0, lt=LARGEST)] | None = None
     """Seconds since the attempt began; null: as the service sees it."""
 
 
@@ -90,8 +90,8 @@ class ReportsRequest(Leased):
 class TrialErrorIn(Spec):
     """What went wrong, for people."""
 
-    type: Annotated[str, StringConstraints(min_length=1, max_length=200)] = "Error"
-    message: Annotated[str, StringConstraints(max_length=2000)]
+    type: Annotated[str, StringConstraints(min_length=1, max_length=LONGEST_NAME)] = "Error"
+    message: Annotated[str, StringConstraints(max_length=LONGEST_MESSAGE)]
 
 
 class CompletionRequest(Leased):

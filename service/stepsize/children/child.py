@@ -31,8 +31,8 @@ def thinking_environment() -> dict[str, str]:
     return {**os.environ, **thread_limits(1), "CUDA_VISIBLE_DEVICES": ""}
 
 
-class Child(Generic[Sent, Received]):
-    """A module of ours, run as `MODULE PIPE_FD ARGUMENT …`, and the pipe to it. It is spawned, never forked.
+class TiedProcess:
+    """A module of ours, run as `MODULE ARGUMENT …`. It is spawned, never forked.
 
     The kernel kills it when the thread that made this object ends: make it in one that lives as long as it shall.
     It has a session of its own, so that Ctrl-C in a terminal is for its parent, and so that it ends with all it has
@@ -44,18 +44,15 @@ class Child(Generic[Sent, Received]):
 
         Args:
             env: its whole environment.
-            pass_fds: file descriptors it inherits beside the pipe's.
+            pass_fds: file descriptors it inherits.
         """
-        ours, theirs = Pipe()
-        self.connection: Connection[Sent, Received] = ours
-        with theirs:
-            self._process = subprocess.Popen(
-                tied_command(module, str(theirs.fileno()), *arguments),
-                stdin=subprocess.DEVNULL,
-                pass_fds=[theirs.fileno(), *pass_fds],
-                env=env,
-                start_new_session=True,
-            )
+        self._process = subprocess.Popen(
+            tied_command(module, *arguments),
+            stdin=subprocess.DEVNULL,
+            pass_fds=pass_fds,
+            env=env,
+            start_new_session=True,
+        )
 
     @property
     def pid(self) -> int:
@@ -63,9 +60,49 @@ class Child(Generic[Sent, Received]):
         return self._process.pid
 
     @property
+    def exit_status(self) -> int | None:
+        """How it ended (negative: the signal that ended it), None while it lives."""
+        return self._process.poll()
+
+    @property
     def is_alive(self) -> bool:
         """Whether it has not ended yet."""
-        return self._process.poll() is None
+        return self.exit_status is None
+
+    def kill(self) -> None:
+        """Kill it with all it has started; `end` must follow. Safe from any thread."""
+        with suppress(ProcessLookupError):  # nothing is left of it
+            os.killpg(self._process.pid, signal.SIGKILL)
+
+    def end(self) -> int:
+        """Kill it with all it has started, and return its exit status."""
+        self.kill()
+        return self._process.wait()
+
+    def await_end(self, timeout_s: float) -> int | None:
+        """Give it time to end by itself; return its exit status, None if it lives on."""
+        with suppress(subprocess.TimeoutExpired):
+            self._process.wait(timeout_s)
+        return self._process.returncode
+
+    def wait_for_end(self, timeout_s: float) -> None:
+        """Let it end by itself, after it was told to; kill what is left of it then."""
+        self.await_end(timeout_s)
+        self.end()
+
+
+class Child(TiedProcess, Generic[Sent, Received]):
+    """A process and the pipe to it, whose descriptor is its first argument. What comes out of the pipe is unpickled.
+
+    So it is for modules that run nobody's code but ours.
+    """
+
+    def __init__(self, module: str, *arguments: str, env: Mapping[str, str], pass_fds: Sequence[int] = ()) -> None:
+        ours, theirs = Pipe()
+        self.connection: Connection[Sent, Received] = ours
+        with theirs:
+            fd = theirs.fileno()
+            super().__init__(module, str(fd), *arguments, env=env, pass_fds=[fd, *pass_fds])
 
     def send(self, message: Sent) -> None:
         """Send a message.
@@ -86,20 +123,8 @@ class Child(Generic[Sent, Received]):
             raise TimeoutError
         return self.connection.recv()
 
-    def kill(self) -> None:
-        """Kill it with all it has started; `end` must follow. Safe from any thread."""
-        with suppress(ProcessLookupError):  # nothing is left of it
-            os.killpg(self._process.pid, signal.SIGKILL)
-
     def end(self) -> int:
         """Kill it with all it has started, and return its exit status, negative: the signal that ended it."""
         self.kill()
         self.connection.close()
-        return self._process.wait()
-
-    def wait_for_end(self, timeout_s: float) -> None:
-        """Let it end by itself, after its pipe was closed; kill what is left of it then."""
-        with suppress(subprocess.TimeoutExpired):
-            self._process.wait(timeout_s)
-        self.kill()
-        self._process.wait()
+        return super().end()

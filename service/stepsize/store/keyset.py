@@ -13,17 +13,13 @@ from typing import Any, Generic, TypeVar
 
 from sqlalchemy import ColumnElement, Connection, Row, Select, and_, false, literal, null, or_
 
+from stepsize.domain.said import is_text
 from stepsize.errors import FieldError, InvalidRequestError
 
 Key = str | float | None
 T = TypeVar("T")
 
 _LARGEST_INT = 2**63 - 1
-
-
-def is_text(value: str) -> bool:
-    """Tell whether a database can store a string: PostgreSQL knows no NUL, and no database lone surrogates."""
-    return "\0" not in value and not any("\ud800" <= character <= "\udfff" for character in value)
 
 
 class PageTokenError(InvalidRequestError):

@@ -1,6 +1,5 @@
 """What a slot takes of a trainer: reports, and the end of an attempt (test_out_of_memory.py has more of that)."""
 
-from multiprocessing import Pipe
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +8,9 @@ import pytest
 import torch
 
 from stepsize_workers.engines.base import Assignment, Outcome, Reported, TrialKey
-from stepsize_workers.engines.slot import SlotContext, _outcome_of
+from stepsize_workers.engines.context import SlotContext
+from stepsize_workers.engines.slot import _outcome_of
+from stepsize_workers.engines.wire import SlotEnd, open_wire
 from stepsize_workers.trainers.base import Diverged, Params
 
 
@@ -30,14 +31,14 @@ def test_an_exception_that_ends_a_trial_says_how(exception: Exception, outcome: 
 class TestReports:
     @pytest.fixture(autouse=True)
     def _setup(self, tmp_path: Path) -> None:
-        ours, theirs = Pipe()
+        ours, theirs = open_wire()
         assignment = Assignment(TrialKey("job", 0, 1), "x", {}, 0, tmp_path, tmp_path, waits_for_verdict=False)
-        self.worker, self.context = ours, SlotContext(theirs, assignment, Params(), "cpu")
+        self.worker, self.context = ours, SlotContext(SlotEnd(theirs), assignment, Params(), "cpu")
 
     def heard(self) -> list[tuple[int, dict[str, float]]]:
         events = []
-        while self.worker.poll(0):
-            events.append(self.worker.recv())
+        while (event := self.worker.receive()) is not None:
+            events.append(event)
         return [(event.step, event.values) for event in events if isinstance(event, Reported)]
 
     def test_scalars_of_any_library_are_numbers(self) -> None:
@@ -56,7 +57,7 @@ class TestReports:
         [
             (3, {"loss": 2.0}, "step 3 was reported after step 3; steps must rise"),
             (2, {"loss": 1.0}, "step 2 was reported after step 3"),
-            (3.5, {"loss": 1.0}, "'float' object cannot be interpreted as an integer"),
+            (3.5, {"loss": 1.0}, "step is 3.5, not a whole number"),
             (4, {"loss": None}, "loss is None, not a number"),
             (4, {"loss": "low"}, "loss is 'low', not a number"),
         ],

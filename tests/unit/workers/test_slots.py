@@ -6,15 +6,16 @@ from pathlib import Path
 import pytest
 
 from stepsize.store.workers import SlotRecord
-from stepsize_workers.engines import local
+from stepsize_workers.engines import devices as machine
 from stepsize_workers.engines.base import Assignment, Ended, Outcome, TrialKey
-from stepsize_workers.engines.local import LocalEngine, _slot_environment, detect_slots
+from stepsize_workers.engines.devices import detect_slots, slot_environment
+from stepsize_workers.engines.local import LocalEngine
 
 
 @pytest.fixture(autouse=True)
 def _machine(monkeypatch: pytest.MonkeyPatch) -> None:
     """Four GPUs and eight cores."""
-    monkeypatch.setattr(local, "_count_gpus", lambda: 4)
+    monkeypatch.setattr(machine, "_count_gpus", lambda: 4)
     monkeypatch.setattr(os, "sched_getaffinity", lambda _pid: set(range(8)))
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
 
@@ -35,7 +36,7 @@ def test_a_worker_takes_only_the_gpus_it_was_given(monkeypatch: pytest.MonkeyPat
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "2,GPU-9f7c")
     slots = detect_slots(None)
     assert [slot.device for slot in slots] == ["cuda:0", "cuda:1"]
-    seen = [_slot_environment(os.environ, slot)["CUDA_VISIBLE_DEVICES"] for slot in slots]
+    seen = [slot_environment(os.environ, slot)["CUDA_VISIBLE_DEVICES"] for slot in slots]
     assert seen == ["2", "GPU-9f7c"]
 
 
@@ -46,10 +47,10 @@ def test_a_worker_that_was_given_none_uses_the_cpu(monkeypatch: pytest.MonkeyPat
 
 
 def test_a_slot_sees_its_own_gpu_and_its_share_of_threads() -> None:
-    seen = _slot_environment({"PATH": "/bin"}, SlotRecord(3, "cuda:3", 1.0, 2))
+    seen = slot_environment({"PATH": "/bin"}, SlotRecord(3, "cuda:3", 1.0, 2))
     assert (seen["CUDA_VISIBLE_DEVICES"], seen["OMP_NUM_THREADS"], seen["PATH"]) == ("3", "2", "/bin")
     assert seen["OMP_WAIT_POLICY"] == "PASSIVE"
-    seen = _slot_environment({"OMP_WAIT_POLICY": "ACTIVE"}, SlotRecord(0, "cpu", 0.0, 1))
+    seen = slot_environment({"OMP_WAIT_POLICY": "ACTIVE"}, SlotRecord(0, "cpu", 0.0, 1))
     assert (seen["CUDA_VISIBLE_DEVICES"], seen["OMP_WAIT_POLICY"]) == ("", "ACTIVE")
 
 

@@ -4,6 +4,8 @@ Obligations of an engine (kept by tests/contracts/test_engines.py):
   * for every trial it was given, exactly one `Ended`, after all of the trial's other events;
   * `stop` makes a trial end soon: politely first, by force after a grace;
   * a trial over its time limits, or whose process dies, ends with an `Ended` that says so;
+  * whatever a trial does or says can end that trial only: events are checked (stepsize_workers/engines/wire.py), and
+    what it leaves behind in its process reaches no other trial;
   * no process outlives `close`, nor the engine's own process, by more than a second.
 A group shares one slot; a group of one is the normal case.
 """
@@ -79,6 +81,8 @@ class Reported:
     step: int
     values: dict[str, float]
     elapsed_s: float
+    waits: bool = True
+    """The trial does nothing until it is answered, if its assignment says that it waits for verdicts at all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +104,8 @@ class Ended:
     duration_s: float = 0.0
     data_hash: str | None = None
     """Identifies the data the trial was trained on, if its trainer said so."""
+    leaves_traces: bool = False
+    """Something of it goes on in its process, which is of no more use."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,179 @@
+"""What a trainer in a slot is given: a `TrialContext` that speaks to the worker over the slot's wire.
+
+Here a trainer's words are checked and cleaned; what can't be taken raises where it was said, with the reason.
+"""
+
+import json
+import mmap
+import os
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+from stepsize.domain.said import (
+    LONGEST_HASH,
+    LONGEST_PATH,
+    MOST_ARTIFACTS,
+    MOST_METRICS,
+    as_number,
+    check_name,
+    check_step,
+    is_finite,
+    is_text,
+)
+from stepsize_workers.engines.base import Assignment, CheckpointSaved, Reported, Stop
+from stepsize_workers.engines.wire import Order, SlotEnd
+from stepsize_workers.trainers.base import Checkpoint, Diverged, Params
+
+_MOST_BYTES_OF_NAMES = 100_000
+"""Of all artifacts together: they go to the worker at once."""
+
+
+class SlotContext:
+    """The context of one attempt. Threads of the trainer may share it, and so may forks.
+
+    A report of a fork waits for no verdict: the answer is read by the process that was given the trial.
+    """
+
+    def __init__(self, wire: SlotEnd, assignment: Assignment, params: Params, device: str) -> None:
+        self._wire = wire
+        self._assignment = assignment
+        self._process = os.getpid()
+        self._lock = threading.Lock()
+        """Held by the thread that reports, and by whoever reads the wire."""
+        self._stop = mmap.mmap(-1, 1)  # shared with forks, which don't read the wire
+        self._is_over = False
+        self._said = threading.local()
+        """`last`: this thread's last report."""
+        self._started = time.monotonic()
+        self.params = params
+        self.seed = assignment.seed
+        self.device = device
+        self.data_dir = assignment.data_dir
+        self.attempt = assignment.key.attempt
+        self.checkpoint = self._find_checkpoint()
+        self.data_hash: str | None = None
+
+    def report(self, step: int, values: Mapping[str, float]) -> bool:
+        step, numbers = check_step(step), _numbers(values)
+        for name, number in numbers.items():
+            if not is_finite(number):
+                raise Diverged(f"{name} became {number} at step {step}", step=step)
+        self._refuse_when_over()
+        if self._is_new(step, numbers):
+            if os.getpid() == self._process:
+                self._report_and_wait(step, numbers)
+            else:
+                self._wire.send(self._reported(step, numbers, waits=False))
+            self._said.last = (step, numbers)
+        return self.should_stop()
+
+    def should_stop(self) -> bool:
+        if os.getpid() == self._process and not self._stop[0] and self._lock.acquire(blocking=False):
+            try:
+                while (order := self._wire.receive(wait=False)) is not None:
+                    self._heed(order)
+            finally:
+                self._lock.release()
+        return bool(self._stop[0])
+
+    def save_checkpoint(self, step: int, write: Callable[[Path], None]) -> None:
+        step = check_step(step)
+        self._refuse_when_over()
+        path = self._checkpoint_path
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = path.with_suffix(".partial")
+        write(partial)
+        partial.replace(path)
+        self._wire.send(CheckpointSaved(self._assignment.key, step))
+
+    def artifact(self, name: str) -> Path:
+        directory = self._artifact_dir.resolve()
+        path = (directory / check_name(name, what="file", longest=LONGEST_PATH)).resolve()
+        if not path.is_relative_to(directory) or path == directory:
+            raise ValueError(f"an artifact's name can't lead out of its directory: {name!r}")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return path
+
+    def note_data(self, content_hash: str) -> None:
+        self.data_hash = check_name(content_hash, what="data set's content", longest=LONGEST_HASH)
+
+    def artifacts(self) -> tuple[str, ...]:
+        """Return the names of the files written so far, of as many as are kept."""
+        names = list(self._artifact_names())
+        kept: list[str] = []
+        room = _MOST_BYTES_OF_NAMES
+        for name in sorted(name for name in names if is_text(name) and len(name) <= LONGEST_PATH):
+            room -= len(json.dumps(name))
+            if room < 0 or len(kept) == MOST_ARTIFACTS:
+                break
+            kept.append(name)
+        if len(kept) < len(names):
+            sys.stderr.write(f"[only {len(kept)} of the files written are kept: too many, or names too odd]\n")
+        return tuple(kept)
+
+    def end(self) -> None:
+        """The trial is over: threads that it has left behind can say nothing more."""
+        self._is_over = True
+
+    def _artifact_names(self) -> Iterator[str]:
+        for n, path in enumerate(self._artifact_dir.rglob("*")):
+            if n > 10 * MOST_ARTIFACTS:
+                return
+            if path.is_file():
+                yield str(path.relative_to(self._artifact_dir))
+
+    def _is_new(self, step: int, numbers: dict[str, float]) -> bool:
+        """Tell whether a report says anything new; threads of one trial don't know each other's steps."""
+        last: tuple[int, dict[str, float]] | None = getattr(self._said, "last", None)
+        if last is None or step > last[0]:
+            return True
+        if (step, numbers) == last:  # frameworks like to evaluate once more at the end
+            return False
+        raise ValueError(f"step {step} was reported after step {last[0]}; steps must rise")
+
+    def _report_and_wait(self, step: int, numbers: dict[str, float]) -> None:
+        waits = self._assignment.waits_for_verdict
+        with self._lock:
+            self._wire.send(self._reported(step, numbers, waits=waits))
+            while waits and not self._heed(self._wire.receive()):
+                pass
+
+    def _reported(self, step: int, numbers: dict[str, float], *, waits: bool) -> Reported:
+        return Reported(self._assignment.key, step, numbers, time.monotonic() - self._started, waits=waits)
+
+    def _refuse_when_over(self) -> None:
+        if self._is_over:
+            raise RuntimeError("the trial has ended: what its threads say now is nobody's")
+
+    def _heed(self, order: Order | None) -> bool:
+        """Take in what the worker says about this trial; True: it was the verdict that `report` waits for."""
+        if order is None or isinstance(order, Assignment) or order.key != self._assignment.key:
+            return False
+        if isinstance(order, Stop):
+            self._stop[0] = True
+            return False
+        self._stop[0] |= order.stop
+        return True
+
+    def _find_checkpoint(self) -> Checkpoint | None:
+        step = self._assignment.checkpoint_step
+        if step is None or not self._checkpoint_path.exists():
+            return None
+        return Checkpoint(step, self._checkpoint_path)
+
+    @property
+    def _checkpoint_path(self) -> Path:
+        return self._assignment.trial_dir / "checkpoint"
+
+    @property
+    def _artifact_dir(self) -> Path:
+        return self._assignment.trial_dir / "artifacts"
+
+
+def _numbers(values: Mapping[str, float]) -> dict[str, float]:
+    if len(values) > MOST_METRICS:
+        raise ValueError(f"a report has at most {MOST_METRICS} values, not {len(values)}")
+    return {check_name(name): as_number(name, value) for name, value in values.items()}
