@@ -12,15 +12,16 @@ from stepsize.spec.space import Scalar
 from stepsize.store.workers import SlotRecord
 from stepsize_workers.engines.base import Assignment, Ended, Engine, Event, Outcome, Reported, TrialKey
 from stepsize_workers.engines.local import LocalEngine, Preload
+from tests.contracts.misdeeds import DEADLY, DEEDS, ENDLESS, FORGIVEN
 from tests.fake_engine import FakeEngine, Script
 from tests.worker_process import wait_until_gone
 
-ROGUES = "tests.contracts.engine_trainers"
+ROGUES = ["tests.contracts.engine_trainers", "tests.contracts.misdeeds"]
 
 
 def local() -> Engine:
     slots = [SlotRecord(index, "cpu", 0.0, 1) for index in range(2)]
-    return LocalEngine(slots, Preload(modules=[ROGUES]))
+    return LocalEngine(slots, Preload(modules=ROGUES))
 
 
 def _synthetic(params: Mapping[str, Scalar]) -> Iterator[float | Outcome | None]:
@@ -258,3 +259,22 @@ class TestEngine:
         for process in alive:
             process.kill()
         assert not alive
+
+    @pytest.mark.parametrize("deed", sorted(DEEDS))
+    def test_a_trial_that_misbehaves_ends_alone(self, deed: str) -> None:
+        self.needs_processes()
+        beside = self.start(self.assignment(1, n_reports=30, step_s=0.02))
+        key = self.start(self.assignment(2, trainer="misbehaving", deed=deed, stall_s=2.0))
+        ended = self.await_end(key)
+        if deed in FORGIVEN:
+            assert (ended.outcome, ended.error) == (Outcome.COMPLETED, None)
+        else:
+            expected = {Outcome.LOST} if deed in DEADLY else {Outcome.STALLED} if deed in ENDLESS else _REFUSED
+            assert ended.outcome in expected, ended
+            assert ended.error is not None
+        after = self.start(self.assignment(3, n_reports=60, step_s=0.02))
+        for innocent in (beside, after):
+            assert self.await_end(innocent).outcome is Outcome.COMPLETED
+
+
+_REFUSED = {Outcome.ERROR, Outcome.DIVERGED}
