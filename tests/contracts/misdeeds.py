@@ -82,12 +82,14 @@ def _name(rng: random.Random) -> str:
 
 @deed
 def exit_zero(context: Context, rng: random.Random) -> None:
-    sys.exit(rng.choice([0, None]))
+    code: list[int | None] = [0, None]
+    sys.exit(rng.choice(code))
 
 
 @deed
 def exit_with_words(context: Context, rng: random.Random) -> None:
-    sys.exit(rng.choice([3, "some words", "\ud800\0"]))
+    code: list[int | str] = [3, "some words", "\ud800\0"]
+    sys.exit(rng.choice(code))
 
 
 @deed
