@@ -18,13 +18,12 @@ from numpy.typing import NDArray
 
 from benchmarks.truth.tasks import TruthTask
 from stepsize.spec.space import Scalar
-from stepsize_workers.trainers import classifier
+from stepsize_workers.trainers import labelled
 from stepsize_workers.trainers.base import Diverged, Params, Trainer
 from stepsize_workers.trainers.divergence import ExplosionWatch
 from stepsize_workers.trainers.registry import load_trainer
 from stepsize_workers.training.datasets import LabelledData, Part, load
 from stepsize_workers.training.loop import Loop
-from stepsize_workers.training.models import registry
 from tests.fakes import RecordingContext
 
 Losses = NDArray[np.float32]
@@ -86,19 +85,17 @@ def train_watched(
 def prepared(
     task: TruthTask, *, batch_size: int, learning_rate: float, seed: int, data_dir: Path
 ) -> Iterator[tuple[Trainer[Params], QuietContext]]:
-    """Provide a trainer and its context, with the initialisation and the inputs the task asks for."""
+    """Provide a trainer and its context, with the inputs the task asks for."""
     params: dict[str, Scalar] = {**task.params, "batch_size": batch_size, "learning_rate": learning_rate}
-    is_plain, is_raw = params.pop("init", "ours") == "torch", not params.pop("scale", True)
+    is_raw = not params.pop("scale", True)
     trainer_class = load_trainer(task.trainer)
     chosen = trainer_class.Params.model_validate(params)
     context = QuietContext(params=chosen, directory=data_dir, data_dir=data_dir, seed=seed)
     with ExitStack() as changed:
         # A file a training takes longer than some of them.
         changed.enter_context(patch.object(Loop, "_write_model", lambda *_: None))
-        if is_plain:  # the layers keep what PyTorch has drawn from its generator, which the loop has seeded
-            changed.enter_context(patch.object(registry, "initialise", lambda *_: None))
         if is_raw:
-            changed.enter_context(patch.object(classifier, "load", load_raw))
+            changed.enter_context(patch.object(labelled, "load", load_raw))
         yield trainer_class(), context
 
 

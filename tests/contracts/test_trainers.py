@@ -35,6 +35,8 @@ QUICK: list[tuple[str, dict[str, Scalar]]] = [
     ("parabola", {}),
     ("counter", {"steps": 4}),
     ("tabular_classifier", {"epochs": 3, "dropout": 0.1, "label_noise": 0.1, "train_fraction": 0.5}),
+    ("tabular_regressor", {"epochs": 3, "dropout": 0.1, "train_fraction": 0.5, "init": "torch"}),
+    ("image_classifier", quick_classifier(model="resnet18", width=2, train_fraction=0.1, activation="silu")),
     ("image_classifier", quick_classifier(model="cnn", clip_norm=1.0, grad_accumulation=3)),
     ("image_classifier", quick_classifier(optimizer="sgd", schedule="one_cycle", label_noise=0.1)),
     ("image_classifier", quick_classifier(optimizer="adagrad", schedule="step")),
@@ -156,6 +158,7 @@ class TestEveryTrainer:
 REFITTED: list[tuple[str, dict[str, Scalar]]] = [
     ("synthetic", {"n_reports": 4}),
     ("tabular_classifier", {"epochs": 3, "dropout": 0.1}),
+    ("tabular_regressor", {"epochs": 3, "dropout": 0.1}),
     ("image_classifier", quick_classifier(optimizer="adam", schedule="cosine", learning_rate=1e-3)),
 ]
 

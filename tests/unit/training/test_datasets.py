@@ -9,7 +9,7 @@ import pytest
 import torch
 from pydantic import TypeAdapter
 
-from stepsize.datasets.cards import SNAPSHOT, DatasetCard, DatasetKind
+from stepsize.datasets.cards import SNAPSHOT, DatasetCard, DatasetKind, TargetKind
 from stepsize_workers.training.datasets import DATASETS, LabelledData, load, with_label_noise
 from stepsize_workers.training.datasets.arrays import Arrays, hash_content
 from stepsize_workers.training.datasets.cache import cached
@@ -23,11 +23,16 @@ def arrays(seed: int = 0) -> Arrays:
     return Arrays(rng.integers(0, 255, (12, 1, 2, 2), dtype=np.uint8), np.arange(12) % 3, tuple("abc"), highest=255)
 
 
+def load_any(name: str, *, split_seed: int = 0) -> LabelledData:
+    target = TargetKind.CLASSES if DATASETS[name].n_classes else TargetKind.NUMBER
+    return load(name, data_dir=DATA_DIR, split_seed=split_seed, target=target)
+
+
 @pytest.mark.parametrize("name", list(DATASETS))
 class TestEveryDataset:
     @pytest.fixture
     def data(self, name: str) -> LabelledData:
-        return load(name, data_dir=DATA_DIR)
+        return load_any(name)
 
     def test_is_as_its_row_says(self, name: str, data: LabelledData) -> None:
         row = DATASETS[name]
@@ -35,7 +40,10 @@ class TestEveryDataset:
         for part in (data.train, data.validation, data.test):
             assert part.inputs.dtype == torch.float32
             assert tuple(part.inputs.shape) == (len(part), *row.shape)
-            assert set(part.labels.tolist()) == set(range(row.n_classes))
+            if row.n_classes:
+                assert set(part.labels.tolist()) == set(range(row.n_classes))
+            else:
+                assert part.labels.dtype == torch.float32
 
     def test_the_training_part_is_normalised(self, data: LabelledData) -> None:
         # float32 sums over up to 2.7 million pixels
@@ -53,7 +61,7 @@ class TestEveryDataset:
         assert len(data.validation) == len(data.test) == round(0.15 * n)
 
     def test_another_split_seed_splits_otherwise(self, name: str, data: LabelledData) -> None:
-        other = load(name, data_dir=DATA_DIR, split_seed=1)
+        other = load_any(name, split_seed=1)
         assert other.content_hash == data.content_hash
         assert not torch.equal(other.validation.labels, data.validation.labels)
 

@@ -22,6 +22,7 @@ from stepsize_workers.trainers.synthetic import Synthetic
 from tests.fakes import RecordingContext
 from tests.unit.training import tiny
 
+BUILT_IN_NAMES = ["image_classifier", "synthetic", "tabular_classifier", "tabular_regressor"]
 TINY_MODULE = "tests.unit.training.tiny"
 
 
@@ -33,7 +34,7 @@ def install(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
 
 def test_built_in_trainers_are_found() -> None:
     assert load_trainer("synthetic") is Synthetic
-    assert trainer_names() == ["image_classifier", "synthetic", "tabular_classifier"]
+    assert trainer_names() == BUILT_IN_NAMES
 
 
 def test_a_typo_is_answered_with_the_nearest_name() -> None:
@@ -43,12 +44,12 @@ def test_a_typo_is_answered_with_the_nearest_name() -> None:
 
 
 def test_a_name_like_no_other_is_answered_with_all_names() -> None:
-    with pytest.raises(TrainerNotFoundError, match="known: image_classifier, synthetic, tabular_classifier"):
+    with pytest.raises(TrainerNotFoundError, match=f"known: {', '.join(BUILT_IN_NAMES)}"):
         load_trainer("xyz")
 
 
 def test_a_modules_own_trainers_are_found() -> None:
-    assert trainer_names([TINY_MODULE]) == ["image_classifier", "synthetic", "tabular_classifier", "tiny"]
+    assert trainer_names([TINY_MODULE]) == sorted([*BUILT_IN_NAMES, "tiny"])
     assert load_trainer("tiny", [TINY_MODULE]) is tiny.TinyTask
 
 
@@ -97,7 +98,7 @@ def test_the_services_snapshot_is_up_to_date() -> None:
 
 
 def test_cards_are_sorted_by_name() -> None:
-    assert [card.name for card in built_in_cards()] == ["image_classifier", "synthetic", "tabular_classifier"]
+    assert [card.name for card in built_in_cards()] == BUILT_IN_NAMES
 
 
 def test_a_missing_trainers_error_names_the_broken_module() -> None:

@@ -1,16 +1,19 @@
 """Image classification: small real data sets that come along, or a user's own."""
 
-from typing import TYPE_CHECKING, ClassVar, Literal
+from dataclasses import replace
+from typing import ClassVar, Literal
+
+from pydantic import Field
 
 from stepsize.datasets.cards import DatasetKind
 from stepsize.spec.space import FloatParameter, IntParameter, SearchSpace
-from stepsize_workers.trainers.classifier import Classifier, ClassifierParams, dataset_field
-from stepsize_workers.training.models import MODELS
+from stepsize_workers.trainers.base import applies_when
+from stepsize_workers.trainers.classifier import Classifier, ClassifierParams
+from stepsize_workers.trainers.labelled import dataset_field
+from stepsize_workers.training.model_params import ImageModel, model_field
+from stepsize_workers.training.models import Sizes, Use
 
-if TYPE_CHECKING:
-    ModelName = str
-else:  # a row in the registry is all that a new one needs
-    ModelName = Literal[tuple(MODELS)]
+_RESNETS: list[str | int | float | bool] = ["resnet18", "resnet34", "resnet50"]
 
 
 class ImageClassifierParams(ClassifierParams):
@@ -18,8 +21,13 @@ class ImageClassifierParams(ClassifierParams):
 
     dataset: str = dataset_field("mnist5k", DatasetKind.IMAGE)
     """Images to learn: a built-in data set or one of your own; `GET /v1/datasets` lists them."""
-    model: ModelName = "cnn"
-    """mlp: fully connected; cnn: convolutions that halve the image."""
+    model: ImageModel = model_field(Use.IMAGES, "cnn")
+    width: int = Field(default=32, ge=1, le=4096)
+    """Units of a hidden layer (mlp) or channels of a convolution (cnn), of the first stage (resnet; published: 64)."""
+    depth: int = Field(default=2, ge=0, le=16, json_schema_extra=applies_when(model=["mlp", "cnn"]))
+    """Hidden layers or convolutions."""
+    stem: Literal["small", "large"] = Field(default="small", json_schema_extra=applies_when(model=_RESNETS))
+    """First layer. small: 3 × 3, the image keeps its size; large: 7 × 7 and pooling, as for photographs."""
 
 
 class ImageClassifier(Classifier[ImageClassifierParams]):
@@ -27,10 +35,14 @@ class ImageClassifier(Classifier[ImageClassifierParams]):
 
     name = "image_classifier"
     version = "1"
-    help = "A small mlp or cnn on images (digits, mnist5k, or your own): seconds a trial on a CPU."
+    help = "An mlp, cnn or resnet on images (digits, mnist5k, or your own): seconds a trial on a CPU."
     Params = ImageClassifierParams
     kind = DatasetKind.IMAGE
     default_search_space: ClassVar[SearchSpace] = {
         "learning_rate": FloatParameter(type="float", low=1e-4, high=1.0, log=True),
         "batch_size": IntParameter(type="int", low=16, high=256, powers_of_two=True),
     }
+
+    def choose_sizes(self) -> Sizes:
+        """Return the sizes, with the stem."""
+        return replace(super().choose_sizes(), large_stem=self.params.stem == "large")

@@ -32,6 +32,7 @@ BUILT_IN = {
     "image_classifier": "stepsize_workers.trainers.image_classifier:ImageClassifier",
     "synthetic": "stepsize_workers.trainers.synthetic:Synthetic",
     "tabular_classifier": "stepsize_workers.trainers.tabular_classifier:TabularClassifier",
+    "tabular_regressor": "stepsize_workers.trainers.tabular_regressor:TabularRegressor",
 }
 ENTRY_POINT_GROUP = "stepsize.trainers"
 SNAPSHOT = Path(stepsize.domain.__file__).with_name("trainer_cards.json")

@@ -4,7 +4,8 @@ from typing import ClassVar, Literal
 
 from stepsize.datasets.cards import DatasetKind
 from stepsize.spec.space import FloatParameter, IntParameter, SearchSpace
-from stepsize_workers.trainers.classifier import Classifier, ClassifierParams, dataset_field
+from stepsize_workers.trainers.classifier import Classifier, ClassifierParams
+from stepsize_workers.trainers.labelled import dataset_field
 
 
 class TabularClassifierParams(ClassifierParams):

@@ -80,16 +80,22 @@ function toJson(spec) {
 function firstDraft(trainers, datasets, { spec, dataset }) {
   const source = spec && trainers.find((one) => one.name === spec.trainer.name);
   if (source) return draftOf(source, spec);
-  const kind = datasets.find((one) => one.name === dataset)?.kind;
-  const learner = trainers.find((one) => kind && datasetParam(one, kind)) ?? trainers[0];
+  const data = datasets.find((one) => one.name === dataset);
+  const learner = trainers.find((one) => data && datasetParam(one, data)) ?? trainers[0];
   const draft = emptyDraft(learner);
-  if (kind) Object.assign(draft.params[datasetParam(learner, kind)], { mode: "fixed", value: dataset });
+  const name = data && datasetParam(learner, data);
+  if (name) Object.assign(draft.params[name], { mode: "fixed", value: dataset });
   return draft;
 }
 
 /** The parameter that names the data set a trainer learns from. @returns {string | undefined} */
-function datasetParam(trainer, kind) {
-  return Object.entries(trainer.params_schema.properties).find(([, schema]) => schema["x-dataset"] === kind)?.[0];
+function datasetParam(trainer, data) {
+  return Object.entries(trainer.params_schema.properties).find(([, schema]) => learnsFrom(schema, data))?.[0];
+}
+
+/** Whether a parameter takes such data: its samples and its target are of the kinds that are learned. @returns {boolean} */
+function learnsFrom(schema, data) {
+  return schema["x-dataset"] === data.kind && (schema["x-target"] ?? "classes") === (data.target_kind ?? "classes");
 }
 
 /** Whether the form can say all of a job: the service makes the same of what the form says. @returns {boolean | null} null: not known yet */
@@ -186,7 +192,7 @@ function ParamsCard({ trainer, datasets, draft, wrong, onChange }) {
   const [text, setText] = useState("");
   const properties = trainer.params_schema.properties;
   const shown = Object.entries(properties).filter(([name, schema]) => applies(schema, draft, properties) && name.includes(text.trim().toLowerCase().replaceAll(" ", "_")));
-  const known = (schema) => datasets.filter((one) => schema["x-dataset"] === one.kind && !one.problem).map((one) => one.name);
+  const known = (schema) => datasets.filter((one) => learnsFrom(schema, one) && !one.problem).map((one) => one.name);
   const set = (name, changes) => onChange({ params: { ...draft.params, [name]: { ...draft.params[name], ...changes } } });
   return html`<section class="card">
     <header>

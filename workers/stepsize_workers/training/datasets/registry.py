@@ -20,6 +20,7 @@ class DatasetRow:
     help: str
     kind: DatasetKind
     n_classes: int
+    """0: the target is a number."""
     shape: tuple[int, ...]
     """Of one sample: (channels, height, width), or (features,)."""
     fetch: Callable[[], Arrays]
@@ -43,6 +44,13 @@ def _breast_cancer() -> Arrays:
     return Arrays(bunch.data.astype(np.float32), bunch.target.astype(np.int64), classes, features=names)
 
 
+def _diabetes() -> Arrays:
+    # As measured, not as scikit-learn scales it: the training part alone may say how.
+    bunch = import_module("sklearn.datasets").load_diabetes(scaled=False)
+    names = tuple(str(name) for name in bunch.feature_names)
+    return Arrays(bunch.data.astype(np.float32), bunch.target.astype(np.float32), (), features=names)
+
+
 _DIGITS = tuple("0123456789")
 
 DATASETS = {
@@ -58,5 +66,12 @@ DATASETS = {
         2,
         (30,),
         _breast_cancer,
+    ),
+    "diabetes": DatasetRow(
+        "442 patients by 10 measurements, and how far their diabetes came in a year (by scikit-learn).",
+        DatasetKind.TABULAR,
+        0,
+        (10,),
+        _diabetes,
     ),
 }

@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from stepsize.datasets.cards import SNAPSHOT, DatasetCard, DatasetFormat, split_sizes
+from stepsize.datasets.cards import SNAPSHOT, DatasetCard, DatasetFormat, TargetKind, split_sizes
 from stepsize_workers.training.datasets.labelled import load
 from stepsize_workers.training.datasets.registry import DATASETS
 
@@ -25,16 +25,17 @@ def built_in_cards(data_dir: Path) -> list[DatasetCard]:
 
 
 def _card(name: str, data_dir: Path) -> DatasetCard:
-    data = load(name, data_dir=data_dir)
+    row = DATASETS[name]
+    data = load(name, data_dir=data_dir, target=TargetKind.CLASSES if row.n_classes else TargetKind.NUMBER)
     n = len(data.train) + len(data.validation) + len(data.test)
     return DatasetCard(
         name=name,
-        help=DATASETS[name].help,
+        help=row.help,
         format=DatasetFormat.BUILT_IN,
         kind=data.kind,
         n=n,
         shape=list(data.shape),
-        n_classes=data.n_classes,
+        n_classes=data.n_classes or None,
         target_kind=data.target_kind,
         content_hash=data.content_hash,
         split=split_sizes(n),

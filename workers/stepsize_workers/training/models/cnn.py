@@ -7,7 +7,7 @@ from stepsize_workers.training.models.sizes import Sizes
 
 
 def cnn(sizes: Sizes) -> nn.Sequential:
-    """Return `depth` 3×3 convolutions of `width` channels, each halving the image: (B, channels, H, W) → (B, C) logits.
+    """Return `depth` 3×3 convolutions of `width` channels, each halving the image: (B, channels, H, W) → (B, C).
 
     The stride halves it, not pooling: on a CPU an epoch then takes a seventh of the time.
     """
@@ -22,4 +22,4 @@ def cnn(sizes: Sizes) -> nn.Sequential:
     layers.append(nn.Flatten())
     if sizes.dropout:
         layers.append(nn.Dropout(sizes.dropout))
-    return nn.Sequential(*layers, nn.Linear(channels * height * width, sizes.n_classes))
+    return nn.Sequential(*layers, nn.Linear(channels * height * width, sizes.n_out))

@@ -1,15 +1,44 @@
-"""Models by name. To add one: a file that builds it from `Sizes`, and a row here."""
+"""Models by name. To add one: a file that builds it from `Sizes` and fills its weights, and a row here.
+
+A task offers the models that take what its samples are: `names_for`.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from enum import StrEnum
+from functools import partial
 
 import torch
 from torch import nn
 
-from stepsize_workers.training.models.activations import initialise
+from stepsize_workers.training.models import lstm, mlp, resnet, transformer
+from stepsize_workers.training.models.autoencoder import autoencoder
 from stepsize_workers.training.models.cnn import cnn
-from stepsize_workers.training.models.mlp import mlp
 from stepsize_workers.training.models.sizes import Sizes
+
+
+class Use(StrEnum):
+    """What a model makes of what."""
+
+    IMAGES = "images"
+    """(B, channels, H, W) → (B, C)"""
+    ROWS = "rows"
+    """(B, F) → (B, C)"""
+    TEXTS = "texts"
+    """Token numbers (B, T) → (B, C)"""
+    NEXT_TOKEN = "next token"
+    """Token numbers (B, T) → (B, T, V), each knowing those before it alone."""
+    RECONSTRUCTION = "reconstruction"
+    """(B, F) → (B, F) through a bottleneck."""
+
+
+class Init(StrEnum):
+    """Who fills a model's weights."""
+
+    OURS = "ours"
+    """To suit the model and its activation, drawn from the trial's own generator."""
+    TORCH = "torch"
+    """As PyTorch's layers do when they are made, from its global generator."""
 
 
 @dataclass(frozen=True)
@@ -17,17 +46,55 @@ class ModelRow:
     """One model of the registry."""
 
     help: str
-    build: Callable[[Sizes], nn.Sequential]
+    uses: frozenset[Use]
+    build: Callable[[Sizes], nn.Module]
+    initialise: Callable[[nn.Module, Sizes, torch.Generator], None] = mlp.initialise
+    """Fills all weights from the generator."""
+
+
+_IMAGES = frozenset({Use.IMAGES})
+
+
+def _resnet(n_layers: int, of: str) -> ModelRow:
+    return ModelRow(f"{n_layers} layers, {of}", _IMAGES, partial(resnet.resnet, n_layers=n_layers), resnet.initialise)
 
 
 MODELS = {
-    "mlp": ModelRow("Fully connected layers.", mlp),
-    "cnn": ModelRow("3×3 convolutions with stride 2, then one linear layer.", cnn),
+    "mlp": ModelRow(
+        "fully connected layers; of texts, on the mean of the words' embeddings",
+        frozenset({Use.IMAGES, Use.ROWS, Use.TEXTS}),
+        mlp.mlp,
+    ),
+    "cnn": ModelRow("convolutions that halve the image", _IMAGES, cnn),
+    "resnet18": _resnet(18, "residual blocks"),
+    "resnet34": _resnet(34, "residual blocks"),
+    "resnet50": _resnet(50, "residual blocks with bottlenecks"),
+    "gpt": ModelRow(
+        "a transformer whose tokens see those before them",
+        frozenset({Use.TEXTS, Use.NEXT_TOKEN}),
+        transformer.gpt,
+        transformer.initialise,
+    ),
+    "transformer": ModelRow(
+        "a transformer whose tokens see each other",
+        frozenset({Use.TEXTS}),
+        transformer.transformer,
+        transformer.initialise,
+    ),
+    "lstm": ModelRow("a recurrent net", frozenset({Use.TEXTS, Use.NEXT_TOKEN}), lstm.lstm, lstm.initialise),
+    "autoencoder": ModelRow("layers that narrow and widen again", frozenset({Use.RECONSTRUCTION}), autoencoder),
 }
 
 
-def build_model(name: str, sizes: Sizes, *, rng: torch.Generator) -> nn.Sequential:
-    """Return the model with fresh weights drawn from `rng`."""
-    model = MODELS[name].build(sizes)
-    initialise(model, sizes.activation, rng)
+def names_for(use: Use) -> tuple[str, ...]:
+    """Return the names of the models for a use."""
+    return tuple(name for name, row in MODELS.items() if use in row.uses)
+
+
+def build_model(name: str, sizes: Sizes, *, rng: torch.Generator, init: Init = Init.OURS) -> nn.Module:
+    """Return the model with fresh weights: `ours` are drawn from `rng`, `torch`'s from the global generator."""
+    row = MODELS[name]
+    model = row.build(sizes)
+    if init is Init.OURS:
+        row.initialise(model, sizes, rng)
     return model
