@@ -9,8 +9,7 @@ from pydantic import JsonValue
 
 from benchmarks.guide.experiments import Experiment
 from benchmarks.guide.results import Run, Sweep, rounded, shortened
-from stepsize.client import Client, Job, RangeTest, Trial
-from stepsize.client.range_tests import Estimate
+from stepsize.client import Client, Estimate, Job, RangeTest, Trial
 
 _MOST_CURVES = 500
 _PLOT_TIMEOUT_S = 120.0

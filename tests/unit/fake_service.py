@@ -78,6 +78,28 @@ def job_json(**changes: Any) -> dict[str, Any]:
     return job | changes
 
 
+def answer_json(**changes: Any) -> dict[str, Any]:
+    """Return an answer as the service sends it: a valley from 0.001 to 0.1 with its bottom at 0.01."""
+    rates = [10 ** (-3 + at / 4) for at in range(9)]
+    values = [1.0, 0.7, 0.4, 0.2, 0.1, 0.2, 0.4, 0.7, 9.0]
+    answer: dict[str, Any] = {
+        "sentence": "Use a learning rate of 0.01 (95 % interval 0.008 to 0.013) at batch size 64: fairly sure.",
+        "words": "fairly_sure",
+        "learning_rate": {"value": 0.01, "low": 0.008, "high": 0.013, "caveat": None, "is_guess": False},
+        "batch_size": 64,
+        "choices": {},
+        "value": {"value": 0.1, "low": 0.09, "high": 0.12, "caveat": None, "is_guess": False},
+        "confirmed": {"value": None, "low": None, "high": None, "caveat": "not checked", "is_guess": False},
+        "missing_trials": None,
+        "caveats": [],
+        "valley": [
+            {"learning_rate": rate, "value": {"value": value, "low": value / 2, "high": value * 2, "caveat": None}}
+            for rate, value in zip(rates, values, strict=True)
+        ],
+    }
+    return answer | changes
+
+
 def trial_json(number: int, **changes: Any) -> dict[str, Any]:
     """Return a trial as the service sends it."""
     trial: dict[str, Any] = {

@@ -4,6 +4,7 @@ from typing import Annotated
 
 import typer
 
+from stepsize.cli.answers import answer_lines
 from stepsize.cli.connection import SERVER, AsJson, JobId, Server, connected
 from stepsize.cli.job_file import read_job
 from stepsize.cli.printing import print_jobs, print_json, print_trials, say, with_reason
@@ -104,15 +105,20 @@ def best(
     server: Server = SERVER,
     as_json: AsJson = False,
 ) -> None:
-    """Show a job's best trials; 1 while there is none."""
+    """Show a job's answer, then its best trials (the only ones with --json); 1 while there is none."""
     with connected(server) as client:
+        job = client.job(job_id)
         found = client.best(job_id, n=n)
     if as_json:
         print_json(found)
-    elif found:
-        print_trials(found)
     else:
-        say("no feasible trial yet")
+        for line in answer_lines(job):
+            typer.echo(line)
+        if found:
+            typer.echo("\nbest trial, luck included:" if n == 1 else "\nbest trials, luck included:")
+            print_trials(found)
+        else:
+            say("no feasible trial yet")
     if not found:
         raise typer.Exit(1)
 

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.markdown import Markdown
 from rich.table import Table
 
-from stepsize.client import Dataset, Job, Trial, TrialSummary
+from stepsize.client import Dataset, Estimate, Job, JobAnswer, Trial, TrialSummary
 
 _PIPED_WIDTH = 10_000
 """Into a pipe or file tables are never cut to a terminal's 80 columns."""
@@ -53,10 +53,18 @@ def print_json(answer: BaseModel | Sequence[BaseModel], *, indent: int | None = 
 
 def print_jobs(jobs: Iterable[Job]) -> None:
     """Print one line a job."""
-    table = _table("job", "name", "state", "trials", "best", "submitted")
+    table = _table("job", "name", "state", "trials", "answer", "best", "submitted")
     for job in jobs:
         table.add_row(
-            *_cells(job.id, job.name, with_reason(job.state, job.reason), trials_done(job), best_value(job), age(job))
+            *_cells(
+                job.id,
+                job.name,
+                with_reason(job.state, job.reason),
+                trials_done(job),
+                short_answer(job),
+                best_value(job),
+                age(job),
+            )
         )
     console().print(table)
 
@@ -114,6 +122,32 @@ def trials_done(job: Job) -> str:
     """Return e.g. `12/40`; replicates come after the last of these, and don't count."""
     n, most = job.progress.n_finished, job.progress.max_trials
     return f"{n}/?" if most is None else f"{min(n, most)}/{most}"
+
+
+def short_answer(job: Job) -> str:
+    """Return e.g. `0.0123 (0.008 to 0.02) at 64, fairly sure`, why there is none, or nothing before any trial ended."""
+    answer = job.answer
+    if answer is None or job.kind == "range_test":
+        return ""
+    if answer.learning_rate.value is None:
+        return f"about {answer.missing_trials} more trials" if answer.missing_trials else "none"
+    at = "" if answer.batch_size is None else f" at {answer.batch_size}"
+    return f"{estimate(answer.learning_rate)}{at}, {in_words(answer)}"
+
+
+def in_words(answer: JobAnswer) -> str:
+    """Return how sure an answer is, e.g. `fairly sure`."""
+    return {"low": "a rough guess", "none": "no answer"}.get(answer.words, answer.words.replace("_", " "))
+
+
+def estimate(found: Estimate) -> str:
+    """Return e.g. `0.0123 (0.008 to 0.02)`; a number that is a guess says so."""
+    if found.value is None:
+        return "–"
+    text = number(found.value)
+    if found.low is not None and found.high is not None and found.low != found.high:
+        text += f" ({number(found.low)} to {number(found.high)})"
+    return f"guess: {text}" if found.is_guess else text
 
 
 def best_value(job: Job) -> str:

@@ -9,8 +9,8 @@ from stepsize.cli.connection import SERVER, AsJson, Server, connected
 from stepsize.cli.job_file import read_job
 from stepsize.cli.printing import console, number, print_json, say, with_reason
 from stepsize.cli.watching import watch_job
-from stepsize.client import RangeTest
-from stepsize.client.range_tests import Estimate, RangeTestResult
+from stepsize.client import Estimate, RangeTest
+from stepsize.client.range_tests import RangeTestResult
 
 
 def range_test(

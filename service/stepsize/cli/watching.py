@@ -7,7 +7,8 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from stepsize.cli.printing import console, describe_best, duration, say, trials_done, with_reason
+from stepsize.cli.answers import answer_lines
+from stepsize.cli.printing import console, describe_best, duration, say, short_answer, trials_done, with_reason
 from stepsize.client import Client, Job
 
 _COUNTED = ("running", "pruned", "infeasible", "failed", "cancelled")
@@ -39,11 +40,14 @@ def _watch_live(client: Client, job_id: str, screen: Console) -> Job:
 
 
 def _watch_lines(client: Client, job_id: str) -> Job:
-    shown: tuple[str, int] | None = None
+    shown: tuple[str, int, str] | None = None
     for job in client.follow(job_id):
-        milestone = (job.state, job.progress.n_finished)
+        milestone = (job.state, job.progress.n_finished, short_answer(job))
         if milestone != shown:
-            typer.echo(f"{job.state} {_progress_line(job)} · {describe_best(job)}")
+            if job.is_finished:
+                typer.echo("\n".join(answer_lines(job)))
+            answer = f"answer {short_answer(job)} · " if short_answer(job) else ""
+            typer.echo(f"{job.state} {_progress_line(job)} · {answer}{describe_best(job)}")
         shown = milestone
     return job
 
@@ -56,7 +60,7 @@ def _picture(job: Job) -> Group:
         ProgressBar(total=1.0, completed=fraction_done(job), width=30),
         Text(_progress_line(job)),
     )
-    lines: list[Table | Text] = [row, Text(f"best  {describe_best(job)}")]
+    lines: list[Table | Text] = [row, *map(Text, answer_lines(job)), Text(f"best  {describe_best(job)}")]
     if job.error:
         lines.append(Text(job.error, style="red"))
     return Group(*lines)

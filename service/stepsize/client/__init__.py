@@ -2,10 +2,20 @@
 
 with Client("http://127.0.0.1:8000") as client:
     job = client.wait(client.submit({"trainer": {"name": "synthetic"}}).id)
-    print(job.best)
+    print(job.answer.sentence if job.answer else "no answer yet")
 """
 
-from stepsize.client.answers import Dataset, Job, Problem, Progress, Report, Trial, TrialSummary
+from stepsize.client.answers import (
+    Dataset,
+    Estimate,
+    Job,
+    JobAnswer,
+    Problem,
+    Progress,
+    Report,
+    Trial,
+    TrialSummary,
+)
 from stepsize.client.errors import ApiError, ClientError, ServerUnreachableError
 from stepsize.client.events import Event
 from stepsize.client.external import ExternalTrial
@@ -19,9 +29,11 @@ __all__ = [
     "ClientError",
     "Control",
     "Dataset",
+    "Estimate",
     "Event",
     "ExternalTrial",
     "Job",
+    "JobAnswer",
     "Problem",
     "Progress",
     "RangeTest",

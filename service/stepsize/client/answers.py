@@ -46,6 +46,43 @@ class TrialSummary(Answer):
     values: dict[str, float]
 
 
+class Estimate(Answer):
+    """A number with its 95 % interval; null where that can't be said, and the caveat says why."""
+
+    value: float | None
+    low: float | None = None
+    high: float | None = None
+    caveat: str | None = None
+    is_guess: bool = False
+    """Extrapolated, or from fewer than three trials: the caveat says which."""
+
+
+class ValleyPoint(Answer):
+    """One point of a small picture of the valley: the objective's mean over fresh trainings at a rate."""
+
+    learning_rate: float
+    value: Estimate
+
+
+class JobAnswer(Answer):
+    """Which learning rate to use, and how sure that is. It stands before the best trial, which owes much to luck."""
+
+    sentence: str
+    words: str
+    """`well_supported`, `fairly_sure`, `low`, or `none`: nothing is recommended."""
+    learning_rate: Estimate
+    batch_size: int | None = None
+    choices: dict[str, Scalar] = {}
+    value: Estimate | None = None
+    """What the objective promises to be at that rate."""
+    confirmed: Estimate | None = None
+    """What it was in the trials that checked the answer."""
+    missing_trials: int | None = None
+    caveats: list[str] = []
+    valley: list[ValleyPoint] = []
+    """Lowest rate first; empty where there is none."""
+
+
 class Trial(TrialSummary):
     """One training run."""
 
@@ -110,6 +147,8 @@ class Job(Answer):
     spec: dict[str, JsonValue]
     warnings: list[str] = []
     progress: Progress
+    answer: JobAnswer | None = None
+    """Which rate to use and how sure that is; None: no trial has ended yet, or the job searches nothing."""
     best: TrialSummary | None = None
     error: str | None = None
     created_at: AwareDatetime

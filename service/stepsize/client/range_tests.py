@@ -2,16 +2,7 @@
 
 from pydantic import AwareDatetime, JsonValue
 
-from stepsize.client.answers import FINISHED, Answer
-
-
-class Estimate(Answer):
-    """A number with its 95 % interval; null where that can't be said, and the caveat says why."""
-
-    value: float | None
-    low: float | None = None
-    high: float | None = None
-    caveat: str | None = None
+from stepsize.client.answers import FINISHED, Answer, Estimate
 
 
 class RangeTestCurve(Answer):
