@@ -33,14 +33,15 @@ def around(value: float, se: float, df: float) -> Estimate:
 
 
 def mean(values: Floats) -> Estimate:
-    """Return the mean with Student's interval; non-finite values are left out."""
+    """Return the mean with Student's interval; non-finite values are left out. Fewer than three give a guess."""
     values = values[np.isfinite(values)]
     if not len(values):
         return unknown("no values")
     centre = float(values.mean())
     if len(values) == 1:
-        return Estimate(value=centre, low=None, high=None, caveat="one trial only")
-    return around(centre, float(values.std(ddof=1)) / math.sqrt(len(values)), len(values) - 1)
+        return Estimate(value=centre, low=None, high=None, caveat="one trial only", is_guess=True)
+    found = around(centre, float(values.std(ddof=1)) / math.sqrt(len(values)), len(values) - 1)
+    return found.model_copy(update={"caveat": "two trials only", "is_guess": True}) if len(values) == 2 else found
 
 
 def share(n: int, of: int) -> Estimate:

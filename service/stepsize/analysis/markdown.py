@@ -157,7 +157,9 @@ def _by_learning_rate(found: ByLearningRate, metric: str) -> str:
         ]
         for band in found.bands
     ]
-    return _table(head, rows)
+    return _with_reasons(
+        _table(head, rows), ((f"{_g(band.low)} to {_g(band.high)}", (band.value,)) for band in found.bands)
+    )
 
 
 def _by_batch_size(found: ByBatchSize, metric: str) -> str:
@@ -175,12 +177,9 @@ def _by_batch_size(found: ByBatchSize, metric: str) -> str:
         ]
         for row in found.rows
     ]
-    guesses = [
-        f"- batch size {row.batch_size}: {_text(row.learning_rate.caveat)}"
-        for row in found.rows
-        if row.learning_rate.caveat
-    ]
-    return "\n\n".join([_table(head, rows), *(["\n".join(guesses)] if guesses else [])])
+    return _with_reasons(
+        _table(head, rows), ((f"batch size {row.batch_size}", (row.learning_rate, row.value)) for row in found.rows)
+    )
 
 
 def _comparisons(found: Sequence[Comparison]) -> Iterable[str]:
@@ -188,7 +187,7 @@ def _comparisons(found: Sequence[Comparison]) -> Iterable[str]:
         name = _text(comparison.parameter)
         yield f"## Compared: {name}"
         yield _text(comparison.sentence)
-        yield _table(
+        table = _table(
             [name, "trials", "at its best rate", "best learning rate", "mean", "improvement"],
             [
                 [
@@ -201,6 +200,9 @@ def _comparisons(found: Sequence[Comparison]) -> Iterable[str]:
                 ]
                 for row in comparison.choices
             ],
+        )
+        yield _with_reasons(
+            table, ((_scalar(row.choice), (row.best, row.learning_rate, row.mean)) for row in comparison.choices)
         )
 
 
@@ -233,6 +235,16 @@ def _notes(report: Report) -> Iterable[str]:
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     lines = [head, ["---"] * len(head), *rows]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def _with_reasons(table: str, rows: Iterable[tuple[str, Sequence[Estimate]]]) -> str:
+    """Return a table with the reasons below it why numbers are guesses, or missing: row by row, each once."""
+    lines = [
+        f"- {_text(name)}: {_text('; '.join(reasons))}"
+        for name, estimates in rows
+        if (reasons := dict.fromkeys(one.caveat for one in estimates if one.caveat))
+    ]
+    return "\n\n".join([table, "\n".join(lines)]) if lines else table
 
 
 def _interval(estimate: Estimate) -> str:

@@ -178,3 +178,10 @@ def test_a_front_holds_exactly_the_points_that_nothing_dominates(points: list[tu
 
 def test_an_empty_front_is_empty() -> None:
     assert non_dominated([]) == []
+
+
+@pytest.mark.parametrize(("values", "caveat"), [([1.0], "one trial only"), ([1.0, 2.0], "two trials only")])
+def test_a_mean_of_fewer_than_three_is_a_guess_that_says_why(values: list[float], caveat: str) -> None:
+    found = intervals.mean(np.array([*values, math.nan]))
+    assert (found.is_guess, found.caveat) == (True, caveat)
+    assert not intervals.mean(np.array([1.0, 2.0, 3.0])).is_guess

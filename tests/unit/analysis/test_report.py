@@ -353,3 +353,17 @@ def _with(found: Evidence, dataset: str) -> Evidence:
 
 def _pairs(found: Evidence) -> list[tuple[dict[str, Any], dict[str, float]]]:
     return list(zip(found.trials.params, found.trials.values, strict=True))
+
+
+def test_guesses_look_different_in_markdown_and_html_and_have_their_reasons_below() -> None:
+    report = make_report(valley_evidence())
+    rows = list(report.by_batch_size.rows)
+    guess = rows[0].learning_rate.model_copy(update={"is_guess": True, "caveat": "from two trials"})
+    rows[0] = rows[0].model_copy(update={"learning_rate": guess})
+    by_batch_size = report.by_batch_size.model_copy(update={"rows": rows})
+    text = report_markdown(report.model_copy(update={"by_batch_size": by_batch_size}))
+    section = text.split("## By batch size")[1].split("## ")[0]
+
+    assert section.count("*guess: ") == 1 + sum(row.value.is_guess for row in rows)
+    assert f"- batch size {rows[0].batch_size}: from two trials" in section
+    assert "<em>guess: " in to_html(section)

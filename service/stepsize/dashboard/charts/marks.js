@@ -82,9 +82,9 @@ export function band(canvas, { x, y }, fill, alpha = 0.14) {
   context.restore();
 }
 
-/** A vertical interval. @param {Canvas} canvas @param {number} x @param {number} low @param {number} high @param {string} ink */
-export function whisker(canvas, x, low, high, ink) {
-  line(canvas, [x, x], [low, high], { stroke: ink, width: 2, alpha: 0.7 });
+/** A vertical interval. @param {Canvas} canvas @param {number} x @param {number} low @param {number} high @param {string} ink @param {number[]} dash */
+export function whisker(canvas, x, low, high, ink, dash = []) {
+  line(canvas, [x, x], [low, high], { stroke: ink, width: 2, alpha: 0.7, dash });
 }
 
 function stroke(context, ink, width) {

@@ -26,22 +26,27 @@ export function RateByBatchChart({ rows, law }) {
         line(canvas, ends, fitted, { stroke: color("accent"), width: 2, dash: [6, 4] });
       }
       for (const { batch_size: batch, learning_rate: rate } of known) {
-        if (rate.low !== null && rate.high !== null) whisker(canvas, batch, rate.low, rate.high, color("muted"));
-        mark(canvas, batch, rate.value, { state: "completed", fill: color("completed"), radius: 5, alpha: 1 });
+        if (rate.low !== null && rate.high !== null) whisker(canvas, batch, rate.low, rate.high, color("muted"), rate.is_guess ? [2, 3] : []);
+        // A guess is hollow: it must not pass for a measured rate, on paper either.
+        const look = rate.is_guess ? { fill: color("surface"), edge: color("muted") } : { fill: color("completed") };
+        mark(canvas, batch, rate.value, { state: "completed", radius: 5, alpha: 1, ...look });
       }
     };
     const spots = known.map(({ batch_size: batch, learning_rate: rate }) => ({
       x: batch,
       y: rate.value,
       tip: html`<strong>Batch size ${batch}</strong><br />best rate ${formatRate(rate.value)}
-        ${rate.low !== null && html`<br />${formatRate(rate.low)} … ${formatRate(rate.high)}`}`,
+        ${rate.low !== null && html`<br />${formatRate(rate.low)} … ${formatRate(rate.high)}`}
+        ${rate.is_guess && html`<br />a guess: ${rate.caveat}`}`,
     }));
     return { x, y, paint, spots };
   }, [rows, law]);
   if (known.length === 0) return html`<p class="note">Not enough trials at any batch size to say.</p>`;
   const slope = law?.b.value;
   const summary = typeof slope === "number" ? `; it grows as batch size to the power ${formatNumber(slope)}` : "";
-  return html`<${Plot} ...${chart} label="Best learning rate at ${known.length} batch sizes${summary}" />`;
+  const guesses = known.filter((row) => row.learning_rate.is_guess);
+  return html`<${Plot} ...${chart} label="Best learning rate at ${known.length} batch sizes${summary}" />
+    ${guesses.length > 0 && html`<p class="note">Hollow and dotted: guesses (batch size ${guesses.map((row) => row.batch_size).join(", ")}); the table by batch size says why.</p>`}`;
 }
 
 /**

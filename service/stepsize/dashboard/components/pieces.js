@@ -44,17 +44,36 @@ export function Params({ params }) {
 }
 
 /**
- * A number with its 95 % interval, or why it can't be said.
+ * A number with its 95 % interval, or why it can't be said. A guess (extrapolated, or from fewer than three trials) looks
+ * different and says why in the open: what is only in a tooltip is hidden from fingers and paper.
  *
- * @param {{of: {value: number | null, low: number | null, high: number | null, caveat: string | null} | null, rate?: boolean}} props
+ * @param {{of: {value: number | null, low: number | null, high: number | null, caveat: string | null, is_guess?: boolean} | null,
+ *   rate?: boolean, notes?: string[]}} props `notes`: reasons that stand below a table; a number refers to its own
  */
-export function Uncertain({ of, rate = false }) {
-  if (!of || of.value === null) return html`<span class="muted" title=${of?.caveat ?? ""}>–</span>`;
+export function Uncertain({ of, rate = false, notes }) {
+  const reason = of?.caveat ?? "";
+  const why = reason && (notes ? html`<${NoteMark} at=${notes.indexOf(reason)} />` : html`<span class="why">${reason}</span>`);
+  if (!of || of.value === null) return html`<span class="muted">–${why}</span>`;
   const format = rate ? formatRate : formatValue;
   const hasInterval = of.low !== null && of.high !== null && of.low !== of.high;
-  return html`<span title=${of.caveat ?? ""}>
-    ${format(of.value)} <span class="interval">${hasInterval && `${format(of.low)} … ${format(of.high)}`}</span>
+  return html`<span class=${of.is_guess ? "guess" : ""}>
+    ${of.is_guess && html`<span class="guess-word">guess</span> `}<span class="guessed">${format(of.value)}</span> <span class="interval">${hasInterval && `${format(of.low)} … ${format(of.high)}`}</span>${why}
   </span>`;
+}
+
+function NoteMark({ at }) {
+  return at < 0 ? null : html`<sup>${at + 1}</sup>`;
+}
+
+/** The reasons behind the numbers of a table, each once. @param {({caveat?: string | null} | null | undefined)[]} estimates */
+export function reasonsOf(estimates) {
+  return [...new Set(estimates.map((one) => one?.caveat).filter(Boolean))];
+}
+
+/** Reasons below a table, numbered as its numbers refer to them. @param {{notes: string[]}} props */
+export function Notes({ notes }) {
+  if (notes.length === 0) return null;
+  return html`<ol class="notes">${notes.map((note) => html`<li>${note}</li>`)}</ol>`;
 }
 
 /** @param {{label: string, tabs: {name: string, href: string, isCurrent: boolean}[]}} props */

@@ -1,5 +1,6 @@
 /** One job, live: what it has found, its trials, its report, its specification, and its controls. */
 
+import { AnswerCard } from "../components/answer.js";
 import { Empty, Loading, ProblemNote } from "../components/feedback.js";
 import { Code, CopyButton, Params, Tabs } from "../components/pieces.js";
 import { Counts, ProgressBar, State } from "../components/state.js";
@@ -47,6 +48,7 @@ export function JobView({ jobId, tab, query }) {
     ${job.state === "failed" && !job.error && html`<p class="problem"><strong>Too many trials failed</strong><span>Each says why: <a href=${href(["jobs", jobId, "trials"], { state: "failed" })}>see the failed trials</a>. When that is mended, retry them.</span></p>`}
     ${job.reason === "no_worker" && html`<p class="warning">No worker that is alive can run this job. Start one with <code>stepsize worker</code>; <a href="#/workers">see the workers</a>.</p>`}
     ${job.warnings.map((warning) => html`<p class="warning">${warning}</p>`)}
+    ${tab === "overview" && html`<${AnswerCard} job=${job} />`}
     <${Tiles} job=${job} />
     ${job.spec.engine === "external" && !job.finished_at && isUntouched(job.progress) && html`<${AwaitingClients} job=${job} />`}
     <${Tabs} label="Parts of the job" tabs=${tabs.map(([part, name]) => ({
@@ -130,7 +132,7 @@ function BestTile({ job }) {
   const { best } = job;
   const { metric } = job.spec.objectives[0];
   return html`<section class="card tile" aria-label="Best trial">
-    <span class="caption">Best ${metric}</span>
+    <span class="caption">Best single trial: ${metric}, luck included</span>
     ${
       best
         ? html`<a class="big" href=${href(["jobs", job.id, "trials", String(best.number)])} data-testid="best-value">${formatValue(best.values[metric])}</a>

@@ -3,7 +3,7 @@
 import { getText } from "../api.js";
 import { RateByBatchChart } from "../charts/report.js";
 import { Loading, say, Unavailable } from "../components/feedback.js";
-import { Uncertain, writeClipboard } from "../components/pieces.js";
+import { Notes, reasonsOf, Uncertain, writeClipboard } from "../components/pieces.js";
 import { formatCount, formatDuration, formatNumber, formatRate, formatShare, formatValue } from "../format.js";
 import { useResource, useThrottled } from "../hooks.js";
 import { html } from "../vendor/preact-htm.js";
@@ -54,7 +54,7 @@ function Report({ report }) {
         <//>`,
       )}
       <${Section} title="What matters" part=${report.importances}>
-        ${(part) => html`<${Importances} items=${part.items} />`}
+        ${(part) => html`<${Importances} items=${part.items} caveat=${part.caveat} />`}
       <//>
       <${Section} title="Divergence" part=${report.divergence} sentence=${report.divergence?.sentence}>
         ${(part) => html`<${Divergence} part=${part} />`}
@@ -90,12 +90,13 @@ function Sensitivity({ part, metric, noise }) {
 
 function BandTable({ bands, metric }) {
   const others = [...new Set(bands.flatMap((band) => Object.keys(band.metrics)))].filter((name) => name !== metric && !NO_RESULTS.includes(name));
-  return html`<${Table} label="Results by learning rate" headings=${["Learning rate", "Trials", `Mean ${metric}`, `Best ${metric}`, ...others.map((name) => `Mean ${name}`), "Training time", "Diverged"]}>
+  const notes = reasonsOf(bands.map((band) => band.value));
+  return html`<${Table} notes=${notes} label="Results by learning rate" headings=${["Learning rate", "Trials", `Mean ${metric}`, `Best ${metric}`, ...others.map((name) => `Mean ${name}`), "Training time", "Diverged"]}>
     ${bands.map(
       (band) => html`<tr>
         <th scope="row">${formatRate(band.low)} … ${formatRate(band.high)}</th>
         <td class="number">${formatCount(band.n_trials)}</td>
-        <td class="number"><${Uncertain} of=${band.value} /></td>
+        <td class="number"><${Uncertain} of=${band.value} notes=${notes} /></td>
         <td class="number">${formatValue(band.best)}</td>
         ${others.map((name) => html`<td class="number">${formatValue(band.metrics[name]?.value)}</td>`)}
         <td class="number">${formatDuration(band.train_time_s?.value)}</td>
@@ -106,13 +107,14 @@ function BandTable({ bands, metric }) {
 }
 
 function BatchTable({ rows, metric }) {
-  return html`<${Table} label="Results by batch size" headings=${["Batch size", "Trials", "Best learning rate", `${metric} at it`, `Best ${metric}`, "Training time", "Diverged"]}>
+  const notes = reasonsOf(rows.flatMap((row) => [row.learning_rate, row.value]));
+  return html`<${Table} notes=${notes} label="Results by batch size" headings=${["Batch size", "Trials", "Best learning rate", `${metric} at it`, `Best ${metric}`, "Training time", "Diverged"]}>
     ${rows.map(
       (row) => html`<tr>
         <th scope="row">${row.batch_size}</th>
         <td class="number">${formatCount(row.n_trials)}</td>
-        <td class="number"><${Uncertain} of=${row.learning_rate} rate /></td>
-        <td class="number"><${Uncertain} of=${row.value} /></td>
+        <td class="number"><${Uncertain} of=${row.learning_rate} notes=${notes} rate /></td>
+        <td class="number"><${Uncertain} of=${row.value} notes=${notes} /></td>
         <td class="number">${formatValue(row.best)}</td>
         <td class="number">${formatDuration(row.train_time_s?.value)}</td>
         <td class="number">${share(row.diverged_share)}</td>
@@ -122,41 +124,44 @@ function BatchTable({ rows, metric }) {
 }
 
 function ChoiceTable({ comparison, metric }) {
-  return html`<${Table} label="Choices of ${comparison.parameter}" headings=${[comparison.parameter, "Trials", `Best ${metric}`, `Mean ${metric}`, "Best learning rate", `Against ${comparison.baseline}`]}>
+  const notes = reasonsOf(comparison.choices.flatMap((one) => [one.best, one.mean, one.learning_rate, ...(one.choice === comparison.baseline ? [] : [one.improvement])]));
+  return html`<${Table} notes=${notes} label="Choices of ${comparison.parameter}" headings=${[comparison.parameter, "Trials", `Best ${metric}`, `Mean ${metric}`, "Best learning rate", `Against ${comparison.baseline}`]}>
     ${comparison.choices.map(
       (choice) => html`<tr>
         <th scope="row">${String(choice.choice)}</th>
         <td class="number">${formatCount(choice.n_trials)}</td>
-        <td class="number"><${Uncertain} of=${choice.best} /></td>
-        <td class="number"><${Uncertain} of=${choice.mean} /></td>
-        <td class="number"><${Uncertain} of=${choice.learning_rate} rate /></td>
-        <td class="number">${choice.choice === comparison.baseline ? html`<span class="muted">baseline</span>` : html`<${Uncertain} of=${choice.improvement} />`}</td>
+        <td class="number"><${Uncertain} of=${choice.best} notes=${notes} /></td>
+        <td class="number"><${Uncertain} of=${choice.mean} notes=${notes} /></td>
+        <td class="number"><${Uncertain} of=${choice.learning_rate} notes=${notes} rate /></td>
+        <td class="number">${choice.choice === comparison.baseline ? html`<span class="muted">baseline</span>` : html`<${Uncertain} of=${choice.improvement} notes=${notes} />`}</td>
       </tr>`,
     )}
   <//>`;
 }
 
-function Table({ label, headings, children }) {
+function Table({ label, headings, notes, children }) {
   return html`<div class="table-scroll" tabindex="0" role="region" aria-label=${label}>
     <table>
       <thead><tr>${headings.map((heading, index) => html`<th scope="col" class=${index ? "number" : ""}>${heading}</th>`)}</tr></thead>
       <tbody>${children}</tbody>
     </table>
+    <${Notes} notes=${notes} />
   </div>`;
 }
 
-/** @param {{items: {parameter: string, importance: object}[]}} props */
-function Importances({ items }) {
+/** @param {{items: {parameter: string, importance: object}[], caveat: string | null}} props */
+function Importances({ items, caveat }) {
   const most = Math.max(...items.map((item) => item.importance.value ?? 0), 1e-9);
+  const notes = reasonsOf(items.map((item) => item.importance)).filter((reason) => reason !== caveat); // which stands below anyway
   return html`<div class="hbars">
     ${items.map(
       (item) => html`
         <span>${item.parameter}</span>
         <span class="hbar" aria-hidden="true"><span style=${{ "--share": `${(100 * (item.importance.value ?? 0)) / most}%` }} /></span>
-        <span class="number"><${Uncertain} of=${item.importance} /></span>
+        <span class="number"><${Uncertain} of=${item.importance} notes=${notes} /></span>
       `,
     )}
-  </div>`;
+  </div><${Notes} notes=${notes} />`;
 }
 
 function Divergence({ part }) {

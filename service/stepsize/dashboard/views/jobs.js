@@ -1,6 +1,7 @@
 /** All jobs: state, progress and best, kept up to date; filtered, sorted and paged by the server. */
 
 import { withQuery } from "../api.js";
+import { ShortAnswer } from "../components/answer.js";
 import { Empty, Loading, ProblemNote } from "../components/feedback.js";
 import { Code, Pager, Params } from "../components/pieces.js";
 import { JOB_STATES, ProgressBar, State } from "../components/state.js";
@@ -95,7 +96,8 @@ function JobTable({ jobs, picked, onPick }) {
           <th scope="col">Job</th>
           <th scope="col">State</th>
           <th scope="col">Progress</th>
-          <th scope="col">Best</th>
+          <th scope="col">Answer</th>
+          <th scope="col">Best trial</th>
           <th scope="col">Submitted</th>
         </tr>
       </thead>
@@ -133,15 +135,16 @@ function JobRow({ job, isPicked, onPick }) {
         </span>
       </div>
     </td>
+    <td>${job.kind === "range_test" ? html`<${Suggestions} job=${job} />` : html`<${ShortAnswer} answer=${job.answer} />`}</td>
     <td><${Best} job=${job} /></td>
     <td class="small muted"><${Ago} at=${job.created_at} /></td>
   </tr>`;
 }
 
-/** What a job has found so far; of a range test its suggestions, for its lowest loss means nothing. */
+/** The best single trial so far; the lowest loss of a range test means nothing. */
 function Best({ job }) {
   const [objective, ...others] = job.spec.objectives;
-  if (job.kind === "range_test") return html`<${Suggestions} job=${job} />`;
+  if (job.kind === "range_test") return html`<span class="muted">–</span>`;
   if (others.length > 0) return html`<a href=${href(["jobs", job.id])}>Pareto front</a> <span class="small muted">of ${[objective, ...others].map(({ metric }) => metric).join(", ")}</span>`;
   if (!job.best) return html`<span class="muted">–</span>`;
   return html`<div>
