@@ -14,6 +14,7 @@ from stepsize.spec.resolved import recall
 from stepsize.store.columns import JobColumns
 from stepsize.store.leases import Precedence
 from stepsize.store.ledger import Ledger
+from stepsize.store.listing import last_failed
 from stepsize.store.trials import load_reports
 from stepsize.store.workers import SlotRecord
 from stepsize_workers.engines.base import Event
@@ -134,12 +135,15 @@ class JobHolder:
 
     def _finish(self, state: JobState, reason: JobReason) -> None:
         found = self._conclude_range_test() if state is not JobState.CANCELLED else None
-        if self._held.transact(lambda ledger: self._write_end(ledger, state, reason, found)):
+        error = self._why_failed() if state is JobState.FAILED else None
+        if self._held.transact(lambda ledger: self._write_end(ledger, state, reason, found, error)):
             self._let_go()
         else:
             self._venue.look()
 
-    def _write_end(self, ledger: Ledger, state: JobState, reason: JobReason, found: RangeTestFindings | None) -> bool:
+    def _write_end(
+        self, ledger: Ledger, state: JobState, reason: JobReason, found: RangeTestFindings | None, error: str | None
+    ) -> bool:
         if self._has_changed(ledger.job, reason):
             return False
         # Only what a user ended names the user: replicates a budget cut off are made up for under a larger one.
@@ -148,8 +152,19 @@ class JobHolder:
         if found is not None:
             ledger.set_job(findings=found.model_dump(mode="json"))
         ledger.move_job(state, reason)
+        if error is not None:
+            ledger.set_job(error=error)
         ledger.release_lease()
         return True
+
+    def _why_failed(self) -> str | None:
+        """Say what the trials failed of that end the job: its own last words, where one looks first."""
+        last = self._held.site.read(lambda connection: last_failed(connection, self.lease.job_id))
+        if last is None:
+            return None
+        n_failed = self._held.job.counts[TrialState.FAILED]
+        said = f"{last.error.type}: {last.error.message}" if last.error else str(last.reason)
+        return f"{n_failed} trials failed; the last, trial {last.number}, of {said}"[:2000]
 
     def _has_changed(self, job: Job, reason: JobReason) -> bool:
         """Tell whether a client has changed its mind, enqueued a trial or taken one since the job was looked at."""

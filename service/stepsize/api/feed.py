@@ -16,7 +16,7 @@ from fastapi.sse import KEEPALIVE_COMMENT, format_sse_event
 from stepsize.api.notifier import Notifier, Wake
 from stepsize.api.schemas import JobOut, ReportOut, TrialOut
 from stepsize.application.events import Batch, read_batch
-from stepsize.application.jobs import JobReading
+from stepsize.application.jobs import JobReading, read_job
 from stepsize.domain.trial import Report, Trial
 from stepsize.errors import JobNotFoundError
 from stepsize.store.database import Database, DatabaseError
@@ -69,7 +69,7 @@ class Feed:
                     return
                 after = told.batch.seen
                 while (wake := await watch.beyond(told.batch.change, timeout_s=HEARTBEAT_S)) is Wake.SILENCE:
-                    yield KEEPALIVE_COMMENT
+                    yield (await self._read_silent(job_id)) or KEEPALIVE_COMMENT
                 if wake is Wake.END or await watch.ends_within(_until_next_beat()):
                     return
 
@@ -82,6 +82,18 @@ class Feed:
             self._pending[place] = task
             asyncio.get_running_loop().call_later(_SHARED_S, self._pending.pop, place, None)
         return await asyncio.shield(task)
+
+    async def _read_silent(self, job_id: str) -> bytes:
+        """Return the job as an event if something stands in its way: no write tells that its worker is gone."""
+        try:
+            return await run_in_threadpool(self._read_stuck, job_id)
+        except (JobNotFoundError, DatabaseError):
+            return b""
+
+    def _read_stuck(self, job_id: str) -> bytes:
+        with self._database.read() as connection:
+            reading = read_job(connection, job_id, lease_s=self._lease_s)
+        return _render(reading, None) if reading.advice else b""
 
     def _read_now(self, job_id: str, after: int | None) -> _Told:
         with self._database.read() as connection:

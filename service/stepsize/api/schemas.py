@@ -165,6 +165,9 @@ class JobOut(Answer):
     reason: JobReason | None
     """Why it is in its state; `no_worker`: nobody alive can run it."""
     error: str | None
+    """What failed it."""
+    advice: str | None
+    """What stands in its way, since when, and what to do about it; null: nothing does."""
     desired: Desired
     """What was last asked of it; the worker that holds it moves `state`."""
     # Checked when they were recorded; what a later version would refuse must not make a list fail.
@@ -197,6 +200,7 @@ class JobOut(Answer):
             state=job.state,
             reason=reading.reason,
             error=job.error,
+            advice=reading.advice,
             desired=job.desired,
             spec=job.spec,
             warnings=list(job.warnings),

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from stepsize.application import range_tests
+from stepsize.application.advice import advise
 from stepsize.application.catalogue import Catalogue, can_run, load_catalogue
 from stepsize.application.pointers import pointer
 from stepsize.application.progress import Progress, progress_of
@@ -34,6 +35,8 @@ class JobVersion:
     revision: int
     lacks_worker: bool
     """Whether nobody alive can run it, which comes and goes without any write to the job."""
+    is_orphaned: bool = False
+    """Whether its worker is gone, and another has yet to take it."""
 
 
 @dataclass(frozen=True)
@@ -42,13 +45,15 @@ class JobReading:
 
     job: Job
     reason: JobReason | None
-    """As recorded, or `no_worker` for a queued job that nobody alive can run."""
+    """As recorded, or `no_worker` for an unfinished job that nobody has and nobody alive can run."""
+    advice: str | None
+    """What stands in the job's way and what to do about it; None: nothing does."""
     best: Trial | None
     progress: Progress
 
     @property
     def version(self) -> JobVersion:
-        return JobVersion(self.job.revision, self.reason is JobReason.NO_WORKER)
+        return JobVersion(self.job.revision, self.reason is JobReason.NO_WORKER, self.job.is_orphaned)
 
 
 @dataclass(frozen=True)
@@ -138,7 +143,8 @@ def read_version(connection: Connection, job_id: str, *, lease_s: float) -> JobV
         JobNotFoundError: no such job.
     """
     stage = job_store.get_stage(connection, job_id)
-    if stage.state is JobState.QUEUED:  # who could run it follows from its spec
+    # Who could run it follows from its spec.
+    if stage.state is JobState.QUEUED or stage.is_orphaned:
         return read_job(connection, job_id, lease_s=lease_s).version
     return JobVersion(stage.revision, lacks_worker=False)
 
@@ -237,13 +243,17 @@ def _resolve(connection: Connection, spec: JobSpec, catalogue: Catalogue) -> tup
 def _read(connection: Connection, found: Sequence[Job], *, lease_s: float) -> list[JobReading]:
     with_best = [job.id for job in found if job.best_trial is not None]
     best_of = best_of_jobs(connection, with_best) if with_best else {}
-    waits = any(job.state is JobState.QUEUED for job in found)
+    waits = any(job.state is JobState.QUEUED or job.is_orphaned for job in found)
     workers = list_workers(connection, lease_s=lease_s) if waits else []
-    return [JobReading(job, _reason(job, workers), best_of.get(job.id), progress_of(job)) for job in found]
+    return [
+        JobReading(job, _reason(job, workers), advise(job, workers), best_of.get(job.id), progress_of(job))
+        for job in found
+    ]
 
 
 def _reason(job: Job, workers: Iterable[Worker]) -> JobReason | None:
-    if job.state is JobState.QUEUED and not any(can_run(worker, job.spec) for worker in workers):
+    waits = job.state is JobState.QUEUED or job.is_orphaned
+    if waits and not any(can_run(worker, job.spec) for worker in workers):
         return JobReason.NO_WORKER
     return job.reason
 

@@ -43,7 +43,13 @@ def progress_of(job: Job) -> Progress:
 
 
 def _eta_s(job: Job, n_ended: int, n_wanted: int | None) -> float | None:
-    if job.state is not JobState.RUNNING or job.started_at is None or not n_ended or n_wanted is None:
+    if (
+        job.state is not JobState.RUNNING
+        or job.is_orphaned
+        or job.started_at is None
+        or not n_ended
+        or n_wanted is None
+    ):
         return None
     pace_s = (now() - job.started_at) / n_ended
     return round(max(0.0, pace_s * (n_wanted - n_ended)), 3)
@@ -52,7 +58,7 @@ def _eta_s(job: Job, n_ended: int, n_wanted: int | None) -> float | None:
 def _limited_by(job: Job) -> LimitedBy | None:
     n_running, budget = job.counts[TrialState.RUNNING], job.spec.budget
     n_waiting = job.counts[TrialState.QUEUED] + max(0, (budget.max_trials or 0) - job.n_counted)
-    if job.state is not JobState.RUNNING or not n_running or not n_waiting:
+    if job.state is not JobState.RUNNING or job.is_orphaned or not n_running or not n_waiting:
         return None
     if n_running == budget.max_parallel_trials:
         return "max_parallel_trials"

@@ -42,7 +42,7 @@ def _add(panel: str, *commands: Callable[..., None]) -> None:
 
 
 _add("Run the service", servers.up, servers.api, servers.worker, servers.migrate)
-_add("Use it", jobs.submit, jobs.watch, jobs.jobs, jobs.trials, jobs.best, range_tests.range_test)
+_add("Use it", jobs.submit, jobs.watch, jobs.jobs, jobs.trials, jobs.log, jobs.best, range_tests.range_test)
 _add("Read the answers", reports.report, reports.export)
 _add("Bring data", datasets.datasets, datasets.upload)
-_add("Control a job", jobs.pause, jobs.resume, jobs.stop, jobs.cancel)
+_add("Control a job", jobs.pause, jobs.resume, jobs.stop, jobs.cancel, jobs.retry)

@@ -6,11 +6,13 @@ import typer
 
 from stepsize.cli.answers import answer_lines
 from stepsize.cli.connection import SERVER, AsJson, JobId, Server, connected
+from stepsize.cli.failures import explain_end, say_where_logs_are, troubles
 from stepsize.cli.job_file import read_job
 from stepsize.cli.printing import print_jobs, print_json, print_trials, say, with_reason
 from stepsize.cli.watching import watch_job
 from stepsize.client import Control, Job
 
+Number = Annotated[int, typer.Argument(min=0, metavar="TRIAL", help="A trial's number.")]
 Limit = Annotated[int | None, typer.Option(min=1, help="At most this many; all by default.")]
 
 
@@ -30,6 +32,7 @@ def submit(
             say(f"warning: {warning}")
         if wait:
             job = watch_job(client, job.id, quiet=as_json)
+            explain_end(client, job)
     if as_json:
         print_json(job)
     elif not wait:
@@ -51,6 +54,7 @@ def watch(
                 print_json(job, indent=None)
         else:
             job = watch_job(client, job_id)
+        explain_end(client, job)
     _exit_unless_completed(job)
 
 
@@ -70,6 +74,9 @@ def jobs(
         print_json(found)
     elif found:
         print_jobs(found)
+        for job in found:
+            for line in troubles(job):
+                say(f"{job.id}: {line}")
     else:
         say("no jobs")
 
@@ -95,8 +102,19 @@ def trials(
         print_json(found)
     elif found:
         print_trials(found)
+        say_where_logs_are(found)
     else:
         say("no trials")
+
+
+def log(job_id: JobId, number: Number, server: Server = SERVER) -> None:
+    """Print what a trial has printed, its traceback included."""
+    with connected(server) as client:
+        text = client.log(job_id, number)
+    if text:
+        typer.echo(text, nl=False)
+    else:
+        say(f"trial {number} has printed nothing")
 
 
 def best(
@@ -141,6 +159,11 @@ def stop(job_id: JobId, server: Server = SERVER, as_json: AsJson = False) -> Non
 def cancel(job_id: JobId, server: Server = SERVER, as_json: AsJson = False) -> None:
     """End running trials now; results so far are kept."""
     _control(job_id, "cancel", server, as_json)
+
+
+def retry(job_id: JobId, server: Server = SERVER, as_json: AsJson = False) -> None:
+    """Run a job's failed trials again, once what they failed of is mended."""
+    _control(job_id, "retry-failed", server, as_json)
 
 
 def _control(job_id: str, action: Control, server: str, as_json: bool) -> None:

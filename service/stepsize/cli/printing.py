@@ -14,6 +14,7 @@ from rich.table import Table
 
 from stepsize.client import Dataset, Estimate, Job, JobAnswer, Trial, TrialSummary
 
+_LONGEST_ERROR = 80
 _PIPED_WIDTH = 10_000
 """Into a pipe or file tables are never cut to a terminal's 80 columns."""
 
@@ -78,7 +79,8 @@ def print_trials(trials: Sequence[Trial]) -> None:
     params = _names(trial.params for trial in trials)
     metrics = [name for name in _names(trial.values for trial in trials) if name not in params]
     restarted = ["attempts"] if any(trial.attempt > 1 for trial in trials) else []
-    table = _table("trial", "state", *params, *metrics, "duration", *restarted)
+    why = ["error"] if any(trial.error for trial in trials) else []
+    table = _table("trial", "state", *params, *metrics, "duration", *restarted, *why)
     for trial in trials:
         table.add_row(
             *_cells(
@@ -88,6 +90,7 @@ def print_trials(trials: Sequence[Trial]) -> None:
                 *(number(trial.values.get(name)) for name in metrics),
                 duration(trial.duration_s),
                 *(attempts(trial) for _ in restarted),
+                *(error_of(trial) for _ in why),
             )
         )
     console().print(table)
@@ -110,6 +113,14 @@ def _classes(found: Dataset) -> str:
 def with_reason(state: str, reason: str | None) -> str:
     """Return a state with why it is so."""
     return f"{state}, {reason}" if reason else state
+
+
+def error_of(trial: Trial) -> str:
+    """Return e.g. `ValueError: no such file`, on one line of bearable length; nothing where nothing went wrong."""
+    if trial.error is None:
+        return ""
+    line = f"{trial.error.type}: {' '.join(trial.error.message.split())}"
+    return line if len(line) <= _LONGEST_ERROR else f"{line[: _LONGEST_ERROR - 1]}…"
 
 
 def attempts(trial: Trial) -> str:

@@ -41,6 +41,7 @@ def _watch_live(client: Client, job_id: str, screen: Console) -> Job:
 
 def _watch_lines(client: Client, job_id: str) -> Job:
     shown: tuple[str, int, str] | None = None
+    advice: str | None = None
     for job in client.follow(job_id):
         milestone = (job.state, job.progress.n_finished, short_answer(job))
         if milestone != shown:
@@ -49,6 +50,9 @@ def _watch_lines(client: Client, job_id: str) -> Job:
             answer = f"answer {short_answer(job)} · " if short_answer(job) else ""
             typer.echo(f"{job.state} {_progress_line(job)} · {answer}{describe_best(job)}")
         shown = milestone
+        if job.advice and job.advice != advice and not job.is_finished:
+            say(job.advice)
+        advice = job.advice
     return job
 
 
@@ -63,6 +67,8 @@ def _picture(job: Job) -> Group:
     lines: list[Table | Text] = [row, *map(Text, answer_lines(job)), Text(f"best  {describe_best(job)}")]
     if job.error:
         lines.append(Text(job.error, style="red"))
+    if job.advice and not job.is_finished:
+        lines.append(Text(job.advice, style="yellow"))
     return Group(*lines)
 
 

@@ -151,6 +151,8 @@ class Job(Answer):
     """Which rate to use and how sure that is; None: no trial has ended yet, or the job searches nothing."""
     best: TrialSummary | None = None
     error: str | None = None
+    advice: str | None = None
+    """What stands in its way and what to do about it."""
     created_at: AwareDatetime
     started_at: AwareDatetime | None = None
     finished_at: AwareDatetime | None = None
@@ -185,4 +187,5 @@ class Problem(Answer):
     title: str
     status: int
     detail: str = ""
+    correlation_id: str | None = None
     errors: list[WrongField] = []

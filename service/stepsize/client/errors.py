@@ -21,6 +21,8 @@ class ApiError(ClientError):
             text = "\n".join([headline, *(f"  {error.pointer or '/'}: {error.message}" for error in problem.errors)])
         else:
             text = f"{headline}: {problem.detail}" if problem.detail else headline
+        if problem.correlation_id:
+            text += f"\n  the service's log says more under {problem.correlation_id}"
         super().__init__(text)
         self.problem = problem
 

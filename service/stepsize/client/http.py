@@ -23,7 +23,7 @@ from stepsize.spec.range_test import RangeTestSpec
 
 DEFAULT_SERVER = "http://127.0.0.1:8000"
 
-Control = Literal["pause", "resume", "stop", "cancel"]
+Control = Literal["pause", "resume", "stop", "cancel", "retry-failed"]
 
 
 class Client:

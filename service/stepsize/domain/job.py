@@ -24,6 +24,8 @@ class JobState(StrEnum):
         return self in FINISHED_JOB_STATES
 
 
+HELD_JOB_STATES = frozenset({JobState.RUNNING, JobState.STOPPING})
+"""States in which a job is some worker's."""
 FINISHED_JOB_STATES = frozenset({JobState.COMPLETED, JobState.FAILED, JobState.CANCELLED})
 
 
@@ -126,7 +128,13 @@ class Job:
     change: int
     lease_owner: str | None
     lease_token: int
+    lease_expires_at: float | None
     lease_live: bool
+
+    @property
+    def is_orphaned(self) -> bool:
+        """Whether it should be some worker's and is nobody's: the lease has run out, and no other has taken it."""
+        return self.state in HELD_JOB_STATES and self.lease_expires_at is not None and not self.lease_live
 
     @property
     def search_space(self) -> SearchSpace:

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, bindparam, delete, select
 
 from stepsize.clock import now
-from stepsize.domain.job import Desired, Job, JobKind, JobState
+from stepsize.domain.job import HELD_JOB_STATES, Desired, Job, JobKind, JobState
 from stepsize.errors import JobNotFoundError
 from stepsize.spec.resolved import ResolvedJobSpec
 from stepsize.store.ledger import announce
 from stepsize.store.models import jobs, reports
-from stepsize.store.rows import JOB_COLUMNS, job_from_row
+from stepsize.store.rows import JOB_COLUMNS, LEASE_LIVE, job_from_row
 
 
 @dataclass(frozen=True)
@@ -37,12 +37,16 @@ class Stage:
     state: JobState
     revision: int
     change: int
+    is_orphaned: bool
+    """See `Job.is_orphaned`."""
 
 
 # Built once: polls ask nothing as often as this, and to build a statement takes longer than to run it.
 _ONE_JOB = (jobs.c.id == bindparam("of_job"), jobs.c.project == bindparam("of_project"))
 _SELECT_JOB = select(*JOB_COLUMNS).where(*_ONE_JOB)
-_SELECT_STAGE = select(jobs.c.state, jobs.c.revision, jobs.c.change).where(*_ONE_JOB)
+_SELECT_STAGE = select(jobs.c.state, jobs.c.revision, jobs.c.change, jobs.c.lease_expires_at, LEASE_LIVE).where(
+    *_ONE_JOB
+)
 
 
 def insert_job(connection: Connection, new: NewJob) -> Job:
@@ -98,7 +102,9 @@ def get_stage(connection: Connection, job_id: str, *, project: str = "default") 
     row = connection.execute(_SELECT_STAGE, {"of_job": job_id, "of_project": project}).one_or_none()
     if row is None:
         raise JobNotFoundError(job_id)
-    return Stage(JobState(row.state), row.revision, row.change)
+    state = JobState(row.state)
+    has_run_out = row.lease_expires_at is not None and not row.lease_live
+    return Stage(state, row.revision, row.change, is_orphaned=has_run_out and state in HELD_JOB_STATES)
 
 
 def delete_job(connection: Connection, job_id: str) -> None:

@@ -180,6 +180,13 @@ def best_trials(connection: Connection, job_id: str, *, descending: bool, limit:
     return [trial_from_row(row) for row in connection.execute(statement)]
 
 
+def last_failed(connection: Connection, job_id: str) -> Trial | None:
+    """Return the job's failed trial that ended last."""
+    statement = select(*TRIAL_COLUMNS).where(trials.c.job_id == job_id, trials.c.state == TrialState.FAILED)
+    row = connection.execute(statement.order_by(trials.c.finished_at.desc(), trials.c.number.desc()).limit(1)).first()
+    return None if row is None else trial_from_row(row)
+
+
 def completed_replicates(connection: Connection, job_id: str) -> list[Trial]:
     """Return a job's replicates that have completed, by number."""
     statement = select(*TRIAL_COLUMNS).where(

@@ -10,10 +10,11 @@ from stepsize.spec.resolved import ResolvedJobSpec, recall
 from stepsize.store.database import db_now
 from stepsize.store.models import jobs, reports, trials
 
-_JOB_HIDDEN = {"trainer_name", "trainer_version", "gpus", "cpus", "lease_expires_at"}
+_JOB_HIDDEN = {"trainer_name", "trainer_version", "gpus", "cpus"}
+LEASE_LIVE = case((func.coalesce(jobs.c.lease_expires_at, 0.0) > db_now(), True), else_=False).label("lease_live")
 JOB_COLUMNS = [
     *(column for column in jobs.c if column.name not in _JOB_HIDDEN),
-    case((func.coalesce(jobs.c.lease_expires_at, 0.0) > db_now(), True), else_=False).label("lease_live"),
+    LEASE_LIVE,
 ]
 """What `job_from_row` needs; `lease_live` is judged by the database's clock at the time of reading."""
 

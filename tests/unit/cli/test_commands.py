@@ -48,6 +48,45 @@ def test_submit_wait_ends_with_the_jobs_fate(fake: FakeService, job_path: str, s
     assert result.stdout.splitlines()[-1].startswith(f"{state} 3/10 trials")
 
 
+def test_a_failed_job_ends_with_its_trials_words_and_the_command_that_shows_more(
+    fake: FakeService, job_path: str
+) -> None:
+    counts = {"failed": 4}
+    failed = job_json(state="failed", advice="mend it", progress={"counts": counts, "total": 4, "max_trials": 10})
+    error = {"type": "ValueError", "message": "no such\nfile"}
+    failed_trials = [trial_json(number, state="failed", reason="error", error=error) for number in range(3)]
+    lost = trial_json(3, state="failed", reason="lost")
+    fake.on("POST /v1/jobs", job_json())
+    fake.on("GET /v1/jobs/job_1", failed)
+    fake.on("GET /v1/jobs/job_1/trials", {"items": [*failed_trials, lost], "next_page_token": None})
+
+    result = run("submit", job_path, "--wait")
+
+    assert result.exit_code == 1
+    assert "mend it" in result.stderr
+    told = [line for line in result.stderr.splitlines() if line.startswith("trial ")]
+    assert told == [
+        "trial 2 failed: ValueError: no such file; see `stepsize log job_1 2`",
+        "trial 3 failed: its process ended without a word: killed for want of memory, or crashed below Python; "
+        "see `stepsize log job_1 3`",
+    ]
+
+
+def test_lists_name_what_failed_and_what_stands_in_the_way(fake: FakeService) -> None:
+    fake.on("GET /v1/jobs", {"items": [job_json(advice="no worker has it")], "next_page_token": None})
+    assert "job_1: no worker has it" in run("jobs").stderr
+    trial = trial_json(5, state="failed", reason="error", error={"type": "ValueError", "message": "no such file"})
+    fake.on("GET /v1/jobs/job_1/trials", {"items": [trial], "next_page_token": None})
+    result = run("trials", "job_1")
+    assert "ValueError: no such file" in result.stdout
+    assert "`stepsize log job_1 5`" in result.stderr
+
+
+def test_the_log_of_a_trial_is_printed_as_it_is(fake: FakeService) -> None:
+    fake.on("GET /v1/jobs/job_1/trials/5/log", httpx.Response(200, text="Traceback\n"))
+    assert run("log", "job_1", "5").stdout == "Traceback\n"
+
+
 def test_submit_wait_json_prints_one_document(fake: FakeService, job_path: str) -> None:
     fake.on("POST /v1/jobs", job_json())
     fake.on("GET /v1/jobs/job_1", job_json(state="completed"))
@@ -194,7 +233,7 @@ def test_a_misspelt_address_is_not_silently_the_default_one(monkeypatch: pytest.
 
 COMMANDS = [
     *("up", "api", "worker", "migrate"),
-    *("submit", "watch", "jobs", "trials", "best", "pause", "resume", "stop", "cancel"),
+    *("submit", "watch", "jobs", "trials", "best", "pause", "resume", "stop", "cancel", "log", "retry"),
 ]
 
 

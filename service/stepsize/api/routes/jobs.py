@@ -183,4 +183,5 @@ def _show(site: AnySite, connection: Connection, job_id: str, status: int) -> Re
 def _etag(version: JobVersion) -> str:
     # Weak: `change` and `eta_s` move on without it.
     waits = "-no-worker" if version.lacks_worker else ""
-    return f'W/"{version.revision}{waits}"'
+    orphaned = "-orphaned" if version.is_orphaned else ""
+    return f'W/"{version.revision}{waits}{orphaned}"'

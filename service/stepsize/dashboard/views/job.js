@@ -44,9 +44,9 @@ export function JobView({ jobId, tab, query }) {
     </div>
     <${Labels} labels=${job.labels} />
     ${live.status === "offline" && html`<p class="warning">The service doesn't answer; what you see is its last word. This page goes on by itself as soon as it is back.</p>`}
-    ${job.error && html`<p class="problem" role="alert"><strong>The job failed</strong><span>${job.error}</span></p>`}
-    ${job.state === "failed" && !job.error && html`<p class="problem"><strong>Too many trials failed</strong><span>Each says why: <a href=${href(["jobs", jobId, "trials"], { state: "failed" })}>see the failed trials</a>. When that is mended, retry them.</span></p>`}
-    ${job.reason === "no_worker" && html`<p class="warning">No worker that is alive can run this job. Start one with <code>stepsize worker</code>; <a href="#/workers">see the workers</a>.</p>`}
+    ${job.error && html`<p class="problem" role="alert"><strong>The job failed</strong><span>${job.error}${job.reason !== "max_failed_trials" && job.advice && `; ${job.advice}`}</span></p>`}
+    ${job.reason === "max_failed_trials" && html`<p class="problem"><strong>Too many trials failed</strong><span>Each says why: <a href=${href(["jobs", jobId, "trials"], { state: "failed" })}>see the failed trials</a>. When that is mended, retry them.</span></p>`}
+    ${job.advice && !job.finished_at && html`<p class="warning" role="status">${sentence(job.advice)} <a href="#/workers">See the workers</a>.</p>`}
     ${job.warnings.map((warning) => html`<p class="warning">${warning}</p>`)}
     ${tab === "overview" && html`<${AnswerCard} job=${job} />`}
     <${Tiles} job=${job} />
@@ -151,6 +151,10 @@ function FrontTile({ job }) {
     <span class="big">${size === undefined ? html`<span class="muted">–</span>` : html`${formatCount(size)}<span class="muted small"> ${size === 1 ? "trial" : "trials"}</span>`}</span>
     <span class="small muted">of ${job.spec.objectives.map(({ metric }) => metric).join(", ")}</span>
   </section>`;
+}
+
+function sentence(advice) {
+  return `${advice[0].toUpperCase()}${advice.slice(1)}.`;
 }
 
 function isUntouched({ total, counts }) {
