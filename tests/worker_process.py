@@ -13,12 +13,13 @@ import psutil
 class WorkerProcess:
     """`python -m stepsize_workers` in a process of its own; use as a context manager."""
 
-    def __init__(self, url: str, data_dir: Path, *, slots: int = 2, lease_s: float = 1.0) -> None:
+    def __init__(self, url: str, data_dir: Path, *, slots: int = 2, lease_s: float = 1.0, trainers: str = "") -> None:
         environment = {
             **os.environ,
             "STEPSIZE_DATABASE_URL": url,
             "STEPSIZE_DATA_DIR": str(data_dir),
             "STEPSIZE_LEASE_S": str(lease_s),
+            "STEPSIZE_TRAINERS": trainers,
         }
         self._log_path = data_dir / f"worker-{time.monotonic_ns()}.txt"
         with self._log_path.open("wb") as log:

@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from stepsize.domain.trial import Trial, TrialState, trial_dir
@@ -47,4 +48,9 @@ class ArtifactKeeper:
 
     def remove_checkpoint(self, number: int) -> None:
         """Delete what only an interrupted trial needs."""
-        (trial_dir(self._data_dir, self._job_id, number) / "checkpoint").unlink(missing_ok=True)
+        path = trial_dir(self._data_dir, self._job_id, number) / "checkpoint"
+        if path.is_dir() and not path.is_symlink():  # as some libraries write them
+            shutil.rmtree(path, ignore_errors=True)
+            return
+        with suppress(OSError):  # what stays costs room and nothing else
+            path.unlink(missing_ok=True)

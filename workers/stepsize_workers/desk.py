@@ -2,7 +2,6 @@
 
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from functools import partial
 
 import structlog
@@ -170,19 +169,24 @@ class Desk:
             action()
         except (LeaseLostError, JobNotFoundError):
             self._abandon(holder)
-        except DatabaseError as error:
-            self._tolerate(error)
         except Exception as error:  # noqa: BLE001 - one job must not take the others down
+            if isinstance(error, DatabaseError) and is_transient(error):
+                self._tolerate(error)
+                return
             holder.abandon()
             self._forget(holder)
             self._give_up(holder.lease, error)
 
     def _give_up(self, lease: Lease, error: Exception) -> None:
-        """Fail a job that can't be run, and say why."""
+        """Fail a job that can't be run, and say why; where not even that can be written, its lease runs out."""
         log.error("job can't be run", job=lease.job_id, exc_info=error)
         self._keeper.drop(lease)
-        with suppress(LeaseLostError):
+        try:
             fail_job(self._site, lease, error)
+        except LeaseLostError:
+            pass
+        except DatabaseError as refused:
+            log.error("job can't be failed either", job=lease.job_id, error=reason_of(refused))
 
     def _tolerate(self, error: DatabaseError) -> None:
         if not is_transient(error):

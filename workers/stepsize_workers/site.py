@@ -11,6 +11,7 @@ import structlog
 
 from stepsize.domain.job import Job, JobReason, JobState
 from stepsize.domain.lease import Lease
+from stepsize.domain.said import clean_text
 from stepsize.domain.trainer import TrainerCard
 from stepsize.domain.trial import TrialReason, TrialState
 from stepsize.store.database import Connection, Database, DatabaseError, is_transient, reason_of
@@ -112,7 +113,9 @@ def fail_job(site: Site, lease: Lease, error: Exception) -> None:
 
     def fail(ledger: Ledger) -> None:
         ledger.move_trials([TrialState.RUNNING, TrialState.QUEUED], TrialState.CANCELLED, reason=TrialReason.ERROR)
-        ledger.move_job(JobState.FAILED, JobReason.ERROR, error=f"{type(error).__name__}: {error}"[:2000])
+        ledger.move_job(
+            JobState.FAILED, JobReason.ERROR, error=clean_text(f"{type(error).__name__}: {clean_text(error)}")
+        )
         ledger.release_lease()
 
     site.transact(lease, fail)

@@ -16,7 +16,7 @@ from stepsize.store.workers import SlotRecord
 from stepsize_workers.engines.base import Assignment, Ended, Event, Outcome, Reported, TrialKey
 from stepsize_workers.engines.local import LocalEngine, Preload
 from stepsize_workers.trainers.base import Diverged, Params, Trainer
-from stepsize_workers.trainers.command import CommandFailedError, CommandFileError, read_commands
+from stepsize_workers.trainers.command import CommandFailedError, CommandFileError, ReportNotTakenError, read_commands
 from stepsize_workers.trainers.registry import extra_cards
 from tests.fakes import RecordingContext
 from tests.waiting import wait_for
@@ -251,3 +251,28 @@ def test_a_wrong_file_says_what_is_wrong(tmp_path: Path, change: tuple[str, str]
 
 def _is_alive(pid: int) -> bool:
     return psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+
+
+@pytest.mark.parametrize("ending", ["", "; raise SystemExit(3)"])
+def test_lines_that_cant_be_taken_are_quoted_where_the_end_is_told(tmp_path: Path, ending: str) -> None:
+    program = f"""
+    print('{{"step": 1, "values": {{"loss": 0.9}}}}')
+    for step in range(2, 7):
+        print('{{"step": "%d", "values": {{"loss": 0.1}}}}' % step)
+    print("done"){ending}
+    """
+    with pytest.raises((ReportNotTakenError, CommandFailedError)) as told:
+        run(make(tmp_path, program), tmp_path)
+    words = "\n".join([str(told.value), *getattr(told.value, "__notes__", [])])
+    assert """{"step": "2", "values": {"loss": 0.1}} (step is '2', not a whole number); """ in words
+    assert words.endswith("and 2 more")
+
+
+@pytest.mark.parametrize("value", ["nan", "-inf", "NaN"])
+def test_a_program_that_prints_no_number_has_diverged(tmp_path: Path, value: str) -> None:
+    program = f"""
+    print('{{"step": 1, "values": {{"loss": 0.1}}}}')
+    print('{{"step": 2.0, "values": {{"loss": {value}}}}}')
+    """
+    with pytest.raises(Diverged):
+        run(make(tmp_path, program), tmp_path)

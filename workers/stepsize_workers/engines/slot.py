@@ -107,7 +107,8 @@ def _outcome_of(exception: BaseException) -> Outcome:
 
 def _error_of(exception: BaseException) -> TrialError:
     name = clean_text(type(exception).__name__, LONGEST_NAME) or "Error"
-    return TrialError(name, clean_text(exception))
+    words = [clean_text(exception), *(clean_text(note) for note in getattr(exception, "__notes__", ()))]
+    return TrialError(name, clean_text("\n".join(word for word in words if word)))
 
 
 def _as_keywords(params: Mapping[str, Scalar]) -> dict[str, Any]:

@@ -4,7 +4,6 @@ A TOML or YAML file named by `STEPSIZE_COMMANDS` describes programs; docs/how-to
 program gets its parameters by environment and JSON file, and reports as JSON lines on standard output.
 """
 
-import json
 import os
 import queue
 import re
@@ -17,8 +16,9 @@ import tomllib
 from collections import deque
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from enum import Enum, auto
 from pathlib import Path
-from typing import IO, Any, ClassVar, Literal, Self
+from typing import IO, Any, ClassVar, Literal, Self, assert_never
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model, model_validator
@@ -28,6 +28,7 @@ from stepsize.spec.objective import Direction, Objective
 from stepsize.spec.space import Scalar, SearchSpace
 from stepsize_workers.out_of_memory import KernelWatch, says_so
 from stepsize_workers.trainers.base import Diverged, Params, Trainer, TrialContext
+from stepsize_workers.trainers.command_lines import InfeasibleLine, Line, NotTaken, ReportLine, read_line
 
 SUFFIXES = (".toml", ".yaml", ".yml")
 _NAP_S = 0.05
@@ -175,34 +176,53 @@ class CommandTrainer(Trainer[Params]):
         """Run the program to its end, or until told to stop; its whole process group is gone afterwards."""
         with _running(self._arguments(context), cwd=self.directory, env=_environment(context)) as program:
             step = 0
-            while (message := program.next_message()) is not _END:
-                if isinstance(message, dict):
-                    step = _heed(message, context, step, program)
-                if not program.is_stopping and context.should_stop():
-                    program.stop()
-                program.kill_if_overdue(self.command.grace_s)
-            program.check_exit()
+            try:
+                while (line := program.next_line()) is not _END:
+                    if line is not None:
+                        step = _heed(line, context, step, program)
+                    if not program.is_stopping and context.should_stop():
+                        program.stop()
+                    program.kill_if_overdue(self.command.grace_s)
+                program.check_exit()
+            except Exception as error:
+                if words := program.words_not_taken():
+                    error.add_note(words)
+                raise
+            if not program.is_stopping and (words := program.words_not_taken()):
+                raise ReportNotTakenError(words)
 
     def _arguments(self, context: TrialContext[Params]) -> list[str]:
         values = _texts(context.params)
         return [_PLACEHOLDER.sub(lambda match: values[match[1]], argument) for argument in self.command.command]
 
 
-def _heed(message: Mapping[str, Any], context: TrialContext[Params], step: int, program: "_Program") -> int:
+def _heed(line: Line, context: TrialContext[Params], step: int, program: "_Program") -> int:
     """Take in what the program says and return the step it is at."""
-    if (reason := message.get("infeasible")) is not None:
-        words = str(message.get("message") or f"the program says so at step {step}")
-        if reason == "oom":
-            raise MemoryError(words)
-        raise Diverged(words, step=step)
-    if program.is_stopping:
-        return step  # said before it heard the stop: nobody wants it any more
-    if context.report(message["step"], message["values"]):
-        program.stop()
-    return int(message["step"])
+    match line:
+        case NotTaken():
+            program.keep(line)
+            return step
+        case InfeasibleLine(reason=reason, message=message):
+            words = message or f"the program says so at step {step}"
+            raise MemoryError(words) if reason == "oom" else Diverged(words, step=step)
+        case ReportLine() if program.is_stopping:
+            return step  # said before it heard the stop: nobody wants it any more
+        case ReportLine():
+            if context.report(line.step, line.values):
+                program.stop()
+            return line.step
+        case _:
+            assert_never(line)
 
 
-_END = object()
+class _End(Enum):
+    """Of what a program says."""
+
+    END = auto()
+
+
+_END = _End.END
+_MOST_QUOTED = 3
 
 
 class _Program:
@@ -210,7 +230,9 @@ class _Program:
 
     def __init__(self, process: "subprocess.Popen[bytes]") -> None:
         self._process = process
-        self._messages: queue.Queue[object] = queue.Queue(_MOST_LINES_AHEAD)
+        self._lines: queue.Queue[Line | _End] = queue.Queue(_MOST_LINES_AHEAD)
+        self._not_taken: list[NotTaken] = []
+        self._n_not_taken = 0
         self._errors: deque[str] = deque(maxlen=_STDERR_LINES)
         self._stopped_at: float | None = None
         self._kernel = KernelWatch()
@@ -227,13 +249,27 @@ class _Program:
     def is_stopping(self) -> bool:
         return self._stopped_at is not None
 
-    def next_message(self) -> object:
+    def next_line(self) -> Line | _End | None:
         """Return what the program said next, `_END` at its end, or None if it has been silent for a moment."""
         with suppress(queue.Empty):
-            return self._messages.get(timeout=_NAP_S)
+            return self._lines.get(timeout=_NAP_S)
         if self._exit_status(os.WNOHANG) is not None:  # what it left behind may hold its output open for ever
             _signal_group(self._process.pid, signal.SIGKILL)
         return None
+
+    def keep(self, line: NotTaken) -> None:
+        """Keep a line that can't be taken, for the end of the trial."""
+        self._n_not_taken += 1
+        if self._n_not_taken <= _MOST_QUOTED:
+            self._not_taken.append(line)
+
+    def words_not_taken(self) -> str:
+        """Return what is to be said of the lines that could not be taken, empty if there are none."""
+        if not self._not_taken:
+            return ""
+        quoted = "; ".join(str(line) for line in self._not_taken)
+        more = f"; and {self._n_not_taken - _MOST_QUOTED} more" if self._n_not_taken > _MOST_QUOTED else ""
+        return f"the program printed what looks like a report and can't be taken: {quoted}{more}"
 
     def stop(self) -> None:
         """Ask it to end."""
@@ -266,7 +302,7 @@ class _Program:
         self._process.wait()
         while any(reader.is_alive() for reader in self._readers):  # one may wait for room among the messages
             with suppress(queue.Empty):
-                self._messages.get(timeout=_NAP_S)
+                self._lines.get(timeout=_NAP_S)
         for pipe in (self._process.stdout, self._process.stderr):
             assert pipe is not None, "piped"
             pipe.close()
@@ -279,23 +315,35 @@ class _Program:
         return ended.si_status if ended.si_code == os.CLD_EXITED else -ended.si_status
 
     def _read_output(self, pipe: IO[bytes]) -> None:
-        while line := pipe.readline(_LONGEST_LINE):
-            if (message := _parse(line)) is not None:
-                self._messages.put(message)
-            else:
-                sys.stdout.write(line.decode(errors="replace"))
-                sys.stdout.flush()
-        self._messages.put(_END)
+        try:
+            while raw := pipe.readline(_LONGEST_LINE):
+                line = read_line(raw)
+                if line is not None:
+                    self._lines.put(line)
+                if line is None or isinstance(line, NotTaken):
+                    _pass_on(raw, sys.stdout)
+        finally:
+            self._lines.put(_END)
 
     def _read_errors(self, pipe: IO[bytes]) -> None:
-        while line := pipe.readline(_LONGEST_LINE):
-            text = line.decode(errors="replace")
-            self._errors.append(text)
-            sys.stderr.write(text)
+        while raw := pipe.readline(_LONGEST_LINE):
+            self._errors.append(raw.decode(errors="replace"))
+            _pass_on(raw, sys.stderr)
+
+
+def _pass_on(raw: bytes, stream: IO[str]) -> None:
+    """Write a line to the trial's log; on a full disk the program's words are still to be read."""
+    with suppress(OSError):
+        stream.write(raw.decode(errors="replace"))
+        stream.flush()
 
 
 class CommandFailedError(Exception):
     """The program failed; the message has the end of its standard error."""
+
+
+class ReportNotTakenError(Exception):
+    """The program ended well, but some of what it reported could not be taken: its last values may be old ones."""
 
 
 @contextmanager
@@ -360,15 +408,3 @@ def _environment(context: TrialContext[Params]) -> dict[str, str]:
 def _texts(params: Params) -> dict[str, str]:
     values: dict[str, Scalar] = params.model_dump()
     return {name: str(value).lower() if isinstance(value, bool) else str(value) for name, value in values.items()}
-
-
-def _parse(line: bytes) -> dict[str, Any] | None:
-    """Return a line as a message, or None if it is just output."""
-    if not line.lstrip().startswith(b"{"):
-        return None
-    try:
-        message = json.loads(line)
-    except ValueError:
-        return None
-    is_report = isinstance(message.get("step"), int) and isinstance(message.get("values"), dict)
-    return message if is_report or message.get("infeasible") in ("oom", "diverged") else None

@@ -27,11 +27,20 @@ class Running:
     step: int | None = None
     checkpoint_step: int | None = None
     values: dict[str, float] = field(default_factory=dict)
+    judged_step: int = -1
+    """The last step this worker's pruner has heard of."""
     stop_because: TrialReason | None = None
     is_apart: bool = False
     """No part of the search: a replicate, or a trial of a job that searches nothing."""
     data_hash: str | None = None
     shutting_down: bool = False
+
+    def hear(self, step: int, values: Mapping[str, float]) -> None:
+        """Take in a measurement; one that comes late, from another thread or fork, overrules nothing."""
+        if self.step is not None and step <= self.step:
+            self.values = {**values, **self.values}
+        else:
+            self.step, self.values = step, self.values | dict(values)
 
 
 @dataclass(frozen=True)

@@ -3,11 +3,15 @@
 The order of every step is: take in events → commit → tell the tuner → answer the trials.
 """
 
+from collections import defaultdict
 from collections.abc import Sequence
 
+import structlog
+
 from stepsize.domain.job import Desired, JobKind
-from stepsize.domain.trial import Report, Trial, TrialReason, TrialState
-from stepsize.store.database import Connection
+from stepsize.domain.said import clean_text
+from stepsize.domain.trial import Report, Trial, TrialError, TrialReason, TrialState
+from stepsize.store.database import Connection, DatabaseError, is_transient, reason_of
 from stepsize.store.ledger import Ledger
 from stepsize.store.orphans import settle_orphans
 from stepsize.store.trials import load_reports, load_trials, trials_to_cancel
@@ -20,6 +24,10 @@ from stepsize_workers.tuner import Tuner
 from stepsize_workers.venues.conclusions import Conclusion, Running, conclude, record_conclusion
 from stepsize_workers.venues.launching import Launch, Launcher
 
+log = structlog.get_logger()
+
+UNRECORDABLE = (DatabaseError, OverflowError, ValueError, TypeError)
+"""What databases and their drivers raise over words that they can't take."""
 CANCEL_GRACE_S = 1.0
 """A cancelled trial's process is killed if it has not ended by itself by then."""
 SHUTDOWN_GRACE_S = 5.0
@@ -122,7 +130,9 @@ class SlotVenue:
 
     def handle(self, events: Sequence[Event]) -> None:
         """Take in everything that waits, in one commit; then tell the tuner and answer the trials."""
-        events = [event for event in events if self._is_current(event.key)]
+        self._take_in([event for event in events if self._is_current(event.key)])
+
+    def _take_in(self, events: Sequence[Event]) -> None:
         for event in events:
             self._note(event)
         conclusions = [
@@ -134,11 +144,52 @@ class SlotVenue:
         conclusions.sort(key=lambda conclusion: conclusion.state is TrialState.COMPLETED)
         ends = [one.end for one in conclusions if not one.is_requeued and not one.run.is_apart]
         foreseen = self._tuner.foresee(ends)
-        self._held.transact(lambda ledger: self._record(ledger, events, conclusions, foreseen))
+        try:
+            self._held.transact(lambda ledger: self._record(ledger, events, conclusions, foreseen))
+        except UNRECORDABLE as error:
+            if isinstance(error, DatabaseError) and is_transient(error):
+                raise
+            self._single_out(events, error)
+            return
         for event in events:
             if isinstance(event, Reported):
                 self._judge(event)
         self._follow_up(conclusions, ends, foreseen)
+
+    def _single_out(self, events: Sequence[Event], error: Exception) -> None:
+        """Some of what was said can't be written: find whose words these are, and fail that trial alone."""
+        by_trial: dict[int, list[Event]] = defaultdict(list)
+        for event in events:
+            by_trial[event.key.number].append(event)
+        if len(by_trial) > 1:
+            for its_events in by_trial.values():
+                self._take_in(its_events)
+            return
+        for number in by_trial:
+            self._fail(self._running[number], error)
+
+    def _fail(self, run: Running, error: Exception) -> None:
+        """Fail a trial whose words can't be written, keeping what was written before."""
+        log.error("a trial's words can't be recorded", trial=run.key.number, job=run.key.job_id, exc_info=error)
+        reason = reason_of(error) if isinstance(error, DatabaseError) else error
+        words = TrialError("NotRecorded", clean_text(f"what the trial said can't be recorded: {reason}"))
+        failed = Conclusion(run, TrialState.FAILED, TrialReason.ERROR, words)
+        ends = [] if run.is_apart else [failed.end]
+        foreseen = self._tuner.foresee(ends)
+
+        def fail(ledger: Ledger) -> None:
+            ledger.move_trial(
+                run.key.number,
+                TrialState.RUNNING,
+                TrialState.FAILED,
+                reason=TrialReason.ERROR,
+                error={"type": words.type, "message": words.message},
+            )
+            foreseen.write(ledger)
+
+        self._held.transact(fail)
+        self._held.site.engine.stop(run.key, grace_s=0.0)
+        self._follow_up([failed], ends, foreseen)
 
     def _is_current(self, key: TrialKey) -> bool:
         run = self._running.get(key.number)
@@ -148,8 +199,7 @@ class SlotVenue:
         run = self._running[event.key.number]
         match event:
             case Reported():
-                run.step = event.step
-                run.values |= event.values
+                run.hear(event.step, event.values)
             case CheckpointSaved():
                 run.checkpoint_step = event.step
                 run.losses_in_a_row = 0
@@ -180,10 +230,13 @@ class SlotVenue:
         if not self._held.is_judged:
             return
         run = self._running[event.key.number]
-        prune = self._tuner.is_open(event.key.number) and self._tuner.report(_report(event))
-        if prune and run.stop_because is None:
-            run.stop_because = TrialReason.PRUNER
-        self._held.site.engine.answer(event.key, stop=run.stop_because is not None or run.shutting_down)
+        if event.step > run.judged_step:  # a thread or a fork may be late
+            run.judged_step = event.step
+            prune = self._tuner.is_open(event.key.number) and self._tuner.report(_report(event))
+            if prune and run.stop_because is None:
+                run.stop_because = TrialReason.PRUNER
+        if event.waits:
+            self._held.site.engine.answer(event.key, stop=run.stop_because is not None or run.shutting_down)
 
     def _follow_up(self, conclusions: Sequence[Conclusion], ends: Sequence[End], foreseen: Foreseen) -> None:
         """Bring the search and the files in line with what was just committed."""

@@ -1,0 +1,155 @@
+"""What the lines that a program prints mean: a report, an end, or nothing but output.
+
+A report is one line of JSON, `{"step": 1, "values": {"loss": 0.4}}`; an end that is a result is
+`{"infeasible": "diverged"}` or `"oom"`. A line that is meant as one and can't be taken is neither swallowed nor guessed
+at: it is kept, with the reason, for whoever reads how the trial ended.
+"""
+
+import json
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from stepsize.domain.said import check_step, clean_text
+
+_LONGEST_QUOTE = 200
+_MEANT_AS_ONE = re.compile(r"""(?=\{.*\bstep["']?\s*:)(?=\{.*\bvalues["']?\s*:)|\{\s*["']?infeasible["']?\s*:""")
+_BARE_WORD = re.compile(r'("(?:[^"\\]|\\.)*")|([-+]?(?:[A-Za-z]|1\.?#)[A-Za-z0-9#.]*(?:\(\w*\))?)')
+"""A string, to be left alone; or a word or one of the numbers that Microsoft's C prints."""
+_NON_FINITE = re.compile(
+    r"""(?P<sign>[-+]?)(?:
+        (?P<nan> nan(?:\(\w*\))? | 1\.?\#(?:qnan|snan|ind)\d* )
+      | (?P<infinite> inf(?:inity)? | 1\.?\#inf\d* )
+    )""",
+    re.IGNORECASE | re.VERBOSE,
+)
+
+
+@dataclass(frozen=True)
+class ReportLine:
+    """A measurement."""
+
+    step: int
+    values: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class InfeasibleLine:
+    """The program gives up: these parameters can't be trained."""
+
+    reason: Literal["oom", "diverged"]
+    message: str | None
+
+
+@dataclass(frozen=True)
+class NotTaken:
+    """A line that is meant as one of these, and why it can't be taken."""
+
+    line: str
+    why: str
+
+    def __str__(self) -> str:
+        return f"{self.line} ({self.why})"
+
+
+Line = ReportLine | InfeasibleLine | NotTaken
+
+
+def read_line(raw: bytes) -> Line | None:
+    """Return what a line means; None: nothing, it is output."""
+    for part in raw.decode(errors="replace").split("\r"):  # a progress bar may stand before it
+        if (line := _read(part.strip().removeprefix("\ufeff"))) is not None:
+            return line
+    return None
+
+
+def _read(text: str) -> Line | None:
+    if not text.startswith("{"):
+        if _is_report(_decoded(text[text.find("{") :])):
+            return NotTaken(_quoted(text), "a report stands alone on its line")
+        return None
+    try:
+        message = _parse(text)
+    except (ValueError, RecursionError) as error:
+        return NotTaken(_quoted(text), f"not JSON: {clean_text(error, 100)}") if _MEANT_AS_ONE.match(text) else None
+    if not isinstance(message, dict):
+        return None
+    if "infeasible" in message:
+        return _read_end(message, text)
+    return _read_report(message, text) if _is_report(message) else None
+
+
+def _parse(text: str) -> object:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return json.loads(_BARE_WORD.sub(_in_json, text))
+
+
+def _in_json(found: "re.Match[str]") -> str:
+    word = found[2]
+    if word is None or (number := _non_finite(word)) is None:
+        return found[0]
+    return "NaN" if math.isnan(number) else "Infinity" if number > 0 else "-Infinity"
+
+
+def _non_finite(word: str) -> float | None:
+    """Return the number that programs spell like this, None if it is a finite one or none."""
+    match = _NON_FINITE.fullmatch(word.strip())
+    if match is None:
+        return None
+    return math.nan if match["nan"] else -math.inf if match["sign"] == "-" else math.inf
+
+
+def _is_report(message: object) -> bool:
+    return isinstance(message, dict) and "step" in message and "values" in message
+
+
+def _decoded(text: str) -> object:
+    """Return the JSON that a text begins with, None if it doesn't."""
+    try:
+        return json.JSONDecoder().raw_decode(text)[0]
+    except (ValueError, RecursionError):
+        return None
+
+
+def _read_end(message: Mapping[str, object], text: str) -> Line:
+    reason, words = message["infeasible"], message.get("message")
+    match reason:
+        case "oom" | "diverged":
+            return InfeasibleLine(reason, clean_text(words) if words else None)
+        case _:
+            return NotTaken(_quoted(text), 'infeasible is "oom" or "diverged"')
+
+
+def _read_report(message: Mapping[str, object], text: str) -> Line:
+    try:
+        if isinstance(message["step"], bool):
+            raise TypeError("step is a truth value, not a whole number")
+        return ReportLine(check_step(message["step"]), _values(message["values"]))
+    except (TypeError, ValueError) as error:
+        return NotTaken(_quoted(text), clean_text(error))
+
+
+def _values(values: object) -> dict[str, float]:
+    if not isinstance(values, dict):
+        raise TypeError("values is no object of names and numbers")
+    return {name: _number(name, value) for name, value in values.items()}
+
+
+def _number(name: str, value: object) -> float:
+    match value:
+        case int() | float():
+            return value
+        case str() if (number := _non_finite(value)) is not None:
+            return number
+        case None:
+            raise TypeError(f"{name} is null: print NaN for a number that is none, and leave out what was not measured")
+        case _:
+            raise TypeError(f"{name} is no number")
+
+
+def _quoted(text: str) -> str:
+    return clean_text(text if len(text) <= _LONGEST_QUOTE else text[:_LONGEST_QUOTE] + "…")
