@@ -14,6 +14,7 @@ import torch
 from benchmarks.truth.data import TRACES, CellData, empty_cell, read_cells, read_traces, write_cells, write_traces
 from benchmarks.truth.inputs import write_inputs
 from benchmarks.truth.judging import diverged_in
+from benchmarks.truth.sweeps import write_sweeps
 from benchmarks.truth.tasks import MOST_SEEDS, N_SEEDS, TASKS, Length, TruthTask, find_task
 from benchmarks.truth.training import Training, train
 from benchmarks.truth.valleys import make_valley
@@ -40,6 +41,9 @@ def main() -> None:
         for cell in cells:
             scout(*cell)
         return
+    for task in tasks:
+        if write_sweeps(task):
+            say(f"{task.name}: swept")
     cells.sort(key=lambda cell: rank(*cell))  # the most cells for an hour first
     for work in (sketch,) if args.sketch else (complete, thicken):
         for cell in cells:

@@ -1,97 +1,87 @@
-"""The sweeps of range tests on every cell, kept like the trainings: `python -m benchmarks.truth.sweeps`, minutes.
+"""The sweeps of range tests on every cell, kept as the product reports them: `make truth` makes them, in minutes.
 
-Sweeps run on to the highest rate unless the loss becomes no number; what the product's watch would have ended is cut
-when they are read.
+A sweep may have gone on below where it began: losses stand at the rates of one that has, three times, and are NaN at
+those it did not report.
 """
 
 import math
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
-from unittest.mock import patch
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from benchmarks.truth.data import DATA, TRACES
-from benchmarks.truth.inputs import write_inputs
-from benchmarks.truth.tasks import TASKS, TruthTask
+from benchmarks.truth.tasks import TruthTask
 from benchmarks.truth.training import prepared
-from stepsize_workers.trainers.base import Diverged, Sweep
-from stepsize_workers.trainers.divergence import SweepWatch
+from stepsize_workers.trainers.base import TRAINING_UPDATES, Diverged, Sweep
 
 SWEEP = Sweep(low=1e-7, high=10.0, steps=100)
 """The service's own default."""
+LONGEST = SWEEP.extended(3)
 N_SWEEPS = 12
 """Four range tests of three seeds."""
 
 
-def sweep_cell(task: TruthTask, batch_size: int, seed: int, sweep: Sweep = SWEEP) -> tuple[float, ...]:
-    """Return the loss before the first update and after each one; NaN from where it is no number."""
-    began: list[float] = []
-    with (
-        prepared(task, batch_size=batch_size, learning_rate=sweep.low, seed=seed, data_dir=TRACES) as (
-            trainer,
-            context,
-        ),
-        _watch_off(began),
-        suppress(Diverged),
-    ):
-        trainer.sweep(context, sweep)
-    losses = [values["loss"] for _, values in context.reports]
-    return (*began, *losses, *[math.nan] * (sweep.steps - len(losses)))
+@dataclass(frozen=True)
+class CellSweeps:
+    """The sweeps of one cell."""
+
+    losses: NDArray[np.float64]
+    """(N_SWEEPS, rates of LONGEST)."""
+    training_updates: int
 
 
-def read_sweeps(task: TruthTask) -> dict[int, NDArray[np.float64]]:
-    """Return batch size → losses as the product would have reported them, (sweeps, steps); infinite once it ended."""
+def write_sweeps(task: TruthTask) -> bool:
+    """Sweep a task's cells, unless that is kept; return whether there was something to do."""
+    path = _path(task)
+    if path.exists():
+        return False
+    arrays: dict[str, NDArray[np.generic]] = {}
+    for size in task.batch_sizes:
+        swept = [sweep_cell(task, size, seed) for seed in range(N_SWEEPS)]
+        arrays[f"{size}/losses"] = np.array([losses for losses, _ in swept], dtype=np.float32)
+        arrays[f"{size}/updates"] = np.array([updates for _, updates in swept]).max()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}")
+    np.savez_compressed(partial, **arrays)  # type: ignore[arg-type]
+    partial.replace(path)
+    return True
+
+
+def read_sweeps(task: TruthTask) -> dict[int, CellSweeps]:
+    """Return what is kept of a task, by batch size."""
+    if not _path(task).exists():
+        return {}
     with np.load(_path(task)) as saved:
+        sizes = sorted(int(name.split("/")[0]) for name in saved.files if name.endswith("/losses"))
         return {
-            int(name): np.array([_cut(row, int(name)) for row in saved[name].astype(float)]) for name in saved.files
+            size: CellSweeps(saved[f"{size}/losses"].astype(np.float64), int(saved[f"{size}/updates"]))
+            for size in sizes
         }
 
 
-def _cut(row: NDArray[np.float64], batch_size: int) -> NDArray[np.float64]:
-    watch, losses = SweepWatch(float(row[0]), batch_size=batch_size), row[1:].copy()
-    for index, loss in enumerate(losses):
-        if not watch.is_finite(float(loss)):
-            losses[index:] = np.inf
-            break
-        if watch.has_exploded(float(loss)):
-            losses[index + 1 :] = np.inf
-            break
-    return losses
+def sweep_cell(task: TruthTask, batch_size: int, seed: int) -> tuple[list[float], int]:
+    """Return the losses of one sweep at the rates of LONGEST, and how many updates a training makes."""
+    with (
+        prepared(task, batch_size=batch_size, learning_rate=SWEEP.low, seed=seed, data_dir=TRACES) as (
+            trainer,
+            context,
+        ),
+        suppress(Diverged),
+    ):
+        trainer.sweep(context, SWEEP)
+    losses = [math.nan] * LONGEST.steps
+    for _, values in context.reports:
+        losses[_index(values["learning_rate"])] = values["loss"]
+    return losses, int(context.reports[0][1][TRAINING_UPDATES]) if context.reports else 0
 
 
-@contextmanager
-def _watch_off(began: list[float]) -> Iterator[None]:
-    begin = SweepWatch.__init__
-
-    def keep(watch: SweepWatch, initial: float, *, batch_size: int) -> None:
-        began.append(initial)
-        begin(watch, initial, batch_size=batch_size)
-
-    with patch.object(SweepWatch, "__init__", keep), patch.object(SweepWatch, "has_exploded", lambda *_: False):
-        yield
+def _index(rate: float) -> int:
+    spacing = math.log10(SWEEP.high / SWEEP.low) / (SWEEP.steps - 1)
+    return round(math.log10(rate / LONGEST.low) / spacing)
 
 
 def _path(task: TruthTask) -> Path:
     return DATA / "sweeps" / f"{task.name}.npz"
-
-
-def main() -> None:
-    """Sweep every cell that is not kept yet."""
-    torch.set_num_threads(1)
-    write_inputs(TRACES / "datasets")
-    (DATA / "sweeps").mkdir(parents=True, exist_ok=True)
-    for task in TASKS:
-        if not _path(task).exists():
-            swept = {
-                str(size): np.array([sweep_cell(task, size, seed) for seed in range(N_SWEEPS)], dtype=np.float32)
-                for size in task.batch_sizes
-            }
-            np.savez_compressed(_path(task), **swept)  # type: ignore[arg-type]
-
-
-if __name__ == "__main__":
-    main()

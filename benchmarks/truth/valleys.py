@@ -10,7 +10,7 @@ Shapes: R rates, S seeds.
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -219,7 +219,7 @@ def smooth(decades: Floats, costs: Floats, grain: float) -> Curve:
     # 1 up to a factor of two above the bottom, 0 from a factor of four on.
     trust = np.clip(2 - (straight - bottom) / _NEAR, 0, 1)
     rows = means < bottom + 3 * _NEAR
-    kernel = _parabola_kernel(fine, decades[rows])
+    kernel = _parabola_kernel(tuple(fine.tolist()), tuple(decades[rows].tolist()))
     rounded, rounded_error = kernel @ means[rows], np.sqrt(kernel**2 @ errors[rows] ** 2)
     high = np.where(np.isfinite(straight), straight, 0.0)
     mixed = trust * rounded + (1 - trust) * high
@@ -227,9 +227,10 @@ def smooth(decades: Floats, costs: Floats, grain: float) -> Curve:
     return Curve(fine, np.where(np.isfinite(straight), mixed, math.inf), mixed_error)
 
 
-def _parabola_kernel(at: Floats, x: Floats) -> Floats:
+@lru_cache(maxsize=64)  # seeds drawn anew leave the rates as they are
+def _parabola_kernel(at: tuple[float, ...], x: tuple[float, ...]) -> Floats:
     """Return the matrix, (len(at), len(x)), that makes of values at `x` those of the parabolas fitted around `at`."""
-    away = x[None, :] - at[:, None]
+    away = np.array(x)[None, :] - np.array(at)[:, None]
     weight = np.sqrt(np.clip(1 - (away / _REACH) ** 2, 1e-6, None))
     design = np.stack([np.ones_like(away), away, away**2], axis=2) * weight[:, :, None]
     return np.asarray(np.linalg.pinv(design)[:, 0, :] * weight, dtype=np.float64)
