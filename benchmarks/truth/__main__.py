@@ -11,9 +11,18 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from benchmarks.truth.data import TRACES, CellData, empty_cell, read_cells, read_traces, write_cells, write_traces
+from benchmarks.truth.data import (
+    TRACES,
+    CellData,
+    Traces,
+    empty_cell,
+    read_cells,
+    read_traces,
+    write_cells,
+    write_traces,
+)
 from benchmarks.truth.inputs import write_inputs
-from benchmarks.truth.judging import diverged_in
+from benchmarks.truth.judging import diverged_in, untrained_losses
 from benchmarks.truth.sweeps import write_sweeps
 from benchmarks.truth.tasks import MOST_SEEDS, N_SEEDS, TASKS, Length, TruthTask, find_task
 from benchmarks.truth.training import Training, train
@@ -32,6 +41,7 @@ def main() -> None:
     parser.add_argument("tasks", nargs="*", help="names of tasks; all without any")
     parser.add_argument("--scout", action="store_true", help="look at the tasks, and keep nothing")
     parser.add_argument("--sketch", action="store_true", help="train a few seeds at every second rate only")
+    parser.add_argument("--judge", action="store_true", help="judge anew which of the kept trainings diverged")
     args = parser.parse_args()
     torch.set_num_threads(1)
     write_inputs(TRACES / "datasets")
@@ -40,6 +50,10 @@ def main() -> None:
     if args.scout:
         for cell in cells:
             scout(*cell)
+        return
+    if args.judge:
+        for cell in cells:
+            judge_again(*cell)
         return
     for task in tasks:
         if write_sweeps(task):
@@ -98,15 +112,32 @@ def train_and_keep(task: TruthTask, batch_size: int, cell: CellData, missing: Se
                 cell.values[metric][row, seed] = done.values[metric]
         cell.time_s[row, seed] = done.time_s
         traces[row, seed] = done.losses
-    updates = updates_per_epoch(task, list(traces.values()))
-    for (row, seed), losses in traces.items():
-        cell.diverged[row, seed] = diverged_in(losses.tolist(), updates, batch_size=batch_size)
+    judge(task, batch_size, cell, traces)
     write_traces(task, batch_size, traces)
     write_cells(task, {**read_cells(task), batch_size: cell})
     say(
         f"{task.name} {batch_size}: {len(missing)} trainings in {time.perf_counter() - began:.0f} s "
         f"({time.process_time() - began_cpu:.0f} s of a core)"
     )
+
+
+def judge(task: TruthTask, batch_size: int, cell: CellData, traces: Traces) -> None:
+    """Write into a cell which trainings the product would have ended, by its rule of today."""
+    updates, untrained = updates_per_epoch(task, list(traces.values())), untrained_losses(traces, batch_size)
+    for (row, seed), losses in traces.items():
+        cell.diverged[row, seed] = diverged_in(
+            losses.tolist(), updates, batch_size=batch_size, untrained=untrained[seed]
+        )
+
+
+def judge_again(task: TruthTask, batch_size: int) -> None:
+    """Judge the trainings that this machine made by the product's rule of today."""
+    cell, traces = read_cells(task).get(batch_size), read_traces(task, batch_size)
+    if cell is not None and traces:
+        before = int((cell.diverged > 0).sum())
+        judge(task, batch_size, cell, traces)
+        write_cells(task, {**read_cells(task), batch_size: cell})
+        say(f"{task.name} {batch_size}: {before} diverged before, {int((cell.diverged > 0).sum())} now")
 
 
 def updates_per_epoch(task: TruthTask, traces: Sequence[np.ndarray]) -> int:

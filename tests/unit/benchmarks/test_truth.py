@@ -7,7 +7,7 @@ import pytest
 
 from benchmarks.honesty.figures import mean, measure
 from benchmarks.truth.data import CellData, read_cells
-from benchmarks.truth.judging import diverged_in
+from benchmarks.truth.judging import diverged_in, untrained_losses
 from benchmarks.truth.tasks import N_SEEDS, TASKS, Role, TruthTask
 from benchmarks.truth.valleys import Valley, make_valley
 
@@ -68,8 +68,16 @@ def test_shares_of_errors_are_drawn_in_whole_samples() -> None:
 
 
 def test_a_loss_that_is_no_number_is_judged_in_its_epoch() -> None:
-    assert diverged_in([1.0] * 10, updates_per_epoch=5) == 0
-    assert diverged_in([1.0] * 7 + [math.nan], updates_per_epoch=5) == 2
+    known = {"updates_per_epoch": 5, "batch_size": 64, "untrained": 1.0}
+    assert diverged_in([1.0] * 10, **known) == 0
+    assert diverged_in([1.0] * 7 + [math.nan], **known) == 2
+    assert diverged_in([1.0] * 4 + [20.0] + [1.0] * 5, **known) == 0
+    assert diverged_in([1.0] * 4 + [20.0] * 6, **known) == 2
+
+
+def test_the_untrained_loss_is_read_at_the_lowest_rate() -> None:
+    traces = {(3, 0): np.array([9.0, 9.0], np.float32), (1, 0): np.array([1.0, 3.0, 50.0], np.float32)}
+    assert untrained_losses(traces, 32) == {0: 2.0}
 
 
 def test_tasks_that_disagree_make_a_wide_interval_however_many_jobs_they_have() -> None:
