@@ -123,6 +123,8 @@ _LIGHTNING = (("Lightning's, against the rate itself", False), ("Lightning's, pe
 def lightning(losses: Array, *, per_point: bool) -> float:
     """Return what PyTorch Lightning's finder suggests: the steepest point of a one-sided average of the loss.
 
+    NaN where it suggests nothing, as its average had risen fourfold before there was a slope.
+
     Args:
         per_point: differentiate against the index of the point, as some of its versions do, not against lr.
     """
@@ -136,12 +138,15 @@ def lightning(losses: Array, *, per_point: bool) -> float:
             break
         lowest = min(lowest, smoothed[-1])
     kept = np.array(smoothed[skip_first:-skip_last])
+    if len(kept) < 2:
+        return math.nan
     slope = np.gradient(kept) if per_point else np.gradient(kept, rates[skip_first : skip_first + len(kept)])
     return float(rates[skip_first + int(np.argmin(slope))])
 
 
 def _mean_log(rates: Sequence[float]) -> float:
-    return float(np.mean(np.log10(rates)))
+    known = [math.log10(rate) for rate in rates if math.isfinite(rate)]
+    return mean(known)
 
 
 def _value(estimate: Estimate | None) -> float | None:
@@ -233,7 +238,8 @@ def print_cells(tested: Sequence[Tested]) -> dict[str, object]:
             name = "none given" if rule is None else rule.value
             distances.setdefault(name, []).append(math.log10(suggestion) - one.valley.best)
         for name, decades in one.lightning.items():
-            distances.setdefault(name, []).append(decades - one.valley.best)
+            if math.isfinite(decades):
+                distances.setdefault(name, []).append(decades - one.valley.best)
     print_table(
         ("rule", "distance, median", "90 %", "offset, median"),
         [
