@@ -28,8 +28,8 @@ from benchmarks.orchestration import print_table
 from benchmarks.truth.sweeps import LONGEST, N_SWEEPS, SWEEP, CellSweeps, read_sweeps
 from benchmarks.truth.tasks import TASKS, Role, TruthTask
 from benchmarks.truth.valleys import Landscape, Valley, read_landscapes
+from stepsize.domain.estimate import Estimate
 from stepsize.domain.range_test import RangeTestFindings, RangeTestResult
-from stepsize.domain.report import Estimate
 from stepsize.domain.seeds import derive_seed
 from stepsize.domain.trial import Report, Trial, TrialState
 from stepsize.spec.range_test import RangeTestRule, RangeTestSpec
@@ -219,12 +219,12 @@ def print_cells(tested: Sequence[Tested]) -> dict[str, object]:
     share = measure({name: [inside(one) for one in mine if one.bounds] for name, mine in by_task.items()}, mean)
     refusals = measure({name: [one.bounds is None for one in mine] for name, mine in by_task.items()}, mean)
     widths = {name: [one.bounds[1] - one.bounds[0] for one in mine if one.bounds] for name, mine in by_task.items()}
-    width = measure(widths, median)
+    middle = measure(widths, median)
     print_table(
         ("figure", "target", "measured"),
         [
             ["best rate inside, %", "≥ 95", share.shown(100, 1)],
-            ["median width, decades", "≤ 2.4", width.shown(1, 2)],
+            ["median width, decades", "≤ 2.4", middle.shown(1, 2)],
             ["refused wrongly, %", "≤ 2", refusals.shown(100, 1)],
         ],
     )
@@ -252,7 +252,7 @@ def print_cells(tested: Sequence[Tested]) -> dict[str, object]:
             for name, found in distances.items()
         ],
     )
-    return {"inside": share.value, "inside_low": share.low, "width": width.value, "refused": refusals.value}
+    return {"inside": share.value, "inside_low": share.low, "width": middle.value, "refused": refusals.value}
 
 
 def print_searches(searched: Sequence[Searched]) -> dict[str, object]:

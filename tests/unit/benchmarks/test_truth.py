@@ -1,6 +1,7 @@
 """The arithmetic behind the honesty benchmark, on valleys whose answer is known, and what is kept of real ones."""
 
 import math
+from functools import partial
 
 import numpy as np
 import pytest
@@ -68,11 +69,11 @@ def test_shares_of_errors_are_drawn_in_whole_samples() -> None:
 
 
 def test_a_loss_that_is_no_number_is_judged_in_its_epoch() -> None:
-    known = {"updates_per_epoch": 5, "batch_size": 64, "untrained": 1.0}
-    assert diverged_in([1.0] * 10, **known) == 0
-    assert diverged_in([1.0] * 7 + [math.nan], **known) == 2
-    assert diverged_in([1.0] * 4 + [20.0] + [1.0] * 5, **known) == 0
-    assert diverged_in([1.0] * 4 + [20.0] * 6, **known) == 2
+    judge = partial(diverged_in, updates_per_epoch=5, batch_size=64, untrained=1.0)
+    assert judge([1.0] * 10) == 0
+    assert judge([1.0] * 7 + [math.nan]) == 2
+    assert judge([1.0] * 4 + [20.0] + [1.0] * 5) == 0
+    assert judge([1.0] * 4 + [20.0] * 6) == 2
 
 
 def test_the_untrained_loss_is_read_at_the_lowest_rate() -> None:

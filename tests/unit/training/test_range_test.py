@@ -151,6 +151,15 @@ def test_what_comes_after_an_explosion_is_not_believed() -> None:
     assert _all_rules(smooth(RATES, losses)) == _all_rules(smooth(RATES, exploding(-1.0)))
 
 
+def test_a_rise_that_comes_down_again_is_no_edge() -> None:
+    losses = logistic(-3.0)
+    losses[60:66] += 2.0  # half a decade around 10**-1.9
+    losses[90:] = np.inf
+    assert decades(find_edge(smooth(RATES, losses))) == pytest.approx(DECADES[90] - 0.1, abs=SPACING)
+    losses[90:] = 0.0
+    assert find_edge(smooth(RATES, losses)) is None
+
+
 def test_no_edge_where_the_loss_never_rises() -> None:
     assert find_edge(smooth(RATES, logistic(-3.0))) is None
 

@@ -208,11 +208,14 @@ def find_low(curve: SmoothCurve, n_updates: int | None = None) -> float:
 
 
 def find_edge(curve: SmoothCurve) -> float | None:
-    """Return the divergence edge, where two fifths of the loss's fall are lost again; None: never reached."""
+    """Return the divergence edge, where two fifths of the loss's fall are lost for good; None: never reached.
+
+    For good: noise at small batches, or on raw inputs, takes a loss above that level and back again.
+    """
     level = float(curve.loss[curve.lowest]) + _LOST * curve.fall
-    above = np.flatnonzero(curve.loss[curve.lowest :] > level)
-    if len(above):
-        return _rate(_crossing(curve, curve.lowest + int(above[0]) - 1, level))
+    last_below = curve.lowest + int(np.flatnonzero(curve.loss[curve.lowest :] <= level)[-1])
+    if last_below + 1 < len(curve.loss):
+        return _rate(_crossing(curve, last_below, level))
     return None if curve.exploded is None else _rate(curve.decades[curve.exploded])
 
 
