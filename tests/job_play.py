@@ -14,19 +14,27 @@ from stepsize.store.leases import claim_job
 from stepsize.store.trials import load_trials
 from stepsize_workers.engines.base import Engine
 from stepsize_workers.holder import JobHolder, hold_job
-from stepsize_workers.site import Site
+from stepsize_workers.site import Asks, Site
 from tests.builders import expire_lease, make_job, make_spec
 from tests.fake_engine import FakeEngine, Script
 
 _MOST_TURNS = 20_000
 
 
-def take_over(database: Database, job_id: str, engine: Engine, data_dir: Path, *, owner: str = "worker") -> JobHolder:
+def take_over(
+    database: Database,
+    job_id: str,
+    engine: Engine,
+    data_dir: Path,
+    *,
+    owner: str = "worker",
+    analyst: Asks | None = None,
+) -> JobHolder:
     """Let a worker claim a job and rebuild its search; it must be claimable."""
     with database.write() as connection:
         claimed = claim_job(connection, job_id, owner=owner, lease_s=600.0)
     assert claimed is not None, f"job {job_id} is not claimable"
-    holder = hold_job(*claimed, Site(database, engine, owner, data_dir))
+    holder = hold_job(*claimed, Site(database, engine, owner, data_dir, analyst=analyst))
     holder.restore()
     return holder
 
@@ -37,6 +45,8 @@ class Stage:
 
     database: Database
     data_dir: Path
+    analyst: Asks | None = None
+    """Whom workers ask for answers; None: jobs have none."""
 
     def add(self, *, job: dict[str, Any] | None = None, **changes: Any) -> str:
         """Record a job; `job` are fields of NewJob, `changes` replace fields of the spec."""
@@ -61,7 +71,7 @@ class Stage:
 
     def claim(self, job_id: str, engine: Engine) -> JobHolder:
         """Let a worker take the job over."""
-        return take_over(self.database, job_id, engine, self.data_dir)
+        return take_over(self.database, job_id, engine, self.data_dir, analyst=self.analyst)
 
     def play(
         self,

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from stepsize.domain.trial import Report, Trial, TrialReason, TrialState
+from stepsize.domain.trial import Report, Trial, TrialPurpose, TrialReason, TrialState
 from stepsize.spec.resolved import ResolvedJobSpec
 from stepsize.spec.space import Scalar, applies
 from stepsize.store.database import Database
@@ -286,4 +286,8 @@ def finished_trial(number: int) -> Trial:
 def a_trial(number: int, **known: Any) -> Trial:
     """Return a trial as the record would have it, as far as a search looks."""
     unknown: dict[str, Any] = dict.fromkeys(field.name for field in fields(Trial))
-    return Trial(**unknown | {"number": number, "attempt": 1, "study_attrs": {}, "values": {}} | known)
+    return Trial(
+        **unknown
+        | {"number": number, "attempt": 1, "study_attrs": {}, "values": {}, "purpose": TrialPurpose.SEARCH}
+        | known
+    )

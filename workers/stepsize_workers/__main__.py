@@ -8,6 +8,7 @@ import sys
 import structlog
 from pydantic import TypeAdapter
 
+from stepsize.asking.analyst import Analyst
 from stepsize.children.ties import die_with
 from stepsize.domain.trainer import TrainerCard
 from stepsize.logs import configure_logs
@@ -34,12 +35,20 @@ def main() -> None:
     cards = _cards(settings.trainer_modules)
     preload = Preload([card.name for card in cards], settings.trainer_modules)
     engine = LocalEngine(detect_slots(n_slots or settings.slots), preload)
+    analyst = Analyst(settings.url)
     worker = WorkerLoop(
-        Database(settings.url, pool_size=3), engine, settings, cards, worker_id=os.environ.get("STEPSIZE_WORKER_ID")
+        Database(settings.url, pool_size=3),
+        engine,
+        settings,
+        cards,
+        worker_id=os.environ.get("STEPSIZE_WORKER_ID"),
+        analyst=analyst,
     )
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: worker.stop())
-    if not worker.run():
+    ran_to_its_end = worker.run()
+    analyst.close()
+    if not ran_to_its_end:
         sys.exit("the worker could not go on; its log says why")
 
 

@@ -6,7 +6,7 @@ from typing import TypeVar
 
 from stepsize.domain.job import Job, JobKind
 from stepsize.domain.lease import Lease
-from stepsize.domain.trial import Trial, TrialState
+from stepsize.domain.trial import Trial, TrialPurpose, TrialState
 from stepsize.errors import LeaseLostError
 from stepsize.spec.resolved import ResolvedJobSpec
 from stepsize.spec.space import Scalar
@@ -73,8 +73,8 @@ class HeldJob:
         return None if card is None else card.last_step(params, trainer.params)
 
     def is_searched(self, trial: Trial) -> bool:
-        """Tell whether a trial is part of the search: no replicate, and of a job that searches at all."""
-        return self._job.kind is JobKind.TUNE and trial.replicate_of is None
+        """Tell whether a trial is part of the search, in a job that searches at all."""
+        return self._job.kind is JobKind.TUNE and trial.purpose is TrialPurpose.SEARCH
 
 
 def _searched_spec(job: Job) -> ResolvedJobSpec:

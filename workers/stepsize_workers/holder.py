@@ -4,6 +4,7 @@ The holder says what is to happen, the tuner what is to be tried, and a venue wh
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from stepsize.domain.job import Desired, Job, JobKind, JobReason, JobState
 from stepsize.domain.lease import Lease
@@ -11,14 +12,16 @@ from stepsize.domain.range_test import RangeTestFindings
 from stepsize.domain.trial import TrialReason, TrialState
 from stepsize.spec.range_test import RangeTestSpec
 from stepsize.spec.resolved import recall
+from stepsize.store.answers import StoredAnswer
 from stepsize.store.columns import JobColumns
 from stepsize.store.leases import Precedence
 from stepsize.store.ledger import Ledger
 from stepsize.store.listing import last_failed
 from stepsize.store.trials import load_reports
 from stepsize.store.workers import SlotRecord
+from stepsize_workers.answering import AnswerKeeper
 from stepsize_workers.engines.base import Event
-from stepsize_workers.epilogue import Further, Replication, Stage, next_step
+from stepsize_workers.epilogue import Confirmation, Further, Replication, Stage, next_step
 from stepsize_workers.held_job import HeldJob
 from stepsize_workers.preparation import prepare
 from stepsize_workers.range_tests import conclude_range_test
@@ -30,10 +33,23 @@ from stepsize_workers.venues.clients import ClientVenue
 from stepsize_workers.venues.slots import SlotVenue
 
 
+@dataclass(frozen=True)
+class End:
+    """How a job ends, with what is written beside it."""
+
+    state: JobState
+    reason: JobReason
+    findings: RangeTestFindings | None
+    error: str | None
+    answer: StoredAnswer | None
+
+
 class JobHolder:
     """One job on this worker. Driven by the worker's loop; never blocks but for the database and a light sampler."""
 
-    def __init__(self, held: HeldJob, tuner: Tuner, venue: Venue, epilogue: Sequence[Stage]) -> None:
+    def __init__(
+        self, held: HeldJob, tuner: Tuner, venue: Venue, epilogue: Sequence[Stage], answers: AnswerKeeper
+    ) -> None:
         """Hold a job; get one from `hold_job`.
 
         Args:
@@ -43,6 +59,7 @@ class JobHolder:
         self._tuner = tuner
         self._venue = venue
         self._epilogue = epilogue
+        self._answers = answers
         self.is_over = False
         """Whether the job has left this worker: finished, paused or released."""
 
@@ -104,6 +121,7 @@ class JobHolder:
         if self.is_over:
             return
         self._venue.tend()
+        self._answers.tend()
         job = self._held.job
         if self.n_running:
             if job.desired is Desired.STOP and job.state is JobState.RUNNING:
@@ -134,16 +152,21 @@ class JobHolder:
         self._finish(JobState.FAILED if reason is JobReason.MAX_FAILED_TRIALS else JobState.COMPLETED, reason)
 
     def _finish(self, state: JobState, reason: JobReason) -> None:
+        """End the job, once its answer is there; a cancelled one keeps the answer it has."""
+        is_asked = self._answers.is_asked and state is not JobState.CANCELLED
+        answer = self._answers.answer_now(as_finished=True) if is_asked else None
+        if is_asked and answer is None:
+            return
         found = self._conclude_range_test() if state is not JobState.CANCELLED else None
         error = self._why_failed() if state is JobState.FAILED else None
-        if self._held.transact(lambda ledger: self._write_end(ledger, state, reason, found, error)):
+        end = End(state, reason, found, error, answer)
+        if self._held.transact(lambda ledger: self._write_end(ledger, end)):
             self._let_go()
         else:
             self._venue.look()
 
-    def _write_end(
-        self, ledger: Ledger, state: JobState, reason: JobReason, found: RangeTestFindings | None, error: str | None
-    ) -> bool:
+    def _write_end(self, ledger: Ledger, end: End) -> bool:
+        state, reason, found, error = end.state, end.reason, end.findings, end.error
         if self._has_changed(ledger.job, reason):
             return False
         # Only what a user ended names the user: replicates a budget cut off are made up for under a larger one.
@@ -151,6 +174,8 @@ class JobHolder:
         ledger.move_trials([TrialState.QUEUED], TrialState.CANCELLED, reason=why)
         if found is not None:
             ledger.set_job(findings=found.model_dump(mode="json"))
+        if end.answer is not None:
+            ledger.set_answer(end.answer)
         ledger.move_job(state, reason)
         if error is not None:
             ledger.set_job(error=error)
@@ -230,4 +255,5 @@ def hold_job(lease: Lease, job: Job, site: Site) -> JobHolder:
     held = HeldJob(lease, job, site)
     tuner = Tuner(held)
     venue: Venue = ClientVenue(held, tuner) if job.spec.trains_elsewhere else SlotVenue(held, tuner)
-    return JobHolder(held, tuner, venue, [Replication(held)])
+    answers = AnswerKeeper(held)
+    return JobHolder(held, tuner, venue, [Confirmation(held, answers), Replication(held)], answers)

@@ -23,7 +23,7 @@ from stepsize.store.workers import Worker, register_worker, remove_worker
 from stepsize_workers.desk import Desk
 from stepsize_workers.engines.base import Engine
 from stepsize_workers.lease import LeaseKeeper
-from stepsize_workers.site import Site
+from stepsize_workers.site import Asks, Site
 from stepsize_workers.watchers import ChangeWatcher
 
 log = structlog.get_logger()
@@ -48,11 +48,13 @@ class WorkerLoop:
         cards: Sequence[TrainerCard],
         *,
         worker_id: str | None = None,
+        analyst: Asks | None = None,
     ) -> None:
         """Make a worker that offers the trainers described by `cards`.
 
         Args:
             worker_id: of a worker this one replaces, whose process is known to be dead: its leases end at once.
+            analyst: whom to ask for the jobs' answers; None: they get none.
         """
         self.id = worker_id or new_id("worker")
         self._database = database
@@ -79,6 +81,7 @@ class WorkerLoop:
             self.id,
             Path(settings.data_dir).resolve(),
             cards={(card.name, card.version): card for card in cards},
+            analyst=analyst,
             stopping=self._stopping,
         )
         self.desk = Desk(self._site, self._keeper, _offer_of(engine, cards), lease_s=settings.lease_s)

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from stepsize.domain.seeds import derive_seed
-from stepsize.domain.trial import Trial, TrialReason, TrialState
+from stepsize.domain.trial import Trial, TrialPurpose, TrialReason, TrialState
 from stepsize.spec.objective import Direction
 from stepsize.spec.resolved import ResolvedJobSpec
 from stepsize.store.ledger import NewTrial
@@ -47,5 +47,5 @@ def _fell_with_its_job(trial: Trial) -> bool:
 
 
 def _best(trials: Sequence[Trial], direction: Direction, *, n: int) -> list[Trial]:
-    feasible = [trial for trial in trials if trial.objective is not None and trial.replicate_of is None]
+    feasible = [trial for trial in trials if trial.objective is not None and trial.purpose is TrialPurpose.SEARCH]
     return sorted(feasible, key=lambda trial: (direction.cost(trial.objective or 0.0), trial.number))[:n]

@@ -13,7 +13,7 @@ import optuna
 from optuna.trial import TrialState as OptunaState
 
 from stepsize.domain.seeds import derive_seed
-from stepsize.domain.trial import Report, Trial, TrialReason, TrialState
+from stepsize.domain.trial import Report, Trial, TrialPurpose, TrialReason, TrialState
 from stepsize.spec.objective import Objective
 from stepsize.spec.pruners import NoPruner
 from stepsize.spec.resolved import ResolvedJobSpec
@@ -137,8 +137,8 @@ class Search:
         for trial in trials:
             if self._grid and trial.cell is not None:
                 self._grid.mark_taken(trial.cell)
-            if trial.replicate_of is not None or (trial.attempt == 0 and not trial.state.is_finished):
-                continue  # a replicate never enters the study; a queued trial does when it starts
+            if trial.purpose is not TrialPurpose.SEARCH or (trial.attempt == 0 and not trial.state.is_finished):
+                continue  # only the search enters the study; a queued trial does when it starts
             self._built.restore_study(self._study, trial.study_attrs)
             if trial.state.is_finished:
                 self._admission.learn(trial.number, trial.params, trial.state, trial.reason)

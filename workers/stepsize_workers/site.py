@@ -3,12 +3,15 @@
 import threading
 import time
 from collections.abc import Callable, Mapping
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 import structlog
 
+from stepsize.asking.analyst import Changes
+from stepsize.asking.questions import Question, Reply
 from stepsize.domain.job import Job, JobReason, JobState
 from stepsize.domain.lease import Lease
 from stepsize.domain.said import clean_text
@@ -35,6 +38,13 @@ def logged_outage() -> Outage:
     )
 
 
+class Asks(Protocol):
+    """Whom the analysis can be asked of: `stepsize.asking.analyst.Analyst`, or a test's."""
+
+    def submit(self, question: Question, changes: Changes = ()) -> Future[Reply]:
+        """Return the answer to come."""
+
+
 @dataclass(frozen=True)
 class Site:
     """One a worker."""
@@ -45,6 +55,8 @@ class Site:
     data_dir: Path
     cards: Mapping[tuple[str, str | None], TrainerCard] = field(default_factory=dict)
     """The trainers this worker offers, by name and version."""
+    analyst: Asks | None = None
+    """Who answers questions about jobs, elsewhere; None: nobody."""
     stopping: threading.Event = field(default_factory=threading.Event)
     """Set when the worker is asked to end: from then on a database that is away is not waited for much longer."""
     outage: Outage = field(default_factory=logged_outage)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from stepsize.clock import now
 from stepsize.domain.job import Job, JobKind, JobReason
-from stepsize.domain.trial import Trial, TrialState
+from stepsize.domain.trial import Trial, TrialPurpose, TrialState
 from stepsize.spec.job import StopWhen
 from stepsize.spec.objective import Objective
 from stepsize_workers.held_job import HeldJob
@@ -128,7 +128,7 @@ class StopRules:
 
 def in_order_of_end(trials: Sequence[Trial]) -> list[Trial]:
     """Return the trials of the search that have ended, as they did."""
-    ended = [trial for trial in trials if trial.state.is_finished and trial.replicate_of is None]
+    ended = [trial for trial in trials if trial.state.is_finished and trial.purpose is TrialPurpose.SEARCH]
     return sorted(ended, key=lambda trial: (trial.finished_at or 0.0, trial.number))
 
 

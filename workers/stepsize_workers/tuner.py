@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from stepsize.domain.job import JobKind, JobReason
 from stepsize.domain.outcomes import objective_values
 from stepsize.domain.seeds import training_seed
-from stepsize.domain.trial import Report, Trial, TrialState
+from stepsize.domain.trial import Report, Trial, TrialPurpose, TrialState
 from stepsize.store.ledger import NewTrial
 from stepsize_workers.held_job import HeldJob
 from stepsize_workers.search import Proposal, Search
@@ -95,24 +95,24 @@ class Tuner:
             return 0
         if self._search.is_exhausted or self._rules.is_undecided:
             return 0
-        return max(0, self._max_trials - job.n_counted)
+        return max(0, self._most_searched - self._n_searched)
 
     def startable(self, queued: Sequence[Trial]) -> list[Trial]:
         """Return the queued trials that may start: once a rule has ended the search, those that are no part of it."""
         if limit_reached(self._held.job):
             return []
         if self._rules.rule_met():
-            return [trial for trial in queued if trial.replicate_of is not None]
+            return [trial for trial in queued if trial.purpose is not TrialPurpose.SEARCH]
         return list(queued)
 
     def why_over(self, queued: Sequence[Trial]) -> JobReason | None:
         """Return why no further configuration is proposed, or None."""
         if reason := self._rules.rule_met():
             return reason
-        if any(trial.replicate_of is None for trial in queued):
+        if any(trial.purpose is TrialPurpose.SEARCH for trial in queued):
             return None
         job = self._held.job
-        if job.kind is not JobKind.TUNE or job.n_counted >= self._max_trials:
+        if job.kind is not JobKind.TUNE or self._n_searched >= self._most_searched:
             return JobReason.MAX_TRIALS
         return JobReason.SPACE_EXHAUSTED if self._search.is_exhausted else None
 
@@ -224,7 +224,11 @@ class Tuner:
         return proposal if trial.cell is None else replace(proposal, cell=trial.cell)
 
     @property
-    def _max_trials(self) -> int:
-        n = self._held.spec.budget.max_trials
-        assert n is not None, "a stored spec has its number of trials written back"
-        return n
+    def _most_searched(self) -> int:
+        """How many trials the search may have: all but those that check its answer, or are kept to."""
+        job = self._held.job
+        return self._held.spec.budget.max_trials - max(job.n_kept, job.n_confirming)
+
+    @property
+    def _n_searched(self) -> int:
+        return self._held.job.n_counted - self._held.job.n_confirming

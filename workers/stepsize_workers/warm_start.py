@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from stepsize.domain.job import Job
-from stepsize.domain.trial import Trial, TrialReason, TrialState
+from stepsize.domain.trial import Trial, TrialPurpose, TrialReason, TrialState
 from stepsize.domain.tuning import TuningDetails, WarmStartSource
 from stepsize.errors import JobNotFoundError
 from stepsize.spec.objective import Objective
@@ -106,7 +106,7 @@ def _load(connection: Connection, source: WarmStartSource, job: Job) -> Source |
     trials = [
         trial
         for trial in load_trials(connection, earlier.id, _TEACHES)
-        if trial.replicate_of is None and (trial.finished_at or 0.0) <= job.created_at
+        if trial.purpose is TrialPurpose.SEARCH and (trial.finished_at or 0.0) <= job.created_at
     ]
     return Source({**source.defaults, **earlier.spec.trainer.params}, trials)
 

@@ -49,6 +49,7 @@ def upgrade() -> None:
         sa.Column("total_cells", sa.BigInteger(), nullable=True),
         sa.Column("n_trials", sa.Integer(), server_default="0", nullable=False),
         sa.Column("n_counted", sa.Integer(), server_default="0", nullable=False),
+        sa.Column("n_confirming", sa.Integer(), server_default="0", nullable=False),
         sa.Column("n_queued", sa.Integer(), server_default="0", nullable=False),
         sa.Column("n_running", sa.Integer(), server_default="0", nullable=False),
         sa.Column("n_completed", sa.Integer(), server_default="0", nullable=False),
@@ -109,6 +110,19 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_stepsize_workers")),
     )
     op.create_table(
+        "stepsize_answers",
+        sa.Column("job_id", sa.String(length=64), nullable=False),
+        sa.Column("project", sa.String(length=100), server_default="default", nullable=False),
+        sa.Column("speaks_of", sa.Integer(), nullable=False),
+        sa.Column("is_final", sa.Boolean(), nullable=False),
+        sa.Column("answer", sa.JSON(none_as_null=True), nullable=False),
+        sa.Column("report", sa.Text(), nullable=True),
+        sa.ForeignKeyConstraint(
+            ["job_id"], ["stepsize_jobs.id"], name=op.f("fk_stepsize_answers_job_id"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("job_id", name=op.f("pk_stepsize_answers")),
+    )
+    op.create_table(
         "stepsize_trials",
         sa.Column("job_id", sa.String(length=64), nullable=False),
         sa.Column("number", sa.Integer(), nullable=False),
@@ -128,6 +142,7 @@ def upgrade() -> None:
         sa.Column("attempt", sa.Integer(), nullable=False),
         sa.Column("losses_of_worker", sa.Integer(), server_default="0", nullable=False),
         sa.Column("losses_in_a_row", sa.Integer(), server_default="0", nullable=False),
+        sa.Column("purpose", sa.String(length=20), nullable=False),
         sa.Column("replicate_of", sa.Integer(), nullable=True),
         sa.Column("seed", sa.BigInteger(), nullable=False),
         sa.Column("worker", sa.String(length=64), nullable=True),
@@ -184,6 +199,7 @@ def downgrade() -> None:
     op.drop_index(op.f("ix_stepsize_trials_job_id_state_objective"), table_name="stepsize_trials")
     op.drop_index(op.f("ix_stepsize_trials_job_id_change"), table_name="stepsize_trials")
     op.drop_table("stepsize_trials")
+    op.drop_table("stepsize_answers")
     op.drop_table("stepsize_workers")
     op.drop_index(op.f("ix_stepsize_reports_job_id_change"), table_name="stepsize_reports")
     op.drop_table("stepsize_reports")

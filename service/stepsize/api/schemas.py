@@ -10,9 +10,10 @@ from stepsize.application.progress import LimitedBy
 from stepsize.application.submission import Resolution
 from stepsize.application.workers import WorkerReading
 from stepsize.clock import rfc3339
+from stepsize.domain.answer import Answer as JobAnswer
 from stepsize.domain.job import Desired, JobReason, JobState
 from stepsize.domain.trainer import Capabilities, Metric
-from stepsize.domain.trial import Report, Trial, TrialReason, TrialState
+from stepsize.domain.trial import Report, Trial, TrialPurpose, TrialReason, TrialState
 from stepsize.spec.objective import Objective
 from stepsize.spec.resolved import ResolvedJobSpec
 from stepsize.spec.samplers import Supports
@@ -79,6 +80,8 @@ class TrialOut(Answer):
     """Starts so far."""
     losses_of_worker: int
     """Of these, how many ended because their worker went; they don't use up `max_attempts`."""
+    purpose: TrialPurpose
+    """`search`: to find good parameters; `confirm`: to check the answer; `replicate`: one of the best again."""
     replicate_of: int | None
     seed: int
     device: str | None
@@ -108,6 +111,7 @@ class TrialOut(Answer):
             step=trial.step,
             attempt=trial.attempt,
             losses_of_worker=trial.losses_of_worker,
+            purpose=trial.purpose,
             replicate_of=trial.replicate_of,
             seed=trial.seed,
             device=trial.device,
@@ -145,6 +149,8 @@ class ProgressOut(Answer):
     total: int
     """Trials recorded."""
     max_trials: int | None
+    confirm_trials: int
+    """Of these, how many check the answer or are kept to."""
     fraction: float | None
     """Share of max_trials that has ended."""
     eta_s: float | None
@@ -177,6 +183,9 @@ class JobOut(Answer):
     search_space_resolved: SkipValidation[SearchSpace]
     """The search space in use."""
     progress: ProgressOut
+    answer: SkipValidation[JobAnswer] | None
+    """Which learning rate to use, and how sure that is, as far as the trials tell; null: no trial has ended yet, or the
+    job searches nothing."""
     best: TrialSummaryOut | None
     """The best completed trial; null with several objectives."""
     created_at: Time
@@ -206,6 +215,7 @@ class JobOut(Answer):
             warnings=list(job.warnings),
             search_space_resolved=job.search_space,
             progress=ProgressOut.model_validate(reading.progress, from_attributes=True),
+            answer=reading.answer,
             best=TrialSummaryOut.of(reading.best) if reading.best else None,
             created_at=rfc3339(job.created_at),
             started_at=_time(job.started_at),
@@ -222,11 +232,18 @@ class DryRunOut(Answer):
     spec: ResolvedJobSpec
     cells: int | None
     """Cells of the grid; null: the sampler is not a grid."""
+    confirm_trials: int
+    """How many of `max_trials` are kept to check the answer."""
     warnings: list[str]
 
     @classmethod
     def of(cls, resolution: Resolution) -> Self:
-        return cls(spec=resolution.spec, cells=resolution.total_cells, warnings=list(resolution.warnings))
+        return cls(
+            spec=resolution.spec,
+            cells=resolution.total_cells,
+            confirm_trials=resolution.n_confirming,
+            warnings=list(resolution.warnings),
+        )
 
 
 class TrainerOut(Answer):

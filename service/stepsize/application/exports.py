@@ -56,6 +56,7 @@ def _trial_row(trial: Trial) -> Row:
         "step": trial.step,
         "attempt": trial.attempt,
         "losses_of_worker": trial.losses_of_worker,
+        "purpose": trial.purpose.value,
         "replicate_of": trial.replicate_of,
         "seed": trial.seed,
         "device": trial.device,

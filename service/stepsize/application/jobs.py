@@ -11,6 +11,7 @@ from stepsize.application.progress import Progress, progress_of
 from stepsize.application.submission import Resolution, resolve
 from stepsize.application.warm_start import find_sources
 from stepsize.clock import new_id
+from stepsize.domain.answer import Answer
 from stepsize.domain.job import Desired, Job, JobReason, JobState
 from stepsize.domain.seeds import training_seed
 from stepsize.domain.trial import Trial, TrialState
@@ -20,6 +21,7 @@ from stepsize.spec.budget import Budget
 from stepsize.spec.job import JobSpec
 from stepsize.spec.range_test import RangeTestSpec
 from stepsize.store import jobs as job_store
+from stepsize.store.answers import load_answers
 from stepsize.store.database import Connection
 from stepsize.store.keyset import Page
 from stepsize.store.ledger import Ledger, NewTrial, open_ledger
@@ -48,6 +50,8 @@ class JobReading:
     """As recorded, or `no_worker` for an unfinished job that nobody has and nobody alive can run."""
     advice: str | None
     """What stands in the job's way and what to do about it; None: nothing does."""
+    answer: Answer | None
+    """As its worker last stored it; None: it has not come to one."""
     best: Trial | None
     progress: Progress
 
@@ -243,10 +247,18 @@ def _resolve(connection: Connection, spec: JobSpec, catalogue: Catalogue) -> tup
 def _read(connection: Connection, found: Sequence[Job], *, lease_s: float) -> list[JobReading]:
     with_best = [job.id for job in found if job.best_trial is not None]
     best_of = best_of_jobs(connection, with_best) if with_best else {}
+    answers = load_answers(connection, [job.id for job in found])
     waits = any(job.state is JobState.QUEUED or job.is_orphaned for job in found)
     workers = list_workers(connection, lease_s=lease_s) if waits else []
     return [
-        JobReading(job, _reason(job, workers), advise(job, workers), best_of.get(job.id), progress_of(job))
+        JobReading(
+            job,
+            _reason(job, workers),
+            advise(job, workers),
+            answers.get(job.id),
+            best_of.get(job.id),
+            progress_of(job),
+        )
         for job in found
     ]
 

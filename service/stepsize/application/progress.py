@@ -18,6 +18,8 @@ class Progress:
     total: int
     """Trials recorded, of any state."""
     max_trials: int | None
+    confirm_trials: int
+    """Of these, how many check the answer or are kept to."""
     fraction: float | None
     """Share of `max_trials`, and of the replicates after them, that has ended."""
     eta_s: float | None
@@ -36,6 +38,7 @@ def progress_of(job: Job) -> Progress:
         counts=job.counts,
         total=job.n_trials,
         max_trials=max_trials,
+        confirm_trials=max(job.n_kept, job.n_confirming),
         fraction=min(1.0, n_ended / n_wanted) if n_wanted else None,
         eta_s=_eta_s(job, n_ended, n_wanted),
         limited_by=_limited_by(job),

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from stepsize.domain.confirmation import confirmed_groups
 from stepsize.domain.job import Job, JobKind
 from stepsize.domain.replication import Replication, group_replicates, rank, tied_with
 from stepsize.domain.trial import Trial
@@ -10,7 +11,7 @@ from stepsize.errors import StateConflictError
 from stepsize.spec.objective import Direction
 from stepsize.store.database import Connection
 from stepsize.store.jobs import get_job
-from stepsize.store.listing import best_trials, completed_replicates, find_trials
+from stepsize.store.listing import best_trials, completed_replicates, confirming_trials, find_trials
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,7 @@ class BestTrial:
 
 
 def best(connection: Connection, job_id: str, *, n: int) -> list[BestTrial]:
-    """Return up to `n` completed trials, best first; replicated ones go first, by the means of their replicates.
+    """Return up to `n` completed trials, best first; replicated and checked ones go first, by their means.
 
     Raises:
         JobNotFoundError: no such job.
@@ -45,6 +46,8 @@ def best(connection: Connection, job_id: str, *, n: int) -> list[BestTrial]:
         )
     direction = objectives[0].direction
     replications = group_replicates(completed_replicates(connection, job_id)) if job.spec.replicates else {}
+    if job.n_confirming:
+        replications |= confirmed_groups(confirming_trials(connection, job_id))
     candidates = _candidates(connection, job, direction, replications, n=n)
     return [
         BestTrial(trial, replications.get(trial.number), tuple(tied_with(trial.number, replications)))

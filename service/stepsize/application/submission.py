@@ -29,6 +29,7 @@ from stepsize.application.parameters import (
 from stepsize.application.pointers import pointer
 from stepsize.domain.trainer import Metric, TrainerCard
 from stepsize.errors import FieldError, InvalidRequestError
+from stepsize.spec.confirm import MIN_CHECKS, MIN_TRIALS, ConfirmShare, n_kept
 from stepsize.spec.constraints import admitted_cells, parameter_rule
 from stepsize.spec.expressions import Expression
 from stepsize.spec.grid import MAX_CELLS
@@ -49,6 +50,11 @@ class Resolution:
     warnings: tuple[str, ...]
     total_cells: int | None
     """Cells of the grid that the constraints allow; None: the sampler is not a grid."""
+
+    @property
+    def n_confirming(self) -> int:
+        """How many of its trials are kept to check the answer."""
+        return n_kept(self.spec.confirm, self.spec.budget.max_trials)
 
 
 def resolve(spec: JobSpec, catalogue: Catalogue) -> Resolution:
@@ -73,12 +79,14 @@ def resolve(spec: JobSpec, catalogue: Catalogue) -> Resolution:
     spec = spec.model_copy(update={"trainer": trainer, "enqueue": enqueue})
     _refuse([*of_rest, *check_depth(space), *_check_enqueued(spec, space), *_check_countable(spec, space)])
     total_cells = _count_cells(spec, space)
-    budget = spec.budget.model_dump() | {"max_trials": _max_trials(spec, total_cells)}
+    max_trials = _max_trials(spec, total_cells)
+    budget = spec.budget.model_dump() | {"max_trials": max_trials}
     settled = {
         "search_space": space,
         "objectives": _objectives(spec, card),
         "sampler": spec.sampler.model_copy(update={"seed": _seed(spec.sampler)}),
         "budget": ResolvedBudget(**budget),
+        "confirm": _confirm(spec, card, space, max_trials),
     }
     resolved = ResolvedJobSpec(**dict(spec) | settled)
     return Resolution(resolved, tuple(_warnings(resolved, card, total_cells)), total_cells)
@@ -172,6 +180,14 @@ def _max_trials(spec: JobSpec, total_cells: int | None) -> int:
     return spec.budget.max_trials or total_cells or DEFAULT_MAX_TRIALS
 
 
+def _confirm(spec: JobSpec, card: TrainerCard, space: SearchSpace, max_trials: int) -> bool | ConfirmShare:
+    """Return whether the job's answer is checked: as asked, or where an answer can be expected."""
+    if spec.confirm is not None:
+        return spec.confirm
+    is_grid = isinstance(spec.sampler, GridSampler)
+    return max_trials >= MIN_TRIALS and bool(space) and not is_grid and len(_objectives(spec, card)) == 1
+
+
 def _check_rest(spec: JobSpec, card: TrainerCard) -> Iterator[FieldError]:
     yield from _check_range_tests(spec, card)
     yield from _check_objectives(spec, card)
@@ -182,6 +198,8 @@ def _check_rest(spec: JobSpec, card: TrainerCard) -> Iterator[FieldError]:
             yield FieldError(
                 pointer("sampler", "name"), f"{spec.sampler.name} needs a single objective; {able} take several"
             )
+    if spec.confirm and isinstance(spec.sampler, GridSampler):
+        yield FieldError(pointer("confirm"), "a grid tries every cell and keeps none back; drop it, or use replicates")
     if spec.resources.gpus > 1:
         yield FieldError(pointer("resources", "gpus"), "a trial over several GPUs is not offered; ask for 1 or less")
 
@@ -190,6 +208,7 @@ def _check_single_objective(spec: JobSpec) -> Iterator[FieldError]:
     """Yield what makes no sense where no trial is simply the best."""
     asked_for = {
         ("pruner",): spec.pruner.judges and "a pruner",
+        ("confirm",): bool(spec.confirm) and "to check the answer",
         ("replicates",): spec.replicates is not None and "to replicate the best",
         ("stop_when", "terminator"): spec.stop_when.terminator and "the terminator",
     }
@@ -294,6 +313,8 @@ def _warnings(spec: ResolvedJobSpec, card: TrainerCard, total_cells: int | None)
         yield "nothing is searched: every trial has the same parameters"
     if total_cells is not None and spec.budget.max_trials < total_cells:
         yield f"the budget ends after {spec.budget.max_trials} of the grid's {total_cells} cells"
+    if spec.confirm and (n := n_kept(spec.confirm, spec.budget.max_trials)) < MIN_CHECKS:
+        yield f"confirm keeps {n} of {spec.budget.max_trials} trials, too few to check anything"
     yield from _direction_warnings(spec, card)
     yield from _sampler_warnings(spec)
     yield from _pruner_warnings(spec, card)

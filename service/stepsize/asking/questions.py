@@ -24,6 +24,8 @@ class ReportQuestion:
     job_ids: tuple[str, ...]
     rendering: Rendering = Rendering.JSON
     compare: bool = False
+    as_finished: bool = False
+    """Whether to speak of jobs as finished: asked by whoever is about to finish one."""
 
 
 @dataclass(frozen=True)

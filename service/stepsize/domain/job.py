@@ -6,6 +6,7 @@ from typing import Any
 
 from stepsize.domain.trial import TrialState
 from stepsize.domain.tuning import TuningFindings
+from stepsize.spec.confirm import n_kept
 from stepsize.spec.resolved import ResolvedJobSpec, recall
 from stepsize.spec.space import SearchSpace
 
@@ -119,6 +120,8 @@ class Job:
     n_trials: int
     n_counted: int
     """Trials that count towards `max_trials`: all but the cancelled and the replicates."""
+    n_confirming: int
+    """Of these, those that check the answer."""
     best_trial: int | None
     gpu_seconds: float
     created_at: float
@@ -139,5 +142,17 @@ class Job:
     @property
     def search_space(self) -> SearchSpace:
         """The search space in use: the spec's, or with the bounds that a range test found."""
-        found = recall(TuningFindings, self.findings or {}) if self.kind is JobKind.TUNE else TuningFindings()
+        found = self.tuning_findings
         return self.spec.search_space if found.search_space is None else found.search_space
+
+    @property
+    def tuning_findings(self) -> TuningFindings:
+        """What the worker found out about the search itself; of a job of another kind, nothing."""
+        return recall(TuningFindings, self.findings or {}) if self.kind is JobKind.TUNE else TuningFindings()
+
+    @property
+    def n_kept(self) -> int:
+        """How many of its trials are kept to check the answer."""
+        max_trials = self.spec.budget.max_trials
+        kept = n_kept(self.spec.confirm, max_trials) if self.kind is JobKind.TUNE else 0
+        return 0 if kept and self.tuning_findings.given_back == max_trials else kept

@@ -26,6 +26,17 @@ FINISHED_TRIAL_STATES = frozenset(
 )
 
 
+class TrialPurpose(StrEnum):
+    """What a trial is for."""
+
+    SEARCH = "search"
+    """To find good parameters; the only ones that the search learns from."""
+    CONFIRM = "confirm"
+    """To check the answer, once the search is over."""
+    REPLICATE = "replicate"
+    """To train one of the best trials again."""
+
+
 class TrialReason(StrEnum):
     """Why a trial ended as it did."""
 
@@ -87,6 +98,7 @@ class Trial:
     """Attempts that ended because their worker went; they don't use up `max_attempts`."""
     losses_in_a_row: int
     """Times that its worker was lost under it since it last saved a checkpoint, or lost its own process alone."""
+    purpose: TrialPurpose
     replicate_of: int | None
     seed: int
     worker: str | None

@@ -31,3 +31,5 @@ class TuningFindings(_Document):
 
     search_space: SearchSpace | None = None
     """The search space in use, where a range test had to find bounds; null: the spec's own."""
+    given_back: int | None = None
+    """The `max_trials` under which the trials kept to check the answer went back to the search, for there was none."""

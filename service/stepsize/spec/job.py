@@ -6,6 +6,7 @@ from pydantic import ConfigDict, Field, StringConstraints, model_validator
 
 from stepsize.spec.base import Spec
 from stepsize.spec.budget import Budget
+from stepsize.spec.confirm import Confirm
 from stepsize.spec.expressions import Constraint
 from stepsize.spec.objective import Objective
 from stepsize.spec.pruners import NoPruner, Pruner
@@ -102,6 +103,11 @@ class JobSpec(Spec):
     """Which seed a trial trains with: `fresh`: its own; `shared`: one for all; `{"blocks": n}`: a few in turn.
 
     A trial that starts again keeps its seed.
+    """
+    confirm: Confirm | None = None
+    """Whether a part of `max_trials` is kept to check the answer with fresh seeds once the search is over.
+
+    true, false, or `{"share": 0.15}`; null: true from 20 trials on, but not for a grid or several objectives.
     """
     replicates: Replicates | None = None
     """Train the best configurations again with fresh seeds at the end; null: don't."""

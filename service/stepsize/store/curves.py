@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, Select, func, or_, select
 
-from stepsize.domain.trial import TrialReason, TrialState
+from stepsize.domain.trial import TrialPurpose, TrialReason, TrialState
 from stepsize.spec.space import Scalar
 from stepsize.store.documents import number_in
 from stepsize.store.models import reports, trials
@@ -41,10 +41,10 @@ def latest_trials(connection: Connection, job_id: str, *, limit: int) -> list[Cu
 
 
 def best_trials(connection: Connection, job_id: str, *, descending: bool, limit: int) -> list[CurveTrial]:
-    """Return the completed trials with the best first objectives, replicates left out."""
+    """Return the completed trials of the search with the best first objectives."""
     order = trials.c.objective.desc() if descending else trials.c.objective.asc()
     statement = _trials(job_id).where(
-        trials.c.state == TrialState.COMPLETED, trials.c.objective.is_not(None), trials.c.replicate_of.is_(None)
+        trials.c.state == TrialState.COMPLETED, trials.c.objective.is_not(None), trials.c.purpose == TrialPurpose.SEARCH
     )
     return _find(connection, statement.order_by(order, trials.c.number).limit(limit))
 

@@ -25,6 +25,7 @@ _COLUMNS = [
     trials.c.params,
     trials.c["values"],
     trials.c.step,
+    trials.c.purpose,
     trials.c.replicate_of,
     trials.c.seed,
     trials.c.started_at,
@@ -93,8 +94,7 @@ def _load_trials(connection: Connection, job_id: str) -> TrialColumns:
     rows = connection.execute(statement.order_by(trials.c.number)).all()
     columns = zip(*rows, strict=True) if rows else ([] for _ in _COLUMNS)
     found = {column.name: list(values) for column, values in zip(_COLUMNS, columns, strict=True)}
-    purpose = ["search" if of is None else "replicate" for of in found["replicate_of"]]
-    return TrialColumns(**found, purpose=purpose)
+    return TrialColumns(**found)
 
 
 def _load_rungs(connection: Connection, job: Job, columns: TrialColumns, metric: str) -> list[tuple[int, int, float]]:

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 
 from sqlalchemy import Connection, select
 
-from stepsize.domain.trial import Trial, TrialState
+from stepsize.domain.trial import Trial, TrialPurpose, TrialState
 from stepsize.store.models import trials
 from stepsize.store.rows import TRIAL_COLUMNS, trial_from_row
 
@@ -12,9 +12,9 @@ _NUMBERS_AT_ONCE = 500
 
 
 def load_completed_values(connection: Connection, job_id: str) -> Iterator[tuple[int, dict[str, float]]]:
-    """Yield number and values of each completed trial, replicates left out."""
+    """Yield number and values of each completed trial of the search."""
     statement = select(trials.c.number, trials.c["values"]).where(
-        trials.c.job_id == job_id, trials.c.state == TrialState.COMPLETED, trials.c.replicate_of.is_(None)
+        trials.c.job_id == job_id, trials.c.state == TrialState.COMPLETED, trials.c.purpose == TrialPurpose.SEARCH
     )
     for row in connection.execute(statement.order_by(trials.c.number)):
         yield row.number, row._mapping["values"]

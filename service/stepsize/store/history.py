@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import ColumnElement, Connection, and_, case, func, or_, select
 
-from stepsize.domain.trial import TrialState
+from stepsize.domain.trial import TrialPurpose, TrialState
 from stepsize.spec.objective import Direction, Objective
 from stepsize.spec.space import Scalar
 from stepsize.store.documents import number_in
@@ -26,12 +26,12 @@ class Point:
 
 
 def count_finished(connection: Connection, job_id: str) -> int:
-    """Return how many trials have finished, replicates left out."""
+    """Return how many trials of the search have finished."""
     return connection.scalar(select(func.count()).select_from(trials).where(_is_finished(job_id))) or 0
 
 
 def load_course(connection: Connection, job_id: str, *, objective: Objective, stride: int) -> list[Point]:
-    """Return every `stride`-th finished trial and every improvement, by number; replicates left out."""
+    """Return every `stride`-th finished trial of the search and every improvement, by number."""
     is_completed = trials.c.state == TrialState.COMPLETED
     best = func.max if objective.direction is Direction.MAXIMIZE else func.min
     counted = (
@@ -63,4 +63,4 @@ def load_course(connection: Connection, job_id: str, *, objective: Objective, st
 
 def _is_finished(job_id: str) -> ColumnElement[bool]:
     unfinished = [TrialState.QUEUED, TrialState.RUNNING]
-    return and_(trials.c.job_id == job_id, trials.c.replicate_of.is_(None), trials.c.state.not_in(unfinished))
+    return and_(trials.c.job_id == job_id, trials.c.purpose == TrialPurpose.SEARCH, trials.c.state.not_in(unfinished))

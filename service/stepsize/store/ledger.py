@@ -19,14 +19,15 @@ from stepsize.domain.job import ALLOWED as ALLOWED_JOB
 from stepsize.domain.job import Job, JobReason, JobState
 from stepsize.domain.lease import Lease
 from stepsize.domain.trial import ALLOWED as ALLOWED_TRIAL
-from stepsize.domain.trial import Report, TrialState
+from stepsize.domain.trial import Report, TrialPurpose, TrialState
 from stepsize.errors import JobNotFoundError, LeaseLostError, StateConflictError
 from stepsize.spec.resolved import ResolvedJobSpec, recall
 from stepsize.spec.space import Scalar
+from stepsize.store.answers import StoredAnswer
 from stepsize.store.best import find_best
 from stepsize.store.columns import JobColumns, LossColumns, TrialColumns
 from stepsize.store.database import db_now
-from stepsize.store.models import jobs, reports, trials
+from stepsize.store.models import answers, jobs, reports, trials
 from stepsize.store.rows import JOB_COLUMNS, job_from_row
 
 CHANNEL = "stepsize"
@@ -44,11 +45,19 @@ class NewTrial:
     study_attrs: Mapping[str, object] | None = None
     cell: int | None = None
     enqueued: bool = False
+    confirms: bool = False
+    """Whether it is to check the job's answer."""
     replicate_of: int | None = None
     worker: str | None = None
     device: str | None = None
     on_offer: bool = False
     """Whether any client that asks may be given it."""
+
+    @property
+    def purpose(self) -> TrialPurpose:
+        if self.replicate_of is not None:
+            return TrialPurpose.REPLICATE
+        return TrialPurpose.CONFIRM if self.confirms else TrialPurpose.SEARCH
 
 
 class Ledger:
@@ -80,7 +89,7 @@ class Ledger:
         self._connection.execute(trials.insert(), [self._new_row(trial, time) for trial in new_trials])
         self._deltas.update(trial.state for trial in new_trials)
         self._n_inserted += len(new_trials)
-        self._recount |= any(trial.replicate_of is not None for trial in new_trials)
+        self._recount |= any(trial.purpose is not TrialPurpose.SEARCH for trial in new_trials)
         self._state_changed = True
 
     def _new_row(self, trial: NewTrial, time: float) -> dict[str, Any]:
@@ -96,6 +105,7 @@ class Ledger:
             "enqueued": trial.enqueued,
             "cancel_requested": False,
             "attempt": 1 if trial.state is TrialState.RUNNING else 0,
+            "purpose": trial.purpose,
             "replicate_of": trial.replicate_of,
             "seed": trial.seed,
             "worker": trial.worker,
@@ -288,6 +298,19 @@ class Ledger:
         self._job_columns |= columns
         self._state_changed = True
 
+    def set_answer(self, found: StoredAnswer) -> None:
+        """Put the job's answer in the place of the one before it; clients see it with the job."""
+        row = {
+            "job_id": self.job.id,
+            "project": self.job.project,
+            "speaks_of": found.speaks_of,
+            "is_final": found.is_final,
+            "answer": found.answer.model_dump(mode="json"),
+            "report": found.report,
+        }
+        self._connection.execute(_UPSERT_ANSWER[self._connection.dialect.name], row)
+        self._state_changed = True
+
     def release_lease(self) -> None:
         """Give the job back so that any worker may claim it."""
         self._job_columns |= {"lease_owner": None, "lease_expires_at": None}
@@ -302,9 +325,10 @@ class Ledger:
         columns |= {f"n_{state}": counts[state] for state, delta in self._deltas.items() if delta}
         if self._n_inserted:
             columns["n_trials"] = n_trials
-        n_counted = self._count_trials() if self._recount else before.n_counted + self._n_inserted
-        if n_counted != before.n_counted:
-            columns["n_counted"] = n_counted
+        if self._recount:
+            columns |= self._count_trials()
+        elif self._n_inserted:
+            columns["n_counted"] = before.n_counted + self._n_inserted
         if self._gpu_seconds:
             columns["gpu_seconds"] = before.gpu_seconds + self._gpu_seconds
         if self._best_stale:
@@ -317,11 +341,13 @@ class Ledger:
             self._connection.execute(statement, {"of_job": before.id, **_as_new(columns)})
         announce(self._connection, before.id)
 
-    def _count_trials(self) -> int:
-        """Count what `max_trials` counts, where cancelled trials or replicates have come or gone."""
-        counted = self._connection.scalar(_COUNT_TRIALS, {"of_job": self.job.id})
-        assert counted is not None, "a count is never null"
-        return counted
+    def _count_trials(self) -> dict[str, int]:
+        """Count what `max_trials` counts, where others than those of the search have come, or cancelled ones gone."""
+        counted = dict.fromkeys(TrialPurpose, 0)
+        for purpose, n in self._connection.execute(_COUNT_TRIALS, {"of_job": self.job.id}):
+            counted[TrialPurpose(purpose)] = n
+        n_confirming = counted[TrialPurpose.CONFIRM]
+        return {"n_counted": counted[TrialPurpose.SEARCH] + n_confirming, "n_confirming": n_confirming}
 
 
 def _left(before: Job, columns: Mapping[str, Any], counts: dict[TrialState, int]) -> Job:
@@ -357,13 +383,9 @@ _TAKE_LEASED = (
     .returning(*JOB_COLUMNS)
 )
 _COUNT_TRIALS = (
-    select(func.count())
-    .select_from(trials)
-    .where(
-        trials.c.job_id == bindparam("of_job"),
-        trials.c.state != TrialState.CANCELLED,
-        trials.c.replicate_of.is_(None),
-    )
+    select(trials.c.purpose, func.count())
+    .where(trials.c.job_id == bindparam("of_job"), trials.c.state != TrialState.CANCELLED)
+    .group_by(trials.c.purpose)
 )
 
 
@@ -440,4 +462,12 @@ def _upsert(dialect_insert: Any) -> Any:
     )
 
 
+def _upsert_answer(dialect_insert: Any) -> Any:
+    statement = dialect_insert(answers)
+    new = statement.excluded
+    told = ("speaks_of", "is_final", "answer", "report")
+    return statement.on_conflict_do_update(index_elements=[answers.c.job_id], set_={name: new[name] for name in told})
+
+
+_UPSERT_ANSWER = {"sqlite": _upsert_answer(sqlite.insert), "postgresql": _upsert_answer(postgresql.insert)}
 _UPSERT_REPORT = {"sqlite": _upsert(sqlite.insert), "postgresql": _upsert(postgresql.insert)}

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, String, and_, bindparam, case, false, null, or_, select
 
 from stepsize.domain.job import Job, JobState
-from stepsize.domain.trial import Report, Trial, TrialState
+from stepsize.domain.trial import Report, Trial, TrialPurpose, TrialState
 from stepsize.store.documents import number_in, text_in
 from stepsize.store.keyset import Page, SortKey, fetch_page
 from stepsize.store.models import jobs, reports, trials
@@ -164,7 +164,7 @@ def list_reports(
 
 
 def best_trials(connection: Connection, job_id: str, *, descending: bool, limit: int) -> list[Trial]:
-    """Return a job's completed trials by their first objective, replicates left out."""
+    """Return a job's completed trials of the search by their first objective."""
     order = trials.c.objective.desc() if descending else trials.c.objective.asc()
     statement = (
         select(*TRIAL_COLUMNS)
@@ -172,7 +172,7 @@ def best_trials(connection: Connection, job_id: str, *, descending: bool, limit:
             trials.c.job_id == job_id,
             trials.c.state == TrialState.COMPLETED,
             trials.c.objective.is_not(None),
-            trials.c.replicate_of.is_(None),
+            trials.c.purpose == TrialPurpose.SEARCH,
         )
         .order_by(order, trials.c.number)
         .limit(limit)
@@ -191,6 +191,15 @@ def completed_replicates(connection: Connection, job_id: str) -> list[Trial]:
     """Return a job's replicates that have completed, by number."""
     statement = select(*TRIAL_COLUMNS).where(
         trials.c.job_id == job_id, trials.c.state == TrialState.COMPLETED, trials.c.replicate_of.is_not(None)
+    )
+    return [trial_from_row(row) for row in connection.execute(statement.order_by(trials.c.number))]
+
+
+def confirming_trials(connection: Connection, job_id: str) -> list[Trial]:
+    """Return a job's checks that have ended, by number; cancelled ones are none."""
+    ended = [state for state in TrialState if state.is_finished and state is not TrialState.CANCELLED]
+    statement = select(*TRIAL_COLUMNS).where(
+        trials.c.job_id == job_id, trials.c.purpose == TrialPurpose.CONFIRM, trials.c.state.in_(ended)
     )
     return [trial_from_row(row) for row in connection.execute(statement.order_by(trials.c.number))]
 

@@ -64,6 +64,7 @@ jobs = Table(
     Column("total_cells", BigInteger),
     Column("n_trials", Integer, nullable=False, server_default="0"),
     Column("n_counted", Integer, nullable=False, server_default="0"),
+    Column("n_confirming", Integer, nullable=False, server_default="0"),
     *(Column(f"n_{state}", Integer, nullable=False, server_default="0") for state in TrialState),
     Column("best_trial", Integer),
     Column("gpu_seconds", Double, nullable=False, server_default="0"),
@@ -100,6 +101,7 @@ trials = Table(
     Column("attempt", Integer, nullable=False),
     Column("losses_of_worker", Integer, nullable=False, server_default="0"),
     Column("losses_in_a_row", Integer, nullable=False, server_default="0"),
+    Column("purpose", String(20), nullable=False),
     Column("replicate_of", Integer),
     Column("seed", BigInteger, nullable=False),
     Column("worker", String(64)),
@@ -137,6 +139,18 @@ reports = Table(
     Column("change", Integer, nullable=False),
     Index(None, "job_id", "change"),
     # No foreign key: it would cost a look-up a report, and reports are only ever written beside their trial.
+)
+
+answers = Table(
+    "stepsize_answers",
+    metadata,
+    Column("job_id", String(64), ForeignKey(jobs.c.id, ondelete="CASCADE"), primary_key=True),
+    Column("project", String(100), nullable=False, server_default="default"),
+    Column("speaks_of", Integer, nullable=False),
+    Column("is_final", Boolean, nullable=False),
+    Column("answer", Document, nullable=False),
+    Column("report", Text),
+    # A table of its own: a job's row is read and written with every trial, and a report has a hundred kilobytes.
 )
 
 workers = Table(

@@ -5,7 +5,7 @@ from typing import Any
 from sqlalchemy import Row, case, func
 
 from stepsize.domain.job import Desired, Job, JobKind, JobReason, JobState
-from stepsize.domain.trial import Report, Trial, TrialError, TrialReason, TrialState
+from stepsize.domain.trial import Report, Trial, TrialError, TrialPurpose, TrialReason, TrialState
 from stepsize.spec.resolved import ResolvedJobSpec, recall
 from stepsize.store.database import db_now
 from stepsize.store.models import jobs, reports, trials
@@ -41,6 +41,7 @@ def trial_from_row(row: Row[Any]) -> Trial:
     """Return the trial in a row of TRIAL_COLUMNS."""
     data = dict(row._mapping)
     data["state"] = TrialState(data["state"])
+    data["purpose"] = TrialPurpose(data["purpose"])
     data["reason"] = data["reason"] and TrialReason(data["reason"])
     data["error"] = data["error"] and TrialError(**data["error"])
     data["stand_in"] = data["stand_in"] and tuple(data["stand_in"])

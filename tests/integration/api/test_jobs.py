@@ -19,8 +19,8 @@ from tests.integration.api.conftest import enlist, hold, pointers, submit
 
 JOB_KEYS = {
     *("id", "kind", "name", "labels", "priority", "state", "reason", "error", "advice", "desired", "spec", "warnings"),
-    *("search_space_resolved", "progress", "best", "created_at", "started_at", "finished_at", "revision", "change"),
-    "links",
+    *("search_space_resolved", "progress", "answer", "best", "created_at", "started_at", "finished_at", "revision"),
+    *("change", "links"),
 }
 
 

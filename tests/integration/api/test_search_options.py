@@ -3,13 +3,17 @@
 from typing import Any
 
 import pytest
+from fastapi import FastAPI
 from starlette.testclient import TestClient
 
+from stepsize.asking.questions import Reply
 from stepsize.domain.trial import TrialState
+from stepsize.store.answers import StoredAnswer
 from stepsize.store.database import Database
 from stepsize.store.jobs import get_job
 from stepsize.store.ledger import NewTrial, open_ledger
 from tests.builders import make_job, make_spec, make_trial
+from tests.fake_analyst import best_rate
 from tests.integration.api.conftest import pointers, submit
 
 
@@ -116,3 +120,78 @@ def test_seeds_are_fresh_unless_asked_otherwise(client: TestClient) -> None:
 def test_a_rule_for_seeds_that_makes_no_sense_is_refused_with_the_mend(client: TestClient, seeds: Any) -> None:
     response = client.post("/v1/jobs", json={"trainer": {"name": "synthetic"}, "seeds": seeds})
     assert pointers(response) == {"/seeds": '"fresh", "shared" or {"blocks": n} with n from 2 to 1000 is expected here'}
+
+
+@pytest.mark.parametrize("confirm", [True, False, {"share": 0.2}])
+def test_confirm_is_written_back_and_its_cost_is_told(client: TestClient, confirm: Any) -> None:
+    job = submit(client, confirm=confirm)
+    assert job["spec"]["confirm"] == confirm
+    assert client.post("/v1/jobs", json=job["spec"]).json()["spec"] == job["spec"]
+    dry = client.post("/v1/jobs?dry_run=true", json=job["spec"]).json()
+    assert (
+        dry["confirm_trials"]
+        == job["progress"]["confirm_trials"]
+        == (8 if confirm not in (True, False) else 6 * confirm)
+    )
+
+
+@pytest.mark.parametrize("confirm", ["yes", 1, {"share": 0.6}, {"share": 0}, {"n": 3}])
+def test_a_confirm_that_makes_no_sense_is_refused_with_the_mend(client: TestClient, confirm: Any) -> None:
+    response = client.post("/v1/jobs", json={"trainer": {"name": "synthetic"}, "confirm": confirm})
+    assert pointers(response) == {
+        "/confirm": 'true, false or {"share": s} with s above 0 and up to 0.5 is expected here'
+    }
+
+
+def answer_of(database: Database, job_id: str, *, is_final: bool) -> str:
+    """Store an answer to the job as it is, and return its report."""
+    report = f'{{"job_id": "{job_id}", "is_final": {str(is_final).lower()}}}'
+    with database.write() as connection, open_ledger(connection, job_id) as ledger:
+        ledger.set_answer(StoredAnswer(best_rate([]), report, ledger.change - 1, is_final))
+    return report
+
+
+def test_a_job_shows_the_stored_answer_and_a_new_one_is_news(client: TestClient, database: Database) -> None:
+    job = submit(client)
+    path = f"/v1/jobs/{job['id']}"
+    assert job["answer"] is None
+    tag = client.get(path).headers["etag"]
+    answer_of(database, job["id"], is_final=False)
+    found = client.get(path, headers={"If-None-Match": tag})
+    assert found.status_code == 200
+    assert found.json()["answer"]["words"] == "none"
+    assert list(found.json()).index("answer") < list(found.json()).index("best")
+    assert client.get("/v1/jobs").json()["items"][0]["answer"] == found.json()["answer"]
+    assert client.get(path, headers={"If-None-Match": found.headers["etag"]}).status_code == 304
+
+
+def test_a_report_is_served_as_stored_as_long_as_nothing_has_ended_since(
+    client: TestClient, app: FastAPI, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[object] = []
+
+    async def ask(question: object, changes: tuple[int, ...]) -> Reply:
+        asked.append(question)
+        return Reply(b"{}", changes)
+
+    monkeypatch.setattr(app.state.site.analyst, "ask", ask)
+    with database.write() as connection:
+        job = make_job(connection, spec=make_spec())
+        make_trial(connection, job.id, state=TrialState.COMPLETED, objective=0.1, values={"loss": 0.1})
+    path = f"/v1/jobs/{job.id}/report"
+    report = answer_of(database, job.id, is_final=False)
+    with database.write() as connection:
+        make_trial(connection, job.id, state=TrialState.RUNNING)
+    assert client.patch(f"/v1/jobs/{job.id}", json={"priority": 3}).status_code == 200
+    found = client.get(path)
+    assert (found.text, asked) == (report, [])
+    assert client.get(path, headers={"If-None-Match": found.headers["etag"]}).status_code == 304
+    assert client.get(path, headers={"Accept": "text/markdown"}).status_code == 200
+    assert len(asked) == 1
+
+    with database.write() as connection:
+        make_trial(connection, job.id, state=TrialState.COMPLETED, objective=0.2, values={"loss": 0.2})
+    assert client.get(path).text == "{}"
+    assert len(asked) == 2
+    answer_of(database, job.id, is_final=True)
+    assert client.get(path).text == "{}", "it speaks of a finished job, and this one is not"

@@ -492,3 +492,44 @@ def _epochs_to(high: int) -> dict[str, Any]:
 
 def test_where_nobody_knows_the_last_step_no_pruner_is_warned_of() -> None:
     assert _resolve(search_space=_SPACE, pruner={"name": "asha", "min_resource": 1000}).warnings == ()
+
+
+# -- checking the answer -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("fields", "confirm", "n"),
+    [
+        ({}, True, 6),
+        ({"budget": {"max_trials": 20}}, True, 3),
+        ({"budget": {"max_trials": 19}}, False, 0),
+        ({"confirm": False}, False, 0),
+        ({"budget": {"max_trials": 10}, "confirm": True}, True, 1),
+        ({"search_space": {"learning_rate": _choice(0.1, 0.2)}, "sampler": {"name": "grid"}}, False, 0),
+        ({"search_space": {}}, False, 0),
+    ],
+)
+def test_the_answer_is_checked_where_one_can_be_expected(fields: dict[str, Any], confirm: bool, n: int) -> None:
+    found = _resolve(**fields)
+    assert (found.spec.confirm, found.n_confirming) == (confirm, n)
+
+
+def test_a_share_of_ones_own_is_kept() -> None:
+    found = _resolve(confirm={"share": 0.25})
+    assert found.n_confirming == 10
+    assert found.spec.model_dump(mode="json")["confirm"] == {"share": 0.25}
+
+
+def test_several_objectives_and_a_grid_have_no_answer_to_check() -> None:
+    two = [{"metric": "loss", "direction": "minimize"}, {"metric": "accuracy", "direction": "maximize"}]
+    assert _resolve(objectives=two).spec.confirm is False
+    assert "/confirm" in _errors(objectives=two, confirm=True)
+    grid: dict[str, Any] = {
+        "search_space": {"learning_rate": _choice(0.1, 0.2)},
+        "sampler": {"name": "grid"},
+    }
+    assert "/confirm" in _errors(**grid, confirm={"share": 0.1})
+
+
+def test_too_few_kept_trials_are_warned_of() -> None:
+    assert any("too few" in warning for warning in _resolve(budget={"max_trials": 10}, confirm=True).warnings)

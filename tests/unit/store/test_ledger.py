@@ -8,7 +8,7 @@ from sqlalchemy import Connection, select
 from sqlalchemy.exc import IntegrityError
 
 from stepsize.domain.job import Desired, JobReason, JobState
-from stepsize.domain.trial import ALLOWED, TrialReason, TrialState
+from stepsize.domain.trial import ALLOWED, TrialPurpose, TrialReason, TrialState
 from stepsize.errors import JobNotFoundError, StateConflictError
 from stepsize.store.database import Database
 from stepsize.store.jobs import get_job
@@ -299,7 +299,8 @@ def test_best_is_among_the_completed_and_no_replicate(database: Database) -> Non
         make_trial(connection, job_id, state=TrialState.PRUNED, objective=1.0)
         make_trial(connection, job_id, state=TrialState.INFEASIBLE, reason=TrialReason.DIVERGED)
         make_trial(connection, job_id, state=TrialState.COMPLETED)
-        make_trial(connection, job_id, state=TrialState.COMPLETED, objective=0.0, replicate_of=0)
+        completed, replicate = TrialState.COMPLETED, TrialPurpose.REPLICATE
+        make_trial(connection, job_id, state=completed, objective=0.0, purpose=replicate, replicate_of=0)
 
         assert _best(connection, job_id) == 0
 

@@ -12,6 +12,7 @@ from stepsize.store.jobs import get_job
 from stepsize.store.leases import claim_job
 from stepsize.store.ledger import NewTrial
 from stepsize.store.trials import load_trials
+from stepsize_workers.answering import AnswerKeeper
 from stepsize_workers.engines.base import Outcome
 from stepsize_workers.epilogue import Further, NotYet, Stage, next_step
 from stepsize_workers.held_job import HeldJob
@@ -62,7 +63,7 @@ def test_a_job_finishes_only_when_every_stage_is_done(sqlite_url: str, tmp_path:
     held = HeldJob(*claimed, Site(database, engine, "worker", tmp_path))
     tuner = Tuner(held)
     stage = Says([NotYet(), NotYet(), Further([ONE_MORE]), Further()])
-    holder = JobHolder(held, tuner, SlotVenue(held, tuner), [stage])
+    holder = JobHolder(held, tuner, SlotVenue(held, tuner), [stage], AnswerKeeper(held))
     holder.restore()
     states = []
     while not holder.is_over:

@@ -80,6 +80,8 @@ class Answers:
 
     def _report(self, question: ReportQuestion) -> Reply:
         found = [self._load(job_id) for job_id in question.job_ids]
+        if question.as_finished:
+            found = [replace(evidence, is_finished=True) for evidence in found]
         findings = [self._find(evidence) for evidence in found]
         report = compare_jobs(found, findings) if question.compare else make_report(found[0], findings[0])
         return Reply(_render(report, question.rendering), tuple(evidence.change for evidence in found))

@@ -1,5 +1,6 @@
 """Reports: what jobs teach about the learning rate. Computed in the analysis process, awaited without a thread."""
 
+from dataclasses import dataclass
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Header, Query, Request, Response
@@ -12,7 +13,9 @@ from stepsize.api.report_page import PAGE_HEADERS, report_page
 from stepsize.api.responses import ALWAYS, NOT_MODIFIED, problems
 from stepsize.asking.questions import ImportancesQuestion, Question, Rendering, ReportQuestion
 from stepsize.domain.report import Importances, JobsReport, Report
+from stepsize.store.answers import load_current_report
 from stepsize.store.changes import changes_of
+from stepsize.store.jobs import get_stage
 
 router = APIRouter(prefix="/v1", tags=["reports"], dependencies=STRICT_QUERY, responses=ALWAYS)
 
@@ -46,6 +49,23 @@ def jobs_changes(job_ids: JobIds, site: AnySite) -> tuple[int, ...]:
 JobChange = Annotated[tuple[int, ...], Depends(job_change)]
 
 
+@dataclass(frozen=True)
+class ReportSource:
+    """What there is of a job's report."""
+
+    changes: tuple[int, ...]
+    stored: str | None
+    """As JSON, where the job's worker has stored it and nothing has happened since; None: it is to be computed."""
+
+
+def report_source(job_id: JobId, site: AnySite) -> ReportSource:
+    """Return what there is of the report of a job that exists."""
+    with site.database.read() as connection:
+        stage = get_stage(connection, job_id)
+        stored = load_current_report(connection, job_id, is_finished=stage.state.is_finished)
+        return ReportSource((stage.change,), stored)
+
+
 @router.get(
     "/jobs/{job_id}/report",
     response_model=Report,
@@ -53,14 +73,24 @@ JobChange = Annotated[tuple[int, ...], Depends(job_change)]
     summary="Read a job's learning-rate report",
 )
 async def read_report(
-    request: Request, job_id: JobId, changes: JobChange, site: AnySite, accept: Accept = ""
+    request: Request,
+    job_id: JobId,
+    source: Annotated[ReportSource, Depends(report_source)],
+    site: AnySite,
+    accept: Accept = "",
 ) -> Response:
     """The best learning rate and how sure that is, how it moves with the batch size, where training diverges.
 
     A number with uncertainty has its 95 % interval, or a caveat that says why it has none. `Accept: text/markdown` and
     `text/html` give the same report for people.
     """
-    return await _report(request, site, (job_id,), changes, accept, compare=False)
+    if source.stored is None or preferred_type(accept, list(Rendering)) != Rendering.JSON:
+        return await _report(request, site, (job_id,), source.changes, accept, compare=False)
+    tag = tag_of(ReportQuestion((job_id,)), source.changes)
+    if is_current(request, tag):
+        return not_modified(tag, _VARY)
+    headers = {**_VARY, "ETag": tag, "Cache-Control": "no-cache"}
+    return Response(source.stored, headers=headers, media_type=Rendering.JSON.value)
 
 
 @router.get(

@@ -1,0 +1,114 @@
+"""How an answer is checked: which configurations are trained again with fresh seeds once the search is over.
+
+A pure function of the record, so that whoever takes a job over draws the same. What the checks say is for the analysis.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from stepsize.domain.replication import Replication
+from stepsize.domain.trial import Trial, TrialPurpose, TrialState
+from stepsize.spec.space import (
+    CategoricalParameter,
+    Parameter,
+    Params,
+    Scalar,
+    SearchSpace,
+    applies,
+    in_dependency_order,
+)
+
+RATE_NAMES = ("learning_rate", "lr")
+BATCH_NAME = "batch_size"
+ALL_AT_THE_RATE_BELOW = 9
+"""With fewer checks all of them train the recommended rate: a mean of four says little."""
+NEIGHBOUR_DECADES = 0.25
+
+
+@dataclass(frozen=True)
+class Recommendation:
+    """What an answer says to use."""
+
+    learning_rate: float
+    batch_size: int | None = None
+    choices: Mapping[str, Scalar] = field(default_factory=dict)
+
+
+def rate_name(space: SearchSpace) -> str | None:
+    """Return the parameter that is the searched learning rate, or None."""
+    return next((name for name in RATE_NAMES if name in space), None)
+
+
+def draw_checks(
+    recommended: Recommendation | None,
+    best: Sequence[Params],
+    space: SearchSpace,
+    n: int,
+    *,
+    is_allowed: Callable[[Params], bool] = lambda _: True,
+) -> list[dict[str, Scalar]]:
+    """Return the configurations to train with fresh seeds, in this order; none where nothing can be checked.
+
+    Half of them (all, below nine) are what is recommended, the rest has the rate a quarter of a decade to either side.
+    What the answer leaves open is taken from the best trial that goes with its choices.
+
+    Args:
+        recommended: what the answer says; None: the rate was not searched, or the answer says nothing.
+        best: the parameters of the completed trials of the search, best first.
+        n: how many.
+        is_allowed: whether a configuration satisfies the job's constraints.
+    """
+    name = rate_name(space)
+    if n < 1 or not best or (name is not None and recommended is None):
+        return []
+    if name is None or recommended is None:
+        return [dict(best[0])] * n
+    centre = _configuration(recommended, recommended.learning_rate, best, space, name)
+    if not is_allowed(centre):
+        return []
+    factors = [10**-NEIGHBOUR_DECADES, 10**NEIGHBOUR_DECADES] if n >= ALL_AT_THE_RATE_BELOW else []
+    beside = [_configuration(recommended, factor * recommended.learning_rate, best, space, name) for factor in factors]
+    beside = [params for params in beside if params != centre and is_allowed(params)]
+    n_beside = n // 2 if beside else 0
+    return [centre] * (n - n_beside) + [beside[at % len(beside)] for at in range(n_beside)]
+
+
+def _configuration(
+    recommended: Recommendation, rate: float, best: Sequence[Params], space: SearchSpace, name: str
+) -> dict[str, Scalar]:
+    """Return the configuration with one rate: recommended where the answer says so, else as in the best trial."""
+    wanted = {key: choice for key, choice in recommended.choices.items() if key in space}
+    if recommended.batch_size is not None and BATCH_NAME in space:
+        wanted[BATCH_NAME] = _nearest(space[BATCH_NAME], recommended.batch_size)
+    # Of the trials that agree on most of it the best one.
+    base = max(best, key=lambda params: sum(params.get(key) == value for key, value in wanted.items()))
+    known = {**base, **wanted, name: _nearest(space[name], rate)}
+    params: dict[str, Scalar] = {}
+    for key in in_dependency_order(space):
+        if applies(space[key], params):
+            params[key] = known[key] if key in known else space[key].nearest(None)
+    return params
+
+
+def _nearest(parameter: Parameter, value: float) -> Scalar:
+    """Return the parameter's value that lies nearest to one; among choices by the ratio."""
+    if not isinstance(parameter, CategoricalParameter):
+        return parameter.nearest(value)
+    numbers = [one for one in parameter.choices if isinstance(one, (int, float)) and one > 0]
+    return min(numbers, key=lambda one: max(one / value, value / one)) if numbers else parameter.choices[0]
+
+
+def confirmed_groups(trials: Sequence[Trial]) -> dict[int, Replication]:
+    """Return what the checks of each configuration measured, by the number of the first of them.
+
+    A configuration of which a check did not complete has shown that it is not to be relied on, and is left out.
+    """
+    checks = [trial for trial in trials if trial.purpose is TrialPurpose.CONFIRM]
+    groups: dict[str, list[Trial]] = {}
+    for trial in sorted(checks, key=lambda trial: trial.number):
+        groups.setdefault(repr(sorted(trial.params.items())), []).append(trial)
+    return {
+        group[0].number: Replication(tuple(one.objective for one in group if one.objective is not None))
+        for group in groups.values()
+        if all(one.state is TrialState.COMPLETED and one.objective is not None for one in group)
+    }
