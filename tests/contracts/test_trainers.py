@@ -35,6 +35,7 @@ QUICK: list[tuple[str, dict[str, Scalar]]] = [
     ("parabola", {}),
     ("counter", {"steps": 4}),
     ("tabular_classifier", {"epochs": 3, "dropout": 0.1, "label_noise": 0.1, "train_fraction": 0.5}),
+    ("anomaly_detector", {"epochs": 3, "dropout": 0.1, "train_fraction": 0.01}),
     ("tabular_regressor", {"epochs": 3, "dropout": 0.1, "train_fraction": 0.5, "init": "torch"}),
     ("image_classifier", quick_classifier(model="resnet18", width=2, train_fraction=0.1, activation="silu")),
     ("image_classifier", quick_classifier(model="cnn", clip_norm=1.0, grad_accumulation=3)),
@@ -159,6 +160,7 @@ REFITTED: list[tuple[str, dict[str, Scalar]]] = [
     ("synthetic", {"n_reports": 4}),
     ("tabular_classifier", {"epochs": 3, "dropout": 0.1}),
     ("tabular_regressor", {"epochs": 3, "dropout": 0.1}),
+    ("anomaly_detector", {"epochs": 2, "train_fraction": 0.01}),
     ("image_classifier", quick_classifier(optimizer="adam", schedule="cosine", learning_rate=1e-3)),
 ]
 

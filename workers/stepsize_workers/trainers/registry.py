@@ -29,6 +29,7 @@ from stepsize_workers.trainers.command import read_commands
 
 # By path, not by class: `synthetic` must not import torch.
 BUILT_IN = {
+    "anomaly_detector": "stepsize_workers.trainers.anomaly_detector:AnomalyDetector",
     "image_classifier": "stepsize_workers.trainers.image_classifier:ImageClassifier",
     "synthetic": "stepsize_workers.trainers.synthetic:Synthetic",
     "tabular_classifier": "stepsize_workers.trainers.tabular_classifier:TabularClassifier",

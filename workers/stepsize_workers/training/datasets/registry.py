@@ -3,6 +3,8 @@
 `python -m stepsize_workers.training.datasets.snapshot --write` then brings the service's catalogue up to date.
 """
 
+import csv
+import gzip
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
@@ -11,6 +13,7 @@ import numpy as np
 
 from stepsize.datasets.cards import DatasetKind
 from stepsize_workers.training.datasets.arrays import Arrays
+from stepsize_workers.training.datasets.packaged import find_file
 
 
 @dataclass(frozen=True)
@@ -51,6 +54,13 @@ def _diabetes() -> Arrays:
     return Arrays(bunch.data.astype(np.float32), bunch.target.astype(np.float32), (), features=names)
 
 
+def _shuttle() -> Arrays:
+    with gzip.open(find_file("river", "datasets/shuttle.csv.gz", "river==0.26.1"), "rt", encoding="utf-8") as file:
+        header, *rows = csv.reader(file)
+    numbers = np.array(rows, dtype=np.float32)
+    return Arrays(numbers[:, :-1], numbers[:, -1].astype(np.int64), ("normal", "anomaly"), features=tuple(header[:-1]))
+
+
 _DIGITS = tuple("0123456789")
 
 DATASETS = {
@@ -73,5 +83,12 @@ DATASETS = {
         0,
         (10,),
         _diabetes,
+    ),
+    "shuttle": DatasetRow(
+        "49,097 readings of 9 sensors of a space shuttle, 7 % of them odd (Statlog, by river).",
+        DatasetKind.TABULAR,
+        2,
+        (9,),
+        _shuttle,
     ),
 }
