@@ -81,11 +81,18 @@ function firstDraft(trainers, datasets, { spec, dataset }) {
   const source = spec && trainers.find((one) => one.name === spec.trainer.name);
   if (source) return draftOf(source, spec);
   const data = datasets.find((one) => one.name === dataset);
-  const learner = trainers.find((one) => data && datasetParam(one, data)) ?? trainers[0];
+  const offered = usualFirst(trainers);
+  const learner = offered.find((one) => data && datasetParam(one, data)) ?? offered[0];
   const draft = emptyDraft(learner);
   const name = data && datasetParam(learner, data);
   if (name) Object.assign(draft.params[name], { mode: "fixed", value: dataset });
   return draft;
+}
+
+/** The trainers, those first that most people come for: the catalogue is sorted by name. */
+function usualFirst(trainers) {
+  const usual = ["image_classifier", "tabular_classifier"].map((name) => trainers.find((one) => one.name === name));
+  return [...usual.filter(Boolean), ...trainers];
 }
 
 /** The parameter that names the data set a trainer learns from. @returns {string | undefined} */
