@@ -13,7 +13,7 @@ help: ## Show this list
 
 install: $(STAMP) ## Make .venv with all that `stepsize up`, the worker and the tests need
 
-$(STAMP): pyproject.toml constraints.txt
+$(STAMP): Makefile pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	$(BIN)/python -m pip install --disable-pip-version-check --no-deps river==0.26.1  # for a file of data inside it
