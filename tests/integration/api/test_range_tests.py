@@ -77,6 +77,7 @@ def test_findings_are_shown_as_the_worker_wrote_them(client: TestClient, databas
         "low": None,
         "high": None,
         "caveat": "the loss did not explode up to the highest rate",
+        "is_guess": False,
     }
 
 

@@ -97,7 +97,7 @@ def test_an_idle_child_is_ended_and_a_question_starts_another() -> None:
     echo = Correspondent(start, name="echo", idle_s=0.1, max_deaths=1)
     first, _ = echo.ask(saying(1)).result(30)
     wait_for(lambda: echo.pid is None)
-    assert is_gone(first)
+    wait_for(lambda: is_gone(first))
     assert echo.ask(saying(2)).result(30)[1] == 2
     echo.close()
 
