@@ -22,6 +22,8 @@ QUICK: list[tuple[str, dict[str, Scalar]]] = [
     ("synthetic", {"noise": 0.1}),
     ("tiny", {"batch_size": 5}),
     ("tabular_classifier", {"batch_size": 16}),
+    ("tabular_regressor", {"batch_size": 16}),
+    ("anomaly_detector", {"batch_size": 256, "train_fraction": 0.2}),
     *(("image_classifier", {**CLASSIFIER, "optimizer": optimizer}) for optimizer in optimizer_types()),
     ("image_classifier", {**CLASSIFIER, "model": "cnn", "clip_norm": 1.0, "grad_accumulation": 3}),
 ]
