@@ -121,6 +121,7 @@ def spec_of(sampler: str, seed: int) -> ResolvedJobSpec:
             },
             "objectives": [{"metric": "loss", "direction": "minimize"}],
             "sampler": {"name": sampler, "seed": seed},
+            "confirm": False,
             "budget": {"max_trials": N_TRIALS},
         }
     )

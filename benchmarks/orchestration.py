@@ -81,6 +81,7 @@ def spec_of(sampler: str, *, n_trials: int, pruner: str = "none", n_parallel: in
             "objectives": [{"metric": "loss", "direction": "minimize"}],
             "sampler": {"name": sampler, "seed": 0},
             "pruner": {"name": pruner},
+            "confirm": False,
             "budget": {"max_trials": n_trials, "max_parallel_trials": n_parallel},
         }
     )

@@ -269,6 +269,7 @@ def measure_askers(url: str, work: Path, kind: str, sampler: str, *, n_clients: 
             "search_space": spec_of("random", n_trials=1).model_dump(mode="json")["search_space"],
             "objectives": [{"metric": "loss", "direction": "minimize"}],
             "sampler": {"name": sampler, "seed": 0},
+            "confirm": False,
             "budget": {"max_trials": 100_000},
         }
         job_id = service.client.post("/v1/jobs", json=spec).raise_for_status().json()["id"]

@@ -58,6 +58,7 @@ def make_search(*, asks_here: bool, on_ready: Callable[[], None]) -> Search:
             "search_space": SPACE,
             "objectives": [{"metric": "loss", "direction": "minimize"}],
             "sampler": {"name": "gp", "seed": 0, "n_startup_trials": N_HISTORY},
+            "confirm": False,
             "budget": {"max_trials": 2 * N_HISTORY},
         }
     )

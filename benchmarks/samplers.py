@@ -58,6 +58,7 @@ def run(sampler: str, seed: int) -> Course:
             "search_space": SPACE,
             "objectives": [{"metric": "loss", "direction": "minimize"}],
             "sampler": {"name": sampler, "seed": seed} | knobs,
+            "confirm": False,
             "budget": {"max_trials": max(BUDGETS)},
         }
     )

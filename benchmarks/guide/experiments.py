@@ -50,6 +50,7 @@ class Experiment:
             "objectives": [{"metric": METRIC, "direction": "minimize"}],
             "sampler": {**self.sampler, "seed": seed},
             # One trial at a time: a search is then the same whenever it runs. The jobs run beside each other.
+            "confirm": False,
             "budget": {"max_trials": self.max_trials, "max_parallel_trials": 1},
             "keep_artifacts": "none",
         }

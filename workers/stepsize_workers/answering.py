@@ -65,7 +65,8 @@ class AnswerKeeper:
         if not self._is_stored and self._told is not None:
             told, self._is_stored = self._told, True
             self._held.transact(lambda ledger: ledger.set_answer(told))
-        if self._flight is None and time.monotonic() >= self._due and self._told_key != (key := _key(self._held.job)):
+        key = _key(self._held.job)
+        if self._flight is None and any(key) and key != self._told_key and time.monotonic() >= self._due:
             self._ask(key, as_finished=False)
 
     def answer_now(self, *, as_finished: bool) -> StoredAnswer | None:

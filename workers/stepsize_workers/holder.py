@@ -31,6 +31,7 @@ from stepsize_workers.tuner import Tuner
 from stepsize_workers.venues.base import Venue
 from stepsize_workers.venues.clients import ClientVenue
 from stepsize_workers.venues.slots import SlotVenue
+from stepsize_workers.widening import widen
 
 
 @dataclass(frozen=True)
@@ -95,10 +96,12 @@ class JobHolder:
     def handle(self, events: Sequence[Event]) -> None:
         """Take in what this worker's engine says of the job's trials."""
         self._venue.handle(events)
+        self._widen()
 
     def look(self) -> None:
         """Look at what clients have asked for and said since, and act on it."""
         self._venue.look()
+        self._widen()
 
     # -- taking over -------------------------------------------------------------------------------------------------
 
@@ -113,6 +116,12 @@ class JobHolder:
             self._held.read(self._held.refresh)
         self._tuner.load_history()
         self._venue.restore()
+        self._widen()
+
+    def _widen(self) -> None:
+        """Move the soft bounds of the search as far as that has fallen due, before anything further is proposed."""
+        if widen(self._held):
+            self._venue.rebuild()
 
     # -- settling ----------------------------------------------------------------------------------------------------
 

@@ -34,27 +34,28 @@ def prepare(connection: Connection, job: Job) -> Preparation | None:
         return None
     warnings: list[str] = []
     space = job.spec.search_space
-    resolved = _with_bounds(connection, job, space, warnings)
+    found = _with_bounds(connection, job, space, warnings)
+    resolved = found.search_space
     if recall(TuningDetails, job.details or {}).warm_start and not _is_told(job.warnings):
         warnings.append(load_history(connection, job, resolved or space).summary())
     if resolved is None and not warnings:
         return None
-    return Preparation(TuningFindings(search_space=resolved), (*job.warnings, *warnings))
+    return Preparation(found, (*job.warnings, *warnings))
 
 
 def _is_told(warnings: Iterable[str]) -> bool:
     return any(warning.startswith(WARNING) for warning in warnings)
 
 
-def _with_bounds(connection: Connection, job: Job, space: SearchSpace, warnings: list[str]) -> SearchSpace | None:
-    """Return the search space with the bounds a range test found; None: no bounds had to be found."""
+def _with_bounds(connection: Connection, job: Job, space: SearchSpace, warnings: list[str]) -> TuningFindings:
+    """Return the search space with the bounds a range test found, and which are soft; nothing where none had to be."""
     parameter = space.get(_LEARNING_RATE)
     if not isinstance(parameter, FloatParameter) or not parameter.range_test:
-        return None
+        return TuningFindings()
     bounds = _find_bounds(connection, job)
     warnings += bounds.warnings
     asked_for = _asked_for(connection, job)
-    found = {
+    update = {
         # A sweep may go below where it was told to begin, but the search keeps to what the client said. Only a
         # configuration of a client's own may lie outside; the search must be able to hold it.
         "low": min([max(bounds.low, parameter.low or 0.0), *asked_for]),
@@ -62,7 +63,12 @@ def _with_bounds(connection: Connection, job: Job, space: SearchSpace, warnings:
         "log": True,
         "range_test": False,
     }
-    return {**space, _LEARNING_RATE: parameter.model_copy(update=found)}
+    soft = [
+        edge
+        for edge in bounds.found
+        if getattr(parameter, edge) is None and update[edge.value] == getattr(bounds, edge)
+    ]
+    return TuningFindings(search_space={**space, _LEARNING_RATE: parameter.model_copy(update=update)}, soft=soft)
 
 
 def _find_bounds(connection: Connection, job: Job) -> Bounds:

@@ -9,6 +9,7 @@ import numpy as np
 
 from stepsize.domain.estimate import Estimate
 from stepsize.domain.range_test import RangeTestCurve, RangeTestFindings, RangeTestResult
+from stepsize.domain.soft_bounds import Edge
 from stepsize.domain.student_t import t_quantile
 from stepsize.domain.trial import Report, Trial, TrialReason, TrialState
 from stepsize.spec.range_test import RangeTestSpec
@@ -37,6 +38,8 @@ class Bounds:
     low: float
     high: float
     warnings: tuple[str, ...] = ()
+    found: tuple[Edge, ...] = ()
+    """Which of the two a test has found."""
 
 
 @dataclass(frozen=True)
@@ -99,10 +102,12 @@ def bounds_from(findings: RangeTestFindings, *, default: Parameter | None) -> Bo
         return Bounds(low, high, tuple(warnings))
     lows = [result.low.value for result in conclusive if result.low and result.low.value]
     highs = [result.high.value for result in conclusive if result.high and result.high.value]
+    found: tuple[Edge, ...] = (Edge.LOW, Edge.HIGH)
     if len(highs) < len(conclusive):
+        found = (Edge.LOW,)
         warnings.append(f"not every range test found a divergence edge: the search goes up to {findings.sweep_high:g}")
         highs.append(findings.sweep_high)
-    return Bounds(min(lows), max(highs), tuple(warnings))
+    return Bounds(min(lows), max(highs), tuple(warnings), found)
 
 
 def _default_bounds(findings: RangeTestFindings, default: Parameter | None) -> tuple[float, float]:

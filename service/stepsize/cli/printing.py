@@ -78,9 +78,10 @@ def print_trials(trials: Sequence[Trial]) -> None:
     """
     params = _names(trial.params for trial in trials)
     metrics = [name for name in _names(trial.values for trial in trials) if name not in params]
+    apart = ["purpose"] if any(trial.purpose != "search" for trial in trials) else []
     restarted = ["attempts"] if any(trial.attempt > 1 for trial in trials) else []
     why = ["error"] if any(trial.error for trial in trials) else []
-    table = _table("trial", "state", *params, *metrics, "duration", *restarted, *why)
+    table = _table("trial", "state", *params, *metrics, "duration", *apart, *restarted, *why)
     for trial in trials:
         table.add_row(
             *_cells(
@@ -89,6 +90,7 @@ def print_trials(trials: Sequence[Trial]) -> None:
                 *(number(trial.params.get(name)) for name in params),
                 *(number(trial.values.get(name)) for name in metrics),
                 duration(trial.duration_s),
+                *(trial.purpose for _ in apart),
                 *(attempts(trial) for _ in restarted),
                 *(error_of(trial) for _ in why),
             )

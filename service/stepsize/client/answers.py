@@ -93,6 +93,8 @@ class Trial(TrialSummary):
     step: int | None = None
     attempt: int = 1
     losses_of_worker: int = 0
+    purpose: str = "search"
+    """What it is for: `search`, `confirm` (to check the answer) or `replicate`."""
     seed: int | None = None
     device: str | None = None
     worker: str | None = None

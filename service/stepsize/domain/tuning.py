@@ -2,6 +2,7 @@
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from stepsize.domain.soft_bounds import Edge
 from stepsize.spec.space import Parameter, Scalar, SearchSpace
 
 
@@ -31,5 +32,11 @@ class TuningFindings(_Document):
 
     search_space: SearchSpace | None = None
     """The search space in use, where a range test had to find bounds; null: the spec's own."""
+    soft: list[Edge] = Field(default_factory=list)
+    """Ends of the learning rate's range that a range test found, and nobody asked for: they may be moved."""
+    widened: list[Edge] = Field(default_factory=list)
+    """Which of them were moved, in this order."""
+    considered_at: int = 0
+    """At how many ended trials it was last considered whether to move one."""
     given_back: int | None = None
     """The `max_trials` under which the trials kept to check the answer went back to the search, for there was none."""

@@ -31,6 +31,9 @@ class Venue(Protocol):
     def restore(self) -> None:
         """Take over what the record has, and let the tuner rebuild the search from it."""
 
+    def rebuild(self) -> None:
+        """The search space has changed: let the tuner rebuild the search from the record."""
+
     def look(self) -> None:
         """Look at what has been asked for and heard since, and act on it; refreshes the job."""
 

@@ -91,9 +91,9 @@ class ClientVenue:
             foreseen = self._tuner.foresee(ended)
             if foreseen:
                 self._held.transact(foreseen.write)
-        self._rebuild()
+        self.rebuild()
 
-    def _rebuild(self) -> None:
+    def rebuild(self) -> None:
         """Rebuild the search as far as it has been told of the record, then tell it the rest."""
         trials, told, untold = self._held.read(self._load_record)
         self._tuner.rebuild(trials, told)
@@ -150,7 +150,7 @@ class ClientVenue:
             self._held.transact(foreseen.write)
         if foreseen.frees_some or any(self._open.starts_anew(trial) for trial in trials):
             # Optuna's trials forget nothing: no missing value, and nothing that an attempt has reported which was lost.
-            self._rebuild()
+            self.rebuild()
             return
         given = foreseen.by_number
         self._feed(
@@ -225,7 +225,7 @@ class ClientVenue:
             self.look()
         match self._suggestions.offer():
             case Offered.BEFORE:
-                self._rebuild()
+                self.rebuild()
             case Offered.SOME:
                 self.look()
             case Offered.NOTHING:

@@ -60,9 +60,9 @@ class SlotVenue:
         orphans = self._held.load_trials([TrialState.RUNNING])
         if orphans:
             self._held.transact(lambda ledger: settle_orphans(ledger, orphans))
-        self._rebuild()
+        self.rebuild()
 
-    def _rebuild(self) -> None:
+    def rebuild(self) -> None:
         trials, reports = self._held.read(self._load_record)
         self._tuner.rebuild(trials, reports)
         self._artifacts.restore(trials)
@@ -247,7 +247,7 @@ class SlotVenue:
         some_requeued = any(conclusion.is_requeued for conclusion in conclusions)
         if foreseen.frees_some or (some_requeued and self._held.is_judged):
             # Optuna's trials forget nothing: no missing value, and nothing that an interrupted attempt has reported.
-            self._rebuild()
+            self.rebuild()
             return
         if ends:
             self._tuner.take_in(foreseen.applied_to(ends))

@@ -10,7 +10,7 @@
  * @typedef {{trainer: string, name: string, labels: string, params: Record<string, ParamDraft>, objectives:
  *   ObjectiveDraft[], sampler: {name: string, values: Record<string, string>}, pruner: {name: string,
  *   values: Record<string, string>}, budget: Record<string, string>, seeds: {rule: "fresh" | "shared" | "blocks", n:
- *   string}, rest: object}} Draft `rest`: parts of a cloned specification the form has no field for
+ *   string}, confirm: {choice: "as usual" | "yes" | "no" | "a share", share: string}, rest: object}} Draft `rest`: parts of a cloned specification the form has no field for
  */
 
 import { readNumber, readScalar } from "./scalars.js";
@@ -31,6 +31,7 @@ export function emptyDraft(trainer) {
     pruner: { name: "none", values: {} },
     budget: {},
     seeds: { rule: "fresh", n: "" },
+    confirm: { choice: "as usual", share: "" },
     rest: {},
   };
 }
@@ -38,7 +39,7 @@ export function emptyDraft(trainer) {
 /** @param {object} trainer @param {object} spec a job's @returns {Draft} */
 export function draftOf(trainer, spec) {
   const draft = emptyDraft(trainer);
-  const { name, labels, trainer: chosen, search_space: space, objectives, sampler, pruner, budget, seeds, ...rest } = spec;
+  const { name, labels, trainer: chosen, search_space: space, objectives, sampler, pruner, budget, seeds, confirm, ...rest } = spec;
   for (const [param, schema] of Object.entries(trainer.params_schema.properties)) {
     draft.params[param] = paramDraft(schema, space?.[param]);
     // A recorded spec has every default written out: kept as fixed, they would stand in the way of another schedule.
@@ -53,6 +54,7 @@ export function draftOf(trainer, spec) {
     pruner: { name: pruner.name, values: texts(pruner, ["name"]) },
     budget: texts(budget, []),
     seeds: seeds.blocks ? { rule: "blocks", n: String(seeds.blocks) } : { rule: seeds, n: "" },
+    confirm: confirm?.share ? { choice: "a share", share: String(confirm.share) } : { choice: confirm ? "yes" : "no", share: "" },
     rest: withoutDefaults(rest),
   };
 }
@@ -72,6 +74,7 @@ export function specOf(draft, trainer) {
     ...(draft.pruner.name === "none" ? {} : { pruner: { name: draft.pruner.name, ...scalars(draft.pruner.values) } }),
     ...present({ budget: scalars(draft.budget) }),
     ...seedsOf(draft.seeds),
+    ...confirmOf(draft.confirm),
     ...draft.rest,
   };
 }
@@ -147,6 +150,11 @@ function rangeOf(param, schema) {
 function seedsOf({ rule, n }) {
   if (rule === "fresh") return {};
   return { seeds: rule === "shared" ? rule : { blocks: readNumber(n) } };
+}
+
+function confirmOf({ choice, share }) {
+  if (choice === "as usual") return {};
+  return { confirm: choice === "a share" ? { share: readNumber(share) } : choice === "yes" };
 }
 
 function labelsOf(line) {

@@ -146,7 +146,7 @@ function JobForm({ catalogue, trainer, draft, setDraft }) {
           <${CatalogueFields} id="sampler" label="Sampler" entries=${samplers} chosen=${draft.sampler} wrong=${wrong} onChange=${(sampler) => change({ sampler })} />
           <${CatalogueFields} id="pruner" label="Pruner" entries=${pruners} chosen=${draft.pruner} wrong=${wrong} onChange=${(pruner) => change({ pruner })} />
         </div>
-        <div class="body form-grid"><${SeedFields} seeds=${draft.seeds} wrong=${wrong("/seeds")} onChange=${(seeds) => change({ seeds })} /></div>
+        <div class="body form-grid"><${SeedFields} seeds=${draft.seeds} wrong=${wrong("/seeds")} onChange=${(seeds) => change({ seeds })} /><${ConfirmFields} confirm=${draft.confirm} wrong=${wrong("/confirm")} onChange=${(confirm) => change({ confirm })} /></div>
       </section>
       <section class="card">
         <header><h2>Budget</h2></header>
@@ -227,6 +227,15 @@ function SeedFields({ seeds, wrong, onChange }) {
   `;
 }
 
+/** How much of the budget is kept to check the answer. */
+function ConfirmFields({ confirm, wrong, onChange }) {
+  return html`
+    <${SelectField} id="confirm" label="Check the answer" value=${confirm.choice} options=${["as usual", "yes", "no", "a share"]} wrong=${confirm.choice === "a share" ? [] : wrong}
+      help="Some of the trials train what the answer recommends with fresh seeds; as usual: 15 % from 20 trials on." onChange=${(choice) => onChange({ choice, share: choice === "a share" ? "0.15" : "" })} />
+    ${confirm.choice === "a share" && html`<${TextField} id="share" label="Share of the trials" value=${confirm.share} isNumber=${true} wrong=${wrong} onInput=${(share) => onChange({ ...confirm, share })} />`}
+  `;
+}
+
 function ObjectivesCard({ trainer, objectives, wrong, onChange }) {
   const names = trainer.metrics.map((metric) => metric.name);
   const free = names.filter((name) => objectives.every((objective) => objective.metric !== name));
@@ -265,9 +274,10 @@ function Verdict({ check }) {
 function Ready({ answer }) {
   const nSearched = Object.keys(answer.spec.search_space ?? {}).length;
   const { max_trials: maxTrials } = answer.spec.budget;
+  const checks = answer.confirm_trials ? `, ${formatCount(answer.confirm_trials)} of them to check the answer` : "";
   return html`
     <p>
-      <strong>Ready.</strong> ${maxTrials ? formatCount(maxTrials) : "As many as there is time for"} trials over ${nSearched} searched ${nSearched === 1 ? "parameter" : "parameters"}${answer.cells ? `, ${formatCount(answer.cells)} cells of a grid` : ""}.
+      <strong>Ready.</strong> ${maxTrials ? formatCount(maxTrials) : "As many as there is time for"} trials over ${nSearched} searched ${nSearched === 1 ? "parameter" : "parameters"}${answer.cells ? `, ${formatCount(answer.cells)} cells of a grid` : ""}${checks}.
     </p>
     ${answer.warnings.map((warning) => html`<p class="warning">${warning}</p>`)}`;
 }
