@@ -32,6 +32,7 @@ class PostgresServer:
         """
         self._directory = Path(tempfile.mkdtemp(prefix="stepsize-pg-"))
         self._directory.chmod(0o755)  # run by root, the server is another user who must get through
+        self._guard = _start_guard(self._directory)
         self._server: WheelServer = get_server(self._directory / "data", start=False)
         with self._server._lock:
             self._server.ensure_pgdata_inited()
@@ -77,7 +78,31 @@ class PostgresServer:
         """Stop for good and remove everything."""
         self._server.cleanup()
         shutil.rmtree(self._directory, ignore_errors=True)
+        self._guard.communicate()
 
     def _execute(self, statement: sql.Composed) -> None:
         with psycopg.connect(self.url().replace("+psycopg", ""), autocommit=True) as connection:
             connection.execute(statement)
+
+
+def _start_guard(directory: Path) -> "subprocess.Popen[bytes]":
+    """Start a process that ends a server and removes its directory once this process is gone, however it went.
+
+    It waits for its standard input to close, which the kernel sees to even after kill -9. The server is a daemon, and
+    no child of ours that could be tied to this process.
+    """
+    script = """
+        read -r _
+        for attempt in 1 2 3 4 5 6 7 8 9 10; do
+            pid=$(head -n 1 "$1/data/postmaster.pid" 2>/dev/null) && kill -QUIT "$pid" 2>/dev/null || break
+            sleep 0.2
+        done
+        rm -rf "$1"
+    """
+    return subprocess.Popen(
+        ["/bin/sh", "-c", script, "sh", str(directory)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
