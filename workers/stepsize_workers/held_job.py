@@ -1,5 +1,6 @@
 """A job under this worker's lease: as it was last read, and the transactions on it."""
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import TypeVar
@@ -18,6 +19,9 @@ from stepsize_workers.site import Site
 
 T = TypeVar("T")
 
+_TIME_KEPT_EVERY_S = 10.0
+"""Longest work that is lost with a worker that dies, of a job whose trials report nothing."""
+
 
 class HeldJob:
     """What everything that works for a job on this worker shares. Only `transact` and `refresh` replace the job."""
@@ -30,6 +34,8 @@ class HeldJob:
         self.objectives = self._spec.objectives
         self.is_judged = self._spec.pruner.judges
         """Whether a pruner wants to hear of every report."""
+        self._work_s = job.work_s
+        self._worked_at = time.monotonic()
 
     @property
     def job(self) -> Job:
@@ -41,6 +47,17 @@ class HeldJob:
         """The job's, with the search space in use."""
         return self._spec
 
+    @property
+    def work_s(self) -> float:
+        """Seconds of work that the job has had, by this worker's monotonic clock and those of its forerunners."""
+        self._note_work()
+        return self._work_s
+
+    def keep_time(self) -> None:
+        """Write down how long the job has been worked on, if it has been silent for long."""
+        if self.work_s - self._job.work_s > _TIME_KEPT_EVERY_S:
+            self.transact(lambda ledger: None)
+
     def refresh(self, connection: Connection) -> None:
         """Take the job as the record has it now.
 
@@ -51,12 +68,19 @@ class HeldJob:
         job = get_job(connection, self._job.id, project=self._job.project)
         if job.lease_token != self.lease.token:
             raise LeaseLostError(f"job {job.id}", self.lease.token)
+        self._note_work()
         self._job, self._spec = job, _searched_spec(job)
 
     def transact(self, body: Callable[[Ledger], T]) -> T:
         """Run one transaction under the lease, again while the database is away (see `Site.transact`)."""
-        result, self._job = self.site.transact(self.lease, body)
+        result, self._job = self.site.transact(self.lease, body, work_s=lambda: self.work_s)
         return result
+
+    def _note_work(self) -> None:
+        time_s = time.monotonic()
+        if not self._spec.trains_elsewhere or self._job.counts[TrialState.RUNNING]:
+            self._work_s += time_s - self._worked_at
+        self._worked_at = time_s
 
     def read(self, look: Callable[[Connection], T]) -> T:
         """Run one read, again while the database is away."""

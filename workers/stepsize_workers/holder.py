@@ -102,6 +102,7 @@ class JobHolder:
         """Look at what clients have asked for and said since, and act on it."""
         self._venue.look()
         self._widen()
+        self._held.keep_time()
 
     # -- taking over -------------------------------------------------------------------------------------------------
 
@@ -148,7 +149,7 @@ class JobHolder:
 
     def _settle_running(self) -> None:
         queued = self._venue.queued
-        reason = limit_reached(self._held.job) or self._tuner.why_over(queued)
+        reason = limit_reached(self._held.job, work_s=self._held.work_s) or self._tuner.why_over(queued)
         if reason is None or self._tuner.startable(queued):
             return
         step = next_step(self._epilogue, reason)

@@ -62,18 +62,24 @@ class Site:
     outage: Outage = field(default_factory=logged_outage)
     """What says that the database is away; for the loop's own thread."""
 
-    def transact(self, lease: Lease, body: Callable[[Ledger], T]) -> tuple[T, Job]:
+    def transact(
+        self, lease: Lease, body: Callable[[Ledger], T], *, work_s: Callable[[], float] | None = None
+    ) -> tuple[T, Job]:
         """Run one transaction under a lease, again while the database is away; return its result and the job after it.
 
         A commit may have succeeded although its answer was lost; then the second try finds every guarded move made and
         every new row there.
+
+        Args:
+            work_s: says how many seconds of work the job has had.
 
         Raises:
             LeaseLostError: the job is another worker's now.
         """
 
         def attempt() -> tuple[T, Job]:
-            with self.database.write() as connection, open_leased_ledger(connection, lease) as ledger:
+            worked = work_s() if work_s else None
+            with self.database.write() as connection, open_leased_ledger(connection, lease, work_s=worked) as ledger:
                 result = body(ledger)
             return result, ledger.job
 

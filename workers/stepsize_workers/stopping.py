@@ -3,7 +3,6 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from stepsize.clock import now
 from stepsize.domain.job import Job, JobKind, JobReason
 from stepsize.domain.trial import Trial, TrialPurpose, TrialState
 from stepsize.spec.job import StopWhen
@@ -19,12 +18,16 @@ _COUNTED = frozenset({TrialState.COMPLETED, TrialState.PRUNED, TrialState.INFEAS
 """Ends that say something about the search: a failed or cancelled trial is no attempt to do better."""
 
 
-def limit_reached(job: Job) -> JobReason | None:
-    """Return the budget that is spent, or None."""
+def limit_reached(job: Job, *, work_s: float) -> JobReason | None:
+    """Return the budget that is spent, or None.
+
+    Args:
+        work_s: seconds of work that the job has had.
+    """
     budget = job.spec.budget
     if budget.max_failed_trials and job.counts[TrialState.FAILED] >= budget.max_failed_trials:
         return JobReason.MAX_FAILED_TRIALS
-    if budget.timeout_s and job.started_at and now() - job.started_at > budget.timeout_s:
+    if budget.timeout_s and work_s > budget.timeout_s:
         return JobReason.TIMEOUT
     if budget.max_gpu_seconds and job.gpu_seconds >= budget.max_gpu_seconds:
         return JobReason.MAX_GPU_SECONDS

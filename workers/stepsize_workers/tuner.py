@@ -91,7 +91,7 @@ class Tuner:
     def n_to_propose(self) -> int:
         """Return how many further configurations the search may propose now."""
         job = self._held.job
-        if job.kind is not JobKind.TUNE or limit_reached(job) or self._rules.rule_met():
+        if job.kind is not JobKind.TUNE or limit_reached(job, work_s=self._held.work_s) or self._rules.rule_met():
             return 0
         if self._search.is_exhausted or self._rules.is_undecided:
             return 0
@@ -99,7 +99,7 @@ class Tuner:
 
     def startable(self, queued: Sequence[Trial]) -> list[Trial]:
         """Return the queued trials that may start: once a rule has ended the search, those that are no part of it."""
-        if limit_reached(self._held.job):
+        if limit_reached(self._held.job, work_s=self._held.work_s):
             return []
         if self._rules.rule_met():
             return [trial for trial in queued if trial.purpose is not TrialPurpose.SEARCH]
@@ -118,7 +118,7 @@ class Tuner:
 
     def is_closing(self) -> bool:
         """Tell whether a limit or a rule has ended the search, whatever is queued."""
-        return limit_reached(self._held.job) is not None or self._rules.rule_met() is not None
+        return limit_reached(self._held.job, work_s=self._held.work_s) is not None or self._rules.rule_met() is not None
 
     def next_drafts(self, waiting: Sequence[Trial], n: int, *, within_s: float = math.inf) -> list[Draft]:
         """Return up to `n` trials to bring to life: of those that wait in the record first, then new ones.

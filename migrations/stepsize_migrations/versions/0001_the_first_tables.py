@@ -59,6 +59,7 @@ def upgrade() -> None:
         sa.Column("n_cancelled", sa.Integer(), server_default="0", nullable=False),
         sa.Column("best_trial", sa.Integer(), nullable=True),
         sa.Column("gpu_seconds", sa.Double(), server_default="0", nullable=False),
+        sa.Column("work_s", sa.Double(), server_default="0", nullable=False),
         sa.Column("created_at", sa.Double(), nullable=False),
         sa.Column("started_at", sa.Double(), nullable=True),
         sa.Column("finished_at", sa.Double(), nullable=True),

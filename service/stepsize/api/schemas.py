@@ -118,7 +118,7 @@ class TrialOut(Answer):
             worker=trial.worker,
             started_at=_time(trial.started_at),
             finished_at=_time(trial.finished_at),
-            duration_s=(trial.finished_at or 0.0) - (trial.started_at or 0.0) if ended else None,
+            duration_s=max(0.0, (trial.finished_at or 0.0) - (trial.started_at or 0.0)) if ended else None,
             gpu_seconds=trial.gpu_seconds,
             data_hash=trial.data_hash,
             error=TrialErrorOut(type=trial.error.type, message=trial.error.message) if trial.error else None,
@@ -191,6 +191,9 @@ class JobOut(Answer):
     created_at: Time
     started_at: Time | None
     finished_at: Time | None
+    work_s: float
+    """Seconds of work: waiting, pauses and time without a worker don't count. Written with every report, and at least
+    every ten seconds."""
     revision: int
     """Rises with every change of a state; the ETag follows it."""
     change: int
@@ -220,6 +223,7 @@ class JobOut(Answer):
             created_at=rfc3339(job.created_at),
             started_at=_time(job.started_at),
             finished_at=_time(job.finished_at),
+            work_s=round(job.work_s, 3),
             revision=job.revision,
             change=job.change,
             links={"self": here, **{name: f"{here}/{name}" for name in _LINKED}},

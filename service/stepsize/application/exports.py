@@ -63,7 +63,7 @@ def _trial_row(trial: Trial) -> Row:
         "worker": trial.worker,
         "started_at": trial.started_at and rfc3339(trial.started_at),
         "finished_at": trial.finished_at and rfc3339(trial.finished_at),
-        "duration_s": (trial.finished_at or 0.0) - (trial.started_at or 0.0) if ended else None,
+        "duration_s": max(0.0, (trial.finished_at or 0.0) - (trial.started_at or 0.0)) if ended else None,
         "gpu_seconds": trial.gpu_seconds,
         "error": f"{trial.error.type}: {trial.error.message}" if trial.error else None,
     }

@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from stepsize.clock import now
 from stepsize.domain.job import Job, JobState
 from stepsize.domain.trial import TrialState
 
@@ -46,15 +45,9 @@ def progress_of(job: Job) -> Progress:
 
 
 def _eta_s(job: Job, n_ended: int, n_wanted: int | None) -> float | None:
-    if (
-        job.state is not JobState.RUNNING
-        or job.is_orphaned
-        or job.started_at is None
-        or not n_ended
-        or n_wanted is None
-    ):
+    if job.state is not JobState.RUNNING or job.is_orphaned or not job.work_s or not n_ended or n_wanted is None:
         return None
-    pace_s = (now() - job.started_at) / n_ended
+    pace_s = job.work_s / n_ended
     return round(max(0.0, pace_s * (n_wanted - n_ended)), 3)
 
 

@@ -158,6 +158,8 @@ class Job(Answer):
     created_at: AwareDatetime
     started_at: AwareDatetime | None = None
     finished_at: AwareDatetime | None = None
+    work_s: float = 0.0
+    """Seconds of work: waiting, pauses and time without a worker don't count."""
     revision: int
     change: int
 

@@ -124,6 +124,8 @@ class Job:
     """Of these, those that check the answer."""
     best_trial: int | None
     gpu_seconds: float
+    work_s: float
+    """Seconds of work: a worker had the job and, where clients train, a trial was out; no waiting, no pauses."""
     created_at: float
     started_at: float | None
     finished_at: float | None

@@ -22,7 +22,7 @@ class Budget(Spec):
     max_parallel_trials: int | None = Field(default=None, ge=1, le=1024)
     """Trials that run at once; null: as many as the worker has slots."""
     timeout_s: Seconds | None = None
-    """Seconds of wall time from the first start after which no trial is started."""
+    """Seconds of work after which no trial is started; neither waiting nor pauses count."""
     trial_timeout_s: Seconds | None = None
     """Longest wall time of one attempt of a trial, in seconds."""
     stall_timeout_s: Seconds | None = None

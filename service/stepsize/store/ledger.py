@@ -11,7 +11,7 @@ from dataclasses import dataclass, fields, replace
 from functools import cache
 from typing import Any, Unpack
 
-from sqlalchemy import BindParameter, ColumnElement, Connection, Update, bindparam, func, select, update
+from sqlalchemy import BindParameter, ColumnElement, Connection, Double, Update, bindparam, func, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from stepsize.clock import now
@@ -379,7 +379,7 @@ _TAKE_LEASED = (
         jobs.c.lease_token == bindparam("of_token"),
         jobs.c.lease_expires_at > db_now(),
     )
-    .values(change=jobs.c.change + 1)
+    .values(change=jobs.c.change + 1, work_s=func.coalesce(bindparam("of_work_s", type_=Double()), jobs.c.work_s))
     .returning(*JOB_COLUMNS)
 )
 _COUNT_TRIALS = (
@@ -433,13 +433,17 @@ def open_ledger(connection: Connection, job_id: str, *, project: str = "default"
 
 
 @contextmanager
-def open_leased_ledger(connection: Connection, lease: Lease) -> Iterator[Ledger]:
+def open_leased_ledger(connection: Connection, lease: Lease, *, work_s: float | None = None) -> Iterator[Ledger]:
     """Open a transaction on a job for the worker that holds its lease.
+
+    Args:
+        work_s: seconds of work that the job has had; None: what the record says.
 
     Raises:
         LeaseLostError: the lease has expired or another worker holds the job; nothing may be written.
     """
-    row = connection.execute(_TAKE_LEASED, {"of_job": lease.job_id, "of_token": lease.token}).one_or_none()
+    of_job = {"of_job": lease.job_id, "of_token": lease.token, "of_work_s": work_s}
+    row = connection.execute(_TAKE_LEASED, of_job).one_or_none()
     if row is None:
         raise LeaseLostError(f"job {lease.job_id}", lease.token)
     ledger = Ledger(connection, job_from_row(row))

@@ -68,6 +68,7 @@ jobs = Table(
     *(Column(f"n_{state}", Integer, nullable=False, server_default="0") for state in TrialState),
     Column("best_trial", Integer),
     Column("gpu_seconds", Double, nullable=False, server_default="0"),
+    Column("work_s", Double, nullable=False, server_default="0"),
     Column("created_at", Double, nullable=False),
     Column("started_at", Double),
     Column("finished_at", Double),

@@ -18,7 +18,21 @@ from tests.builders import make_job, make_spec, make_trial
 from tests.integration.api.conftest import enlist, hold, pointers, submit
 
 JOB_KEYS = {
-    *("id", "kind", "name", "labels", "priority", "state", "reason", "error", "advice", "desired", "spec", "warnings"),
+    *(
+        "id",
+        "kind",
+        "name",
+        "labels",
+        "priority",
+        "state",
+        "reason",
+        "error",
+        "advice",
+        "desired",
+        "spec",
+        "warnings",
+        "work_s",
+    ),
     *("search_space_resolved", "progress", "answer", "best", "created_at", "started_at", "finished_at", "revision"),
     *("change", "links"),
 }

@@ -166,7 +166,7 @@ function ended({ total, counts }) {
 }
 
 function time(job) {
-  if (job.finished_at && job.started_at) return formatDuration((Date.parse(job.finished_at) - Date.parse(job.started_at)) / 1000);
+  if (job.finished_at && job.started_at) return formatDuration(job.work_s);
   if (job.progress.eta_s !== null) return formatDuration(job.progress.eta_s);
-  return formatDuration((Date.now() - Date.parse(job.started_at ?? job.created_at)) / 1000);
+  return formatDuration(job.started_at ? job.work_s : (Date.now() - Date.parse(job.created_at)) / 1000);
 }
