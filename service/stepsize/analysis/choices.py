@@ -12,6 +12,7 @@ import numpy as np
 
 from stepsize.analysis.arrays import Floats, Mask
 from stepsize.analysis.landscape import Landscape, fit_landscape, usable_trials
+from stepsize.analysis.layout import SEED_DEPTH_SD, has_one_seed
 from stepsize.analysis.sample import BATCH_NAME, RATE_NAMES, Sample
 from stepsize.analysis.valley import POWER, Effort
 from stepsize.spec.space import CategoricalParameter, Scalar, SearchSpace
@@ -132,12 +133,20 @@ def _contest(sample: Sample, name: str, fitted: Sequence[Scalar], seed: int) -> 
     costs = [
         landscape.costs(rate[:, None], at, {name: choice})[:, 0] for rate, choice in zip(rates, fitted, strict=True)
     ]
+    if has_one_seed(landscape.sample):
+        costs = [_with_luck(landscape, cost, np.random.default_rng([seed, at])) for at, cost in enumerate(costs)]
     level = 1 - 0.05 / math.comb(len(fitted), 2)
     order = sorted(range(len(fitted)), key=lambda at: float(costs[at].mean()))
     best = costs[order[0]]
     candidates = [at for at in order if np.quantile(_widened(costs[at] - best), (1 - level) / 2) <= 0]
     differ = any(_excludes_zero(_widened(rates[one] - rates[two]), level) for one in candidates for two in candidates)
     return Contest(name, tuple(fitted), tuple(rates), tuple(costs), level, tuple(candidates), differ)
+
+
+def _with_luck(landscape: Landscape, cost: Floats, rng: np.random.Generator) -> Floats:
+    """Return draws of a cost that know nothing of how lucky a choice is with the one seed of all its trials."""
+    scale = landscape.sample.scale
+    return scale.back(scale.forward(cost) + SEED_DEPTH_SD * rng.normal(size=cost.shape))
 
 
 def _excludes_zero(draws: Floats, level: float) -> bool:

@@ -23,7 +23,8 @@ _LINE_SD = 0.25
 _DEPTH_SD = 1.0
 _CHOICE_SD = 1.0
 """Decades and y: by how much choices differ."""
-_SEED_RATE_SD, _SEED_DEPTH_SD = 0.15, 0.15
+_SEED_RATE_SD, SEED_DEPTH_SD = 0.15, 0.15
+"""Decades and y: by how much a seed moves them."""
 _MIN_PER_SEED = 4
 _MOST_SEEDS = 12
 
@@ -88,7 +89,7 @@ class Layout:
         n_choices, n_seeds = chosen.shape[1], shared.shape[1]
         rest = [0.0] * (n_choices + n_seeds)
         rate_sd += [_CHOICE_SD] * n_choices + [_SEED_RATE_SD] * n_seeds
-        depth_sd = [_DEPTH_SD] * own.shape[1] + [_CHOICE_SD] * n_choices + [_SEED_DEPTH_SD] * n_seeds
+        depth_sd = [_DEPTH_SD] * own.shape[1] + [_CHOICE_SD] * n_choices + [SEED_DEPTH_SD] * n_seeds
         return Columns(
             rate=np.hstack([anchor, own_rate, chosen, shared]),
             depth=np.hstack([own, chosen, shared]),

@@ -27,6 +27,7 @@ from stepsize.application.parameters import (
     with_defaults,
 )
 from stepsize.application.pointers import pointer
+from stepsize.datasets.cards import training_samples
 from stepsize.domain.trainer import Metric, TrainerCard
 from stepsize.errors import FieldError, InvalidRequestError
 from stepsize.spec.confirm import MIN_CHECKS, MIN_TRIALS, ConfirmShare, n_kept
@@ -37,7 +38,7 @@ from stepsize.spec.job import JobSpec
 from stepsize.spec.objective import Objective
 from stepsize.spec.resolved import ResolvedBudget, ResolvedJobSpec
 from stepsize.spec.samplers import GridSampler, Sampler, sampler_names
-from stepsize.spec.space import FloatParameter, IntParameter, Parameter, SearchSpace, own_params
+from stepsize.spec.space import CategoricalParameter, FloatParameter, IntParameter, Parameter, SearchSpace, own_params
 
 DEFAULT_MAX_TRIALS = 40
 
@@ -318,6 +319,7 @@ def _warnings(spec: ResolvedJobSpec, card: TrainerCard, total_cells: int | None)
     yield from _direction_warnings(spec, card)
     yield from _sampler_warnings(spec)
     yield from _pruner_warnings(spec, card)
+    yield from _batch_warnings(spec)
     if total_cells is None:
         yield from satisfiability_warnings(spec, spec.search_space)
 
@@ -341,6 +343,30 @@ def _sampler_warnings(spec: ResolvedJobSpec) -> Iterator[str]:
     if spec.warm_start and not spec.sampler.learns_from_others:
         able = sampler_names(lambda sampler: sampler.learns_from_others)
         yield f"{spec.sampler.name} does not learn from earlier trials; {able} do"
+
+
+def _batch_warnings(spec: ResolvedJobSpec) -> Iterator[str]:
+    """Yield which batch sizes are larger than the data: they all train alike."""
+    n_samples = training_samples(spec.trainer.params)
+    largest = _largest(spec, "batch_size")
+    if n_samples is not None and largest is not None and largest > n_samples:
+        yield (
+            f"a batch of {n_samples} or more is all {n_samples} training samples: such sizes train alike, and the "
+            f"report counts them as {n_samples}"
+        )
+
+
+def _largest(spec: ResolvedJobSpec, name: str) -> float | None:
+    match spec.search_space.get(name):
+        case IntParameter(high=high):
+            return high
+        case FloatParameter(high=high):
+            return high
+        case CategoricalParameter(choices=choices):
+            return max((float(choice) for choice in choices if isinstance(choice, int | float)), default=None)
+        case _:
+            fixed = spec.trainer.params.get(name)
+            return float(fixed) if isinstance(fixed, int | float) else None
 
 
 def _pruner_warnings(spec: JobSpec, card: TrainerCard) -> Iterator[str]:

@@ -1,5 +1,6 @@
 """What data sets are: their cards, the built-in ones', and what all of them must have."""
 
+from collections.abc import Mapping
 from enum import StrEnum
 from functools import lru_cache
 from pathlib import Path
@@ -134,3 +135,15 @@ def split_sizes(n: int) -> Split:
     """Return how many of `n` samples are for training (70 %), validation (15 %) and test (15 %)."""
     n_validation, n_test = round(_VALIDATION_FRAC * n), round(_TEST_FRAC * n)
     return Split(train=n - n_validation - n_test, validation=n_validation, test=n_test)
+
+
+def training_samples(params: Mapping[str, object]) -> int | None:
+    """Return how many samples a trainer with these fixed parameters trains on: no batch holds more.
+
+    Of built-in data sets only, for theirs is written down; None: not known.
+    """
+    name, fraction = params.get("dataset"), params.get("train_fraction", 1.0)
+    card = next((card for card in built_in_cards() if card.name == name), None)
+    if card is None or card.split is None or not isinstance(fraction, int | float):
+        return None
+    return max(1, round(card.split.train * fraction))

@@ -20,6 +20,8 @@ class Metric(_Card):
     direction: Direction | None = None
     """Which way it gets better; null for plain measurements such as seconds."""
     unit: str = ""
+    range: tuple[float | None, float | None] | None = None
+    """The smallest and the largest value possible, null where there is none; null: not known."""
 
 
 class Capabilities(_Card):

@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from stepsize.analysis.markdown import jobs_markdown, report_markdown, to_html
 from stepsize.analysis.report import compare_jobs, make_report
@@ -18,7 +20,14 @@ from stepsize.domain.range_test import RangeTestCurve, RangeTestFindings, RangeT
 from stepsize.domain.report import Report, ScalingRule
 from stepsize.spec.objective import Direction, Objective
 from stepsize.spec.space import CategoricalParameter, FloatParameter, SearchSpace
-from tests.unit.analysis.designs import SPACE, evidence, trial, valley_evidence
+from tests.unit.analysis.designs import (
+    SPACE,
+    concentrated_rates,
+    evidence,
+    trial,
+    uniform_rates,
+    valley_evidence,
+)
 
 OPTIMIZER = CategoricalParameter(type="categorical", choices=["sgd", "adam"])
 MOMENTUM = FloatParameter(type="float", low=0.0, high=0.99, when={"optimizer": ["sgd"]})
@@ -254,6 +263,116 @@ def test_choices_with_valleys_of_their_own_are_told_apart() -> None:
     assert report.focus == {"optimizer": "sgd"}
     assert report.answer.learning_rate.value == pytest.approx(10**-1.5, rel=0.25)
     assert "with optimizer sgd" in report.recommendation
+
+
+def _equal_choices(n: int = 60, **fields: Any) -> Evidence:
+    rng = np.random.default_rng(6)
+    trials = []
+    for number in range(n):
+        x, choice = float(rng.uniform(-4, 0)), str(rng.choice(["one", "other"]))
+        loss = 0.1 * math.exp((x + 1.5) ** 2 + 0.1 * float(rng.normal()))
+        trials.append(trial({"learning_rate": 10**x, "kind": choice}, loss=loss, **{"seed": number, **fields}))
+    kind = CategoricalParameter(type="categorical", choices=["one", "other"])
+    return evidence(trials, space={"learning_rate": SPACE["learning_rate"], "kind": kind})
+
+
+def test_choices_that_cannot_be_told_apart_stay_together_and_it_says_so() -> None:
+    report = make_report(_equal_choices())
+
+    assert report.focus == {}
+    assert report.answer.choices == {}
+    assert report.comparisons[0].sentence == "The choices one and other of kind can't be told apart." or (
+        report.comparisons[0].sentence == "The choices other and one of kind can't be told apart."
+    )
+    assert any("can't be told apart" in caveat for caveat in report.caveats)
+
+
+def test_with_one_seed_no_choice_is_said_to_be_better_by_less_than_seeds_move_it() -> None:
+    found = _equal_choices(seed=1)
+    better = evidence(
+        [
+            trial(params, loss=values["loss"] * (0.9 if params["kind"] == "one" else 1.0), seed=1)
+            for params, values in _pairs(found)
+        ],
+        space=found.space,
+    )
+
+    assert "can't be told apart" in make_report(better).comparisons[0].sentence
+
+
+def test_a_choice_with_hardly_any_trials_shows_its_best_one() -> None:
+    found = _equal_choices()
+    few = {"learning_rate": 0.03, "kind": "rare"}
+    kind = CategoricalParameter(type="categorical", choices=["one", "other", "rare"])
+    trials = [*(trial(params, **values) for params, values in _pairs(found)), trial(few, loss=0.2)]
+    report = make_report(evidence(trials, space={**found.space, "kind": kind}))
+
+    rare = report.comparisons[0].choices[2]
+    assert rare.best.value == 0.2
+    assert rare.best.is_guess
+    assert "Too few trials to say anything about rare." in report.comparisons[0].sentence
+
+
+def test_a_batch_size_at_which_everything_ran_out_of_memory_recommends_nothing() -> None:
+    found = valley_evidence(60)
+    oom = [trial({"learning_rate": 0.01, "batch_size": 1024}, state="infeasible", reason="oom") for _ in range(4)]
+    report = make_report(evidence([*(trial(p, **v) for p, v in _pairs(found)), *oom]))
+
+    row = report.by_batch_size.rows[-1]
+    assert row.batch_size == 1024
+    assert row.learning_rate.value is None
+    assert row.value.value is None
+    assert "out of memory" in (row.learning_rate.caveat or "")
+
+
+def test_a_frontier_is_not_told_beyond_the_rates_tried() -> None:
+    found = valley_evidence(60, draw=lambda rng, sizes, **_: rng.uniform(-5, -1, len(sizes)))
+    diverged = [
+        trial({"learning_rate": 0.09, "batch_size": 16}, state="infeasible", reason="diverged") for _ in range(3)
+    ]
+    report = make_report(evidence([*(trial(p, **v) for p, v in _pairs(found)), *diverged]))
+
+    ends = [end for row in report.divergence.frontier for end in (row.learning_rate.value, row.learning_rate.high)]
+    assert all(end is None or end <= 0.1 for end in ends)
+
+
+_REPORTED = st.builds(
+    valley_evidence,
+    st.integers(8, 60),
+    seed=st.integers(0, 1000),
+    noise=st.sampled_from([0.0, 0.02, 0.5]),
+    exponent=st.sampled_from([0.0, 0.5, 1.0]),
+    lr_opt=st.sampled_from([1e-5, 0.01, 1.0]),
+    draw=st.sampled_from([uniform_rates, concentrated_rates]),
+)
+
+
+@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(_REPORTED)
+def test_a_report_never_contradicts_itself(found: Evidence) -> None:
+    report = make_report(found)
+    answer = report.answer
+
+    assert report.recommendation == answer.sentence
+    assert report.confidence is answer.words
+    assert report.sensitivity.recommended_rate == answer.learning_rate
+    for row in report.by_batch_size.rows:
+        rate = row.learning_rate
+        if rate.value is not None and rate.low is not None and rate.high is not None:
+            assert rate.low <= rate.value <= rate.high
+        if row.batch_size == answer.batch_size:
+            assert rate == answer.learning_rate
+            assert row.value == answer.value
+    if answer.words is Words.NONE:
+        assert answer.learning_rate.value is None
+    else:
+        assert answer.learning_rate.value is not None
+        assert f"{answer.learning_rate.value:.3g}" in answer.sentence
+        low, high = report.sensitivity.plateau_low, report.sensitivity.plateau_high
+        assert low is not None
+        assert high is not None
+        assert low <= answer.learning_rate.value * 1.0001
+        assert answer.learning_rate.value <= high * 1.0001
 
 
 def test_only_the_first_of_several_objectives_is_reported_and_it_says_so() -> None:

@@ -533,3 +533,14 @@ def test_several_objectives_and_a_grid_have_no_answer_to_check() -> None:
 
 def test_too_few_kept_trials_are_warned_of() -> None:
     assert any("too few" in warning for warning in _resolve(budget={"max_trials": 10}, confirm=True).warnings)
+
+
+def test_batch_sizes_beyond_the_data_are_warned_of() -> None:
+    schema = _card().params_schema["properties"]
+    dataset = {"dataset": {"type": "string", "default": "digits"}, "batch_size": {"type": "integer", "default": 64}}
+    card = _card(params_schema={"type": "object", "properties": schema | dataset})
+    space = _SPACE | {"batch_size": {"type": "int", "low": 256, "high": 16384, "powers_of_two": True}}
+
+    (warning,) = _resolve(card, {}, search_space=space).warnings
+
+    assert "1257 or more is all 1257 training samples" in warning

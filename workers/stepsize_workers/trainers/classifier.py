@@ -36,8 +36,8 @@ class Classifier(LabelledTask[CP]):
     """The task; a batch is a tensor of indices (B,) into the training samples."""
 
     metrics = (
-        Metric(name="val_accuracy", direction=Direction.MAXIMIZE),
-        Metric(name="val_loss", direction=Direction.MINIMIZE),
+        Metric(name="val_accuracy", direction=Direction.MAXIMIZE, range=(0.0, 1.0)),
+        Metric(name="val_loss", direction=Direction.MINIMIZE, range=(0.0, None)),
         *LOOP_METRICS,
     )
     default_objectives = (Objective(metric="val_accuracy", direction=Direction.MAXIMIZE),)

@@ -38,8 +38,8 @@ class TabularRegressor(LabelledTask[TabularRegressorParams]):
     kind = DatasetKind.TABULAR
     target = TargetKind.NUMBER
     metrics = (
-        Metric(name="val_loss", direction=Direction.MINIMIZE),
-        Metric(name="val_r2", direction=Direction.MAXIMIZE),
+        Metric(name="val_loss", direction=Direction.MINIMIZE, range=(0.0, None)),
+        Metric(name="val_r2", direction=Direction.MAXIMIZE, range=(None, 1.0)),
         *LOOP_METRICS,
     )
     default_objectives = (Objective(metric="val_loss", direction=Direction.MINIMIZE),)

@@ -27,9 +27,9 @@ Metrics = Mapping[str, Tensor | float]
 """Numbers, or tensors of no dimension, by their metrics' names."""
 
 LOOP_METRICS = (
-    Metric(name="train_loss", direction=Direction.MINIMIZE),
-    Metric(name="learning_rate"),
-    Metric(name="train_time_s", unit="s"),
+    Metric(name="train_loss", direction=Direction.MINIMIZE, range=(0.0, None)),
+    Metric(name="learning_rate", range=(0.0, None)),
+    Metric(name="train_time_s", unit="s", range=(0.0, None)),
 )
 """What the loop itself reports each epoch; a task's `metrics` are these and those of its `evaluate`."""
 

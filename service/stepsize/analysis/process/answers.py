@@ -34,6 +34,7 @@ from stepsize.asking.questions import (
     ReportQuestion,
     SchedulePlotQuestion,
 )
+from stepsize.datasets.cards import training_samples
 from stepsize.domain.evidence import Curve, Evidence
 from stepsize.domain.job import JobKind
 from stepsize.domain.report import JobsReport, Report
@@ -154,7 +155,7 @@ class Answers:
             if key not in self._evidence:
                 card = card_of(connection, job.spec)
                 evidence = load_evidence(connection, job_id)
-                self._evidence[key] = evidence if card is None else _with_units(evidence, card)
+                self._evidence[key] = evidence if card is None else _with_card(evidence, card)
         return self._evidence[key]
 
 
@@ -165,9 +166,11 @@ def _draw_schedule(question: SchedulePlotQuestion) -> bytes:
     return render(draw, image_format=question.format, theme=question.theme)
 
 
-def _with_units(evidence: Evidence, card: TrainerCard) -> Evidence:
+def _with_card(evidence: Evidence, card: TrainerCard) -> Evidence:
     units = {metric.name: metric.unit for metric in card.metrics if metric.unit}
-    return replace(evidence, step_unit=card.step_unit, units=units)
+    ranges = {metric.name: metric.range for metric in card.metrics if metric.range is not None}
+    n_samples = training_samples(evidence.fixed)
+    return replace(evidence, step_unit=card.step_unit, units=units, ranges=ranges, n_samples=n_samples)
 
 
 def _render(report: Report | JobsReport, rendering: Rendering) -> bytes:
