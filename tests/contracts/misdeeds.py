@@ -109,7 +109,9 @@ def kill_itself(context: Context, rng: random.Random) -> None:
 
 @deed
 def terminate_itself(context: Context, rng: random.Random) -> None:
-    os.kill(os.getpid(), rng.choice([signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGALRM, signal.SIGRTMIN]))
+    number = rng.choice([signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGALRM, signal.SIGRTMIN])
+    signal.signal(number, signal.SIG_DFL)  # under nohup, SIGHUP is ignored by all that it starts
+    os.kill(os.getpid(), number)
 
 
 @deed

@@ -85,16 +85,15 @@ class serving:  # noqa: N801 - reads as a context
         self._folder = folder
 
     def __enter__(self) -> str:
-        self._log = (self._folder / "up.log").open("wb")
-        self._process = subprocess.Popen(
-            self._command, cwd=self._folder, env=clean_environment(), stdout=self._log, stderr=self._log
-        )
+        with (self._folder / "up.log").open("wb") as log:
+            self._process = subprocess.Popen(
+                self._command, cwd=self._folder, env=clean_environment(), stdout=log, stderr=log
+            )
         return wait_for(self._url, timeout_s=PATIENCE_S) or ""
 
     def __exit__(self, *_error: object) -> None:
         self._process.terminate()
         self._process.wait(PATIENCE_S)
-        self._log.close()
 
     def _url(self) -> str | None:
         said = (self._folder / "up.log").read_text()

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from stepsize.domain.soft_bounds import Edge, find_widening, first_ended, next_decision
+from stepsize.domain.soft_bounds import Edge, Widening, find_widening, first_ended, next_decision
 from stepsize.domain.trial import Trial, TrialPurpose, TrialState
 from stepsize.spec.objective import Direction
 
@@ -14,7 +14,7 @@ BOTH = (Edge.LOW, Edge.HIGH)
 
 def ended(number: int, rate: float, loss: float | None, **more: Any) -> Trial:
     state = TrialState.COMPLETED if loss is not None else TrialState.INFEASIBLE
-    known = {
+    known: dict[str, Any] = {
         "number": number,
         "state": state,
         "purpose": TrialPurpose.SEARCH,
@@ -22,7 +22,8 @@ def ended(number: int, rate: float, loss: float | None, **more: Any) -> Trial:
         "objective": loss,
         "finished_at": float(number),
     }
-    return Trial(**dict.fromkeys(field.name for field in fields(Trial)) | known | more)
+    nothing: dict[str, Any] = dict.fromkeys(field.name for field in fields(Trial))
+    return Trial(**nothing | known | more)
 
 
 def spread(optimum: float, *, sign: float = 1.0) -> list[Trial]:
@@ -31,13 +32,16 @@ def spread(optimum: float, *, sign: float = 1.0) -> list[Trial]:
     return [ended(at, rate, sign * abs(rate - optimum) / optimum) for at, rate in enumerate(rates)]
 
 
-def widening(trials: list[Trial], soft: tuple[Edge, ...] = BOTH, direction: Direction = Direction.MINIMIZE) -> Any:
+def widening(
+    trials: list[Trial], soft: tuple[Edge, ...] = BOTH, direction: Direction = Direction.MINIMIZE
+) -> Widening | None:
     return find_widening(trials, name="learning_rate", low=0.01, high=1.0, soft=soft, direction=direction)
 
 
 @pytest.mark.parametrize(("optimum", "edge", "after"), [(0.001, "low", 0.01 * 10**-0.75), (50.0, "high", 10**0.75)])
 def test_an_edge_at_which_the_good_trials_lie_is_moved(optimum: float, edge: str, after: float) -> None:
     found = widening(spread(optimum))
+    assert found is not None
     assert found.edge == edge
     assert found.after == pytest.approx(after)
 
@@ -52,7 +56,9 @@ def test_only_soft_edges_are_moved() -> None:
 
 
 def test_good_is_what_the_objective_says() -> None:
-    assert widening(spread(0.001, sign=-1.0), direction=Direction.MAXIMIZE).edge is Edge.LOW
+    found = widening(spread(0.001, sign=-1.0), direction=Direction.MAXIMIZE)
+    assert found is not None
+    assert found.edge is Edge.LOW
 
 
 def test_a_few_values_gather_nowhere() -> None:
