@@ -29,6 +29,7 @@ from stepsize.store.columns import JobColumns, LossColumns, TrialColumns
 from stepsize.store.database import db_now
 from stepsize.store.models import answers, jobs, reports, trials
 from stepsize.store.rows import JOB_COLUMNS, job_from_row
+from stepsize.store.under_way import UnderWay
 
 CHANNEL = "stepsize"
 """PostgreSQL NOTIFY channel; the payload is the job's id."""
@@ -69,6 +70,7 @@ class Ledger:
         """The job as it was when the lock was taken, with `change` already this transaction's own; after `close`, the
         job as this transaction leaves it."""
         self.change = job.change
+        self.under_way = UnderWay(connection, job.id)
         self._deltas: Counter[TrialState] = Counter()
         self._n_inserted = 0
         self._recount = False
@@ -190,54 +192,12 @@ class Ledger:
         for number in numbers:
             self.touch_trial(number, **columns)
 
-    def running_since(self, first: int) -> Sequence[int]:
-        """Return the numbers of running trials from `first` on."""
-        statement = select(trials.c.number).where(
-            trials.c.job_id == self.job.id, trials.c.number >= first, trials.c.state == TrialState.RUNNING
-        )
-        return self._connection.scalars(statement.order_by(trials.c.number)).all()
-
-    def is_running(self, number: int, *, worker: str, attempt: int) -> bool:
-        """Tell whether this very attempt of a trial is recorded as running."""
-        statement = select(trials.c.number).where(
-            trials.c.job_id == self.job.id,
-            trials.c.number == number,
-            trials.c.state == TrialState.RUNNING,
-            trials.c.worker == worker,
-            trials.c.attempt == attempt,
-        )
-        return self._connection.scalar(statement) is not None
-
     def offer_trial(self, number: int, **columns: Unpack[TrialColumns]) -> bool:
         """Let clients be given a queued trial, its parameters now complete; False: it is queued no more."""
         new = {**columns, "lease_token": 1, "change": self.change}
         statement = _update_trial(frozenset(new), guarded=True)
         of_trial = {"of_job": self.job.id, "of_number": number, "of_state": TrialState.QUEUED, "more_gpu_seconds": 0.0}
         return bool(self._connection.execute(statement, of_trial | _as_new(new)).rowcount)
-
-    def offered_since(self, first: int) -> Sequence[int]:
-        """Return the numbers of trials from `first` on that were put on offer to clients."""
-        statement = select(trials.c.number).where(
-            trials.c.job_id == self.job.id, trials.c.number >= first, trials.c.lease_token > 0
-        )
-        return self._connection.scalars(statement.order_by(trials.c.number)).all()
-
-    def is_held(self, number: int, *, token: int) -> bool:
-        """Tell whether a client still has the trial under this token, its lease run out or not."""
-        statement = select(trials.c.number).where(
-            trials.c.job_id == self.job.id,
-            trials.c.number == number,
-            trials.c.state == TrialState.RUNNING,
-            trials.c.lease_token == token,
-        )
-        return self._connection.scalar(statement) is not None
-
-    def lapsed_trials(self) -> dict[int, int]:
-        """Return the running trials whose client has let its lease run out: number → attempt."""
-        statement = select(trials.c.number, trials.c.attempt).where(
-            trials.c.job_id == self.job.id, trials.c.state == TrialState.RUNNING, trials.c.lease_expires_at <= db_now()
-        )
-        return {row.number: row.attempt for row in self._connection.execute(statement.order_by(trials.c.number))}
 
     def give_stand_ins(self, values: Sequence[float]) -> None:
         """Give every infeasible trial that has no stand-in yet the first feasible values as one."""

@@ -213,7 +213,7 @@ def test_running_since_names_running_trials_from_a_number_on(database: Database)
         for state in (TrialState.RUNNING, TrialState.QUEUED, TrialState.RUNNING, TrialState.RUNNING):
             make_trial(connection, job_id, state=state)
         with open_ledger(connection, job_id) as ledger:
-            assert list(ledger.running_since(1)) == [2, 3]
+            assert list(ledger.under_way.running_since(1)) == [2, 3]
 
 
 def test_a_finished_trial_has_an_end(database: Database) -> None:

@@ -193,7 +193,7 @@ class ClientVenue:
     def _record_verdicts(self, ledger: Ledger, verdicts: _Verdicts) -> None:
         for number, step in verdicts.judged.items():
             trial = self._open.get(number)
-            if trial is None or not ledger.is_held(number, token=trial.lease_token):
+            if trial is None or not ledger.under_way.is_held(number, token=trial.lease_token):
                 continue
             columns = TrialColumns(judged_step=step, study_attrs=self._tuner.study_attrs(number))
             if number in verdicts.pruned:

@@ -71,7 +71,7 @@ class Launcher:
         n_known = self._held.job.n_trials
         if ledger.job.n_trials == n_known:
             return []
-        return [number for number in ledger.running_since(n_known) if number not in under_way]
+        return [number for number in ledger.under_way.running_since(n_known) if number not in under_way]
 
     def _new_trial(self, number: int, launch: Launch) -> NewTrial:
         trial = self._tuner.new_trial(launch.draft, number, TrialState.RUNNING)
@@ -90,7 +90,7 @@ class Launcher:
             device=launch.slot.device,
             started_at=now(),
         )
-        return moved or ledger.is_running(trial.number, worker=worker, attempt=attempt)
+        return moved or ledger.under_way.is_running(trial.number, worker=worker, attempt=attempt)
 
     def _run_of(self, number: int, launch: Launch) -> Running:
         trial = launch.draft.queued

@@ -17,7 +17,7 @@ from stepsize.store.orphans import settle_orphans
 from stepsize.store.trials import load_reports, load_trials, trials_to_cancel
 from stepsize.store.workers import SlotRecord
 from stepsize_workers.artifacts import ArtifactKeeper
-from stepsize_workers.engines.base import CheckpointSaved, Ended, Event, Reported, TrialKey
+from stepsize_workers.engines.base import CheckpointSaved, Ended, Event, Reported
 from stepsize_workers.held_job import HeldJob
 from stepsize_workers.stand_ins import End, Foreseen
 from stepsize_workers.tuner import Tuner
@@ -130,7 +130,8 @@ class SlotVenue:
 
     def handle(self, events: Sequence[Event]) -> None:
         """Take in everything that waits, in one commit; then tell the tuner and answer the trials."""
-        self._take_in([event for event in events if self._is_current(event.key)])
+        runs = self._running
+        self._take_in([one for one in events if (run := runs.get(one.key.number)) is not None and run.key == one.key])
 
     def _take_in(self, events: Sequence[Event]) -> None:
         for event in events:
@@ -190,10 +191,6 @@ class SlotVenue:
         self._held.transact(fail)
         self._held.site.engine.stop(run.key, grace_s=0.0)
         self._follow_up([failed], ends, foreseen)
-
-    def _is_current(self, key: TrialKey) -> bool:
-        run = self._running.get(key.number)
-        return run is not None and run.key == key
 
     def _note(self, event: Event) -> None:
         run = self._running[event.key.number]

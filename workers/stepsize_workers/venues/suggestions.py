@@ -48,9 +48,9 @@ class Suggestions:
         overdue = self._open.overdue(self._held.spec.budget)
 
         def fail(ledger: Ledger) -> None:
-            lapsed = ledger.lapsed_trials()
+            lapsed = ledger.under_way.lapsed_trials()
             for trial, reason in overdue:
-                if not ledger.is_held(trial.number, token=trial.lease_token):
+                if not ledger.under_way.is_held(trial.number, token=trial.lease_token):
                     continue
                 if reason is TrialReason.LOST and trial.number not in lapsed:
                     continue
@@ -80,7 +80,7 @@ class Suggestions:
 
         def take_back(ledger: Ledger) -> None:
             cancel_trials(ledger, TrialState.QUEUED, unwanted, reason)
-            lapsed_now = ledger.lapsed_trials()
+            lapsed_now = ledger.under_way.lapsed_trials()
             cancel_trials(ledger, TrialState.RUNNING, [n for n in lapsed if n in lapsed_now], reason)
 
         self._held.transact(take_back)
@@ -119,7 +119,7 @@ class Suggestions:
     def _record(self, ledger: Ledger, drafts: Sequence[Draft]) -> list[tuple[int, Draft]] | None:
         """Put trials on offer in the record and return those that are; None: a first try has."""
         n_known = self._held.job.n_trials
-        if ledger.job.n_trials > n_known and ledger.offered_since(n_known):
+        if ledger.job.n_trials > n_known and ledger.under_way.offered_since(n_known):
             return None
         offered: list[tuple[int, Draft]] = []
         fresh: list[NewTrial] = []
