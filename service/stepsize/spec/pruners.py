@@ -44,10 +44,9 @@ class NoPruner(PrunerBase):
     name: Literal["none"] = "none"
 
 
-class MedianPruner(PrunerBase):
-    """Stop a trial whose best value is worse than the median of earlier trials at its step: safe from 20 trials on."""
+class RankPruner(PrunerBase):
+    """What stops a trial by where its best value stands among those of earlier trials at its step."""
 
-    name: Literal["median"] = "median"
     n_startup_trials: int = Field(default=5, ge=0)
     """Trials that run to their end before any is pruned."""
     n_warmup_steps: int = Field(default=0, ge=0)
@@ -64,6 +63,12 @@ class MedianPruner(PrunerBase):
     def n_trials_first(self) -> int:
         """The startup trials."""
         return max(1, self.n_startup_trials)
+
+
+class MedianPruner(RankPruner):
+    """Stop a trial whose best value is worse than the median of earlier trials at its step: safe from 20 trials on."""
+
+    name: Literal["median"] = "median"
 
 
 class AshaPruner(PrunerBase):
@@ -86,7 +91,7 @@ class AshaPruner(PrunerBase):
         return self.min_resource * int(self.reduction_factor**self.min_early_stopping_rate)
 
 
-class PercentilePruner(PrunerBase):
+class PercentilePruner(RankPruner):
     """Stop a trial that is outside the best `percentile` per cent of earlier trials at the same step.
 
     Like median with the strictness of your choice: 25 stops three of four.
@@ -95,22 +100,6 @@ class PercentilePruner(PrunerBase):
     name: Literal["percentile"] = "percentile"
     percentile: float = Field(default=25.0, gt=0, lt=100)
     """Share of trials, in per cent, that goes on."""
-    n_startup_trials: int = Field(default=5, ge=0)
-    """Trials that run to their end before any is pruned."""
-    n_warmup_steps: int = Field(default=0, ge=0)
-    """Steps of each trial in which it is never pruned."""
-    interval_steps: int = Field(default=1, ge=1)
-    """Steps between two verdicts."""
-
-    @property
-    def first_step(self) -> int:
-        """The first after the warmup."""
-        return max(1, self.n_warmup_steps)
-
-    @property
-    def n_trials_first(self) -> int:
-        """The startup trials."""
-        return max(1, self.n_startup_trials)
 
 
 class HyperbandPruner(PrunerBase):
