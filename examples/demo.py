@@ -17,27 +17,29 @@ from pathlib import Path
 from types import FrameType
 
 import httpx
-from rich.text import Text
-
-from stepsize.cli.job_file import read_job
-from stepsize.cli.printing import console, print_markdown, print_trials
-from stepsize.cli.watching import watch_job
-from stepsize.client import Client, Job
 
 ROOT = Path(__file__).parents[1]
 FOLDER = ROOT / ".demo"
 LOG = FOLDER / "service.log"
 JOB_FILE = ROOT / "examples" / "mnist-cnn.json"
+STEPSIZE = [sys.executable, "-m", "stepsize.cli"]
 
 
 def main() -> int:
     """Run the demo and return the exit code."""
     signal.signal(signal.SIGTERM, _end)
-    with running_service() as url, Client(url) as client:
-        console().print(f"The service runs at {url} for the length of this demo; its log is {LOG.relative_to(ROOT)}\n")
-        job = watch_job(client, client.submit(read_job(str(JOB_FILE))).id)
-        show_answers(client, job)
-    return 0 if job.state == "completed" and job.best is not None else 1
+    with running_service() as url:
+        say(f"The service runs at {url} for the length of this demo; its log is {LOG.relative_to(ROOT)}\n")
+        submitted = subprocess.run(
+            [*STEPSIZE, "submit", str(JOB_FILE), "--server", url], check=True, stdout=subprocess.PIPE, text=True
+        )
+        job_id = submitted.stdout.strip()
+        codes = []
+        for command, title in (("watch", ""), ("best", "\nThe answer"), ("report", "\nThe report")):
+            say(title)
+            codes.append(subprocess.run([*STEPSIZE, command, job_id, "--server", url], check=False).returncode)
+    say(f"\nTo see it as a page:  .venv/bin/stepsize up --data-dir {FOLDER.relative_to(ROOT)}")
+    return max(codes)
 
 
 @contextmanager
@@ -46,7 +48,7 @@ def running_service() -> Iterator[str]:
     shutil.rmtree(FOLDER, ignore_errors=True)
     FOLDER.mkdir()
     url = f"http://127.0.0.1:{free_port()}"
-    command = [sys.executable, "-m", "stepsize.cli", "up", "--port", url.rpartition(":")[2], "--data-dir", str(FOLDER)]
+    command = [*STEPSIZE, "up", "--port", url.rpartition(":")[2], "--data-dir", str(FOLDER)]
     with LOG.open("wb") as log, subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=log) as process:
         try:
             wait_until_ready(url, process)
@@ -75,15 +77,10 @@ def wait_until_ready(url: str, process: "subprocess.Popen[bytes]", *, timeout_s:
     sys.exit(f"the service did not start; its log:\n{LOG.read_text()}")
 
 
-def show_answers(client: Client, job: Job) -> None:
-    """Print the best trial and the report: which rate to use at which batch size, and how sure that is."""
-    console().print(Text("\nThe best trial", style="bold"))
-    print_trials(client.best(job.id))
-    console().print()
-    print_markdown(client.report_text(job.id))
-    console().print(
-        Text(f"\nTo see it as a page:  .venv/bin/stepsize up --data-dir {FOLDER.relative_to(ROOT)}", style="bold")
-    )
+def say(line: str) -> None:
+    """Print a line before what commands print."""
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
 
 
 def _end(_signum: int, _frame: FrameType | None) -> None:

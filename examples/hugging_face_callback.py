@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from stepsize_workers.trainers.base import Params, TrialContext
+from stepsize import Params, TrialContext
 
 if TYPE_CHECKING:
     TrainerCallback = object

@@ -14,10 +14,7 @@ from sklearn.metrics import log_loss
 from sklearn.model_selection import train_test_split
 from sklearn.preprocessing import StandardScaler
 
-from stepsize.domain.trainer import Metric
-from stepsize.spec.objective import Direction, Objective
-from stepsize.spec.space import FloatParameter, SearchSpace
-from stepsize_workers.trainers.base import Params, Trainer, TrialContext
+from stepsize import Direction, Float, Metric, Objective, Params, SearchSpace, Trainer, TrialContext
 
 CLASSES = np.array([0, 1])
 
@@ -49,8 +46,8 @@ class LinearClassifier(Trainer[LinearParams]):
     step_unit = "epoch"
     max_step_param = "epochs"
     default_search_space: ClassVar[SearchSpace] = {
-        "learning_rate": FloatParameter(type="float", low=1e-5, high=1.0, log=True),
-        "alpha": FloatParameter(type="float", low=1e-6, high=1e-1, log=True),
+        "learning_rate": Float(1e-5, 1.0, log=True),
+        "alpha": Float(1e-6, 1e-1, log=True),
     }
     default_objectives = (Objective(metric="val_loss", direction=Direction.MINIMIZE),)
 

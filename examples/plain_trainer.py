@@ -10,9 +10,7 @@ from sklearn.datasets import load_digits
 from torch import nn
 from torch.nn.functional import cross_entropy
 
-from stepsize.spec.space import FloatParameter, IntParameter
-from stepsize_workers.trainers.base import Params, TrialContext
-from stepsize_workers.trainers.function import trainer
+from stepsize import Float, Int, Params, TrialContext, trainer
 
 
 class DigitsParams(Params):
@@ -31,8 +29,8 @@ class DigitsParams(Params):
     params=DigitsParams,
     metrics={"val_loss": "minimize"},
     search_space={
-        "learning_rate": FloatParameter(type="float", low=1e-3, high=1.0, log=True),
-        "batch_size": IntParameter(type="int", low=16, high=256, powers_of_two=True),
+        "learning_rate": Float(1e-3, 1.0, log=True),
+        "batch_size": Int(16, 256, powers_of_two=True),
     },
     max_step_param="epochs",
 )

@@ -15,12 +15,18 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn.functional import mse_loss
 
-from stepsize.domain.trainer import Metric
-from stepsize.spec.objective import Direction, Objective
-from stepsize.spec.space import FloatParameter, IntParameter, SearchSpace
-from stepsize_workers.training.params import TrainingParams
-from stepsize_workers.training.task import LOOP_METRICS, Metrics
-from stepsize_workers.training.trainer import TaskTrainer
+from stepsize import (
+    LOOP_METRICS,
+    Direction,
+    Float,
+    Int,
+    Metric,
+    Metrics,
+    Objective,
+    SearchSpace,
+    Task,
+    TrainingParams,
+)
 
 N_TRAIN, N_VALIDATION = 512, 128
 
@@ -32,7 +38,7 @@ class SineParams(TrainingParams):
     """Units of the hidden layer."""
 
 
-class Sine(TaskTrainer[SineParams, Tensor]):
+class Sine(Task[SineParams, Tensor]):
     """Fits a sine; a batch is a tensor of indices (B,) into the training samples."""
 
     name = "sine"
@@ -41,8 +47,8 @@ class Sine(TaskTrainer[SineParams, Tensor]):
     Params = SineParams
     metrics = (Metric(name="val_loss", direction=Direction.MINIMIZE), *LOOP_METRICS)
     default_search_space: ClassVar[SearchSpace] = {
-        "learning_rate": FloatParameter(type="float", low=1e-4, high=1.0, log=True),
-        "batch_size": IntParameter(type="int", low=8, high=128, powers_of_two=True),
+        "learning_rate": Float(1e-4, 1.0, log=True),
+        "batch_size": Int(8, 128, powers_of_two=True),
     }
     default_objectives = (Objective(metric="val_loss", direction=Direction.MINIMIZE),)
 

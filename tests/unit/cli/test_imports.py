@@ -16,4 +16,4 @@ def test_the_client_needs_only_httpx_and_the_spec() -> None:
     code = "import sys, stepsize.client; print(sorted(name for name in sys.modules if name.startswith('stepsize.')))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     ours = {name.split(".")[1].strip("'] \n") for name in done.stdout.split(",")}
-    assert ours == {"client", "spec"}
+    assert ours == {"client", "extras", "spec"}
