@@ -32,7 +32,7 @@ async def body_hash(request: Request) -> str:
     return hashlib.sha256(canonical).hexdigest()
 
 
-def known_query(request: Request) -> None:
+async def known_query(request: Request) -> None:
     """Refuse query parameters the endpoint doesn't have."""
     dependant: Dependant | None = getattr(request.scope.get("route"), "dependant", None)
     known = [] if dependant is None else list(_query_names(dependant))

@@ -13,7 +13,7 @@ from stepsize.clock import rfc3339
 from stepsize.domain.answer import Answer as JobAnswer
 from stepsize.domain.job import Desired, JobReason, JobState
 from stepsize.domain.trainer import Capabilities, Metric
-from stepsize.domain.trial import Report, Trial, TrialPurpose, TrialReason, TrialState
+from stepsize.domain.trial import Report, Trial, TrialBrief, TrialPurpose, TrialReason, TrialState
 from stepsize.spec.objective import Objective
 from stepsize.spec.resolved import ResolvedJobSpec
 from stepsize.spec.samplers import Supports
@@ -49,7 +49,7 @@ class TrialSummaryOut(Answer):
     values: dict[str, float]
 
     @classmethod
-    def of(cls, trial: Trial) -> Self:
+    def of(cls, trial: Trial | TrialBrief) -> Self:
         return cls(id=trial.id, number=trial.number, params=trial.params, values=trial.values)
 
 

@@ -14,19 +14,19 @@ from stepsize.clock import new_id
 from stepsize.domain.answer import Answer
 from stepsize.domain.job import Desired, Job, JobReason, JobState
 from stepsize.domain.seeds import training_seed
-from stepsize.domain.trial import Trial, TrialState
+from stepsize.domain.trial import TrialBrief, TrialState
 from stepsize.domain.tuning import TuningDetails, WarmStartSource
 from stepsize.errors import FieldError, InvalidRequestError, StateConflictError, checked_beside
 from stepsize.spec.budget import Budget
 from stepsize.spec.job import JobSpec
 from stepsize.spec.range_test import RangeTestSpec
 from stepsize.store import jobs as job_store
-from stepsize.store.answers import load_answers
 from stepsize.store.database import Connection
 from stepsize.store.keyset import Page
 from stepsize.store.ledger import Ledger, NewTrial, open_ledger
-from stepsize.store.listing import JobQuery, best_of_jobs
+from stepsize.store.listing import JobQuery
 from stepsize.store.listing import list_jobs as list_job_rows
+from stepsize.store.readings import JobRecord, add_to_jobs, read_record
 from stepsize.store.workers import Worker, list_workers
 
 
@@ -35,7 +35,7 @@ class JobVersion:
     """What tells one reading of a job from another: as long as it holds, so does what was read, but for the clock."""
 
     revision: int
-    lacks_worker: bool
+    lacks_worker: bool = False
     """Whether nobody alive can run it, which comes and goes without any write to the job."""
     is_orphaned: bool = False
     """Whether its worker is gone, and another has yet to take it."""
@@ -52,7 +52,7 @@ class JobReading:
     """What stands in the job's way and what to do about it; None: nothing does."""
     answer: Answer | None
     """As its worker last stored it; None: it has not come to one."""
-    best: Trial | None
+    best: TrialBrief | None
     progress: Progress
 
     @property
@@ -137,20 +137,7 @@ def read_job(connection: Connection, job_id: str, *, lease_s: float) -> JobReadi
     Raises:
         JobNotFoundError: no such job.
     """
-    return _read(connection, [job_store.get_job(connection, job_id)], lease_s=lease_s)[0]
-
-
-def read_version(connection: Connection, job_id: str, *, lease_s: float) -> JobVersion:
-    """Return which version of a job is the present one; cheaper than the job.
-
-    Raises:
-        JobNotFoundError: no such job.
-    """
-    stage = job_store.get_stage(connection, job_id)
-    # Who could run it follows from its spec.
-    if stage.state is JobState.QUEUED or stage.is_orphaned:
-        return read_job(connection, job_id, lease_s=lease_s).version
-    return JobVersion(stage.revision, lacks_worker=False)
+    return _read(connection, [read_record(connection, job_id)], lease_s=lease_s)[0]
 
 
 def list_jobs(connection: Connection, query: JobQuery, *, lease_s: float) -> Page[JobReading]:
@@ -160,7 +147,7 @@ def list_jobs(connection: Connection, query: JobQuery, *, lease_s: float) -> Pag
         PageTokenError: the token is none of this list's.
     """
     page = list_job_rows(connection, query)
-    return Page(_read(connection, page.items, lease_s=lease_s), page.next_token)
+    return Page(_read(connection, add_to_jobs(connection, page.items), lease_s=lease_s), page.next_token)
 
 
 def change_job(connection: Connection, job_id: str, changes: JobChanges) -> None:
@@ -244,28 +231,24 @@ def _resolve(connection: Connection, spec: JobSpec, catalogue: Catalogue) -> tup
     return resolution, find_sources(connection, resolution.spec, catalogue)
 
 
-def _read(connection: Connection, found: Sequence[Job], *, lease_s: float) -> list[JobReading]:
-    with_best = [job.id for job in found if job.best_trial is not None]
-    best_of = best_of_jobs(connection, with_best) if with_best else {}
-    answers = load_answers(connection, [job.id for job in found])
-    waits = any(job.state is JobState.QUEUED or job.is_orphaned for job in found)
+def _read(connection: Connection, found: Sequence[JobRecord], *, lease_s: float) -> list[JobReading]:
+    waits = any(record.job.awaits_worker for record in found)
     workers = list_workers(connection, lease_s=lease_s) if waits else []
     return [
         JobReading(
-            job,
-            _reason(job, workers),
-            advise(job, workers),
-            answers.get(job.id),
-            best_of.get(job.id),
-            progress_of(job),
+            record.job,
+            _reason(record.job, workers),
+            advise(record.job, workers),
+            record.answer,
+            record.best,
+            progress_of(record.job),
         )
-        for job in found
+        for record in found
     ]
 
 
 def _reason(job: Job, workers: Iterable[Worker]) -> JobReason | None:
-    waits = job.state is JobState.QUEUED or job.is_orphaned
-    if waits and not any(can_run(worker, job.spec) for worker in workers):
+    if job.awaits_worker and not any(can_run(worker, job.spec) for worker in workers):
         return JobReason.NO_WORKER
     return job.reason
 

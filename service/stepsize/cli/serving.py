@@ -3,6 +3,7 @@
 import contextlib
 import signal
 import socket
+import sys
 from collections.abc import Callable, Iterator
 from types import FrameType
 
@@ -19,6 +20,9 @@ from stepsize.settings import Settings
 
 _DRAIN_S = 3
 """Open requests get this long at the end."""
+_SWITCH_S = 0.0005
+"""How long a thread that computes may keep the event loop waiting, each time that it has something to do; Python's own
+5 ms are longer than most answers take."""
 _WORKER_STOP_S = 15.0
 
 
@@ -72,6 +76,7 @@ class _Server(uvicorn.Server):
 
     def serve_until_stopped(self) -> None:
         """Answer requests until `request_stop`; ends the command with 1 where the API can't start."""
+        sys.setswitchinterval(_SWITCH_S)
         self.run(sockets=[self._listener])
         if not self.started:
             fail("the API could not be started; the lines above say why")

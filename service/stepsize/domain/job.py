@@ -142,6 +142,11 @@ class Job:
         return self.state in HELD_JOB_STATES and self.lease_expires_at is not None and not self.lease_live
 
     @property
+    def awaits_worker(self) -> bool:
+        """Whether what clients are told of it depends on which workers live."""
+        return self.state is JobState.QUEUED or self.is_orphaned
+
+    @property
     def search_space(self) -> SearchSpace:
         """The search space in use: the spec's, or with the bounds that a range test found."""
         found = self.tuning_findings

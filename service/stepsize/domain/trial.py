@@ -127,6 +127,20 @@ class Trial:
 
 
 @dataclass(frozen=True)
+class TrialBrief:
+    """What is said of a trial where its job is what counts."""
+
+    job_id: str
+    number: int
+    params: dict[str, Scalar]
+    values: dict[str, float]
+
+    @property
+    def id(self) -> str:
+        return f"{self.job_id}.{self.number}"
+
+
+@dataclass(frozen=True)
 class Report:
     """One measurement of a trial; `elapsed_s` counts from the start of the attempt."""
 

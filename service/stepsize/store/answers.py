@@ -1,13 +1,11 @@
 """A job's answer as the record has it; written by a ledger, with the change it speaks of."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 from sqlalchemy import Connection, bindparam, exists, select
 
 from stepsize.domain.answer import Answer
 from stepsize.domain.trial import TrialState
-from stepsize.spec.resolved import recall
 from stepsize.store.models import answers, jobs, trials
 
 
@@ -24,7 +22,6 @@ class StoredAnswer:
     """Whether it was asked for as that of a finished job."""
 
 
-_ANSWERS = select(answers.c.job_id, answers.c.answer).where(answers.c.job_id.in_(bindparam("of_jobs", expanding=True)))
 _FINISHED = [state for state in TrialState if state.is_finished]
 _CURRENT_REPORT = (
     select(answers.c.report)
@@ -41,12 +38,6 @@ _CURRENT_REPORT = (
         ),
     )
 )
-
-
-def load_answers(connection: Connection, job_ids: Iterable[str]) -> dict[str, Answer]:
-    """Return the answers of those jobs that have one: job id → answer."""
-    rows = connection.execute(_ANSWERS, {"of_jobs": list(job_ids)})
-    return {job_id: recall(Answer, answer) for job_id, answer in rows}
 
 
 def load_current_report(connection: Connection, job_id: str, *, is_finished: bool) -> str | None:

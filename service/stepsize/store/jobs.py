@@ -1,7 +1,8 @@
 """Jobs: insert, read, delete. States change only through a ledger."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from sqlalchemy import Connection, bindparam, delete, select
 
@@ -9,6 +10,7 @@ from stepsize.clock import now
 from stepsize.domain.job import HELD_JOB_STATES, Desired, Job, JobKind, JobState
 from stepsize.errors import JobNotFoundError
 from stepsize.spec.resolved import ResolvedJobSpec
+from stepsize.store.database import Database
 from stepsize.store.ledger import announce
 from stepsize.store.models import jobs, reports
 from stepsize.store.rows import JOB_COLUMNS, LEASE_LIVE, job_from_row
@@ -37,15 +39,15 @@ class Stage:
     state: JobState
     revision: int
     change: int
-    is_orphaned: bool
-    """See `Job.is_orphaned`."""
+    awaits_worker: bool
+    """See `Job.awaits_worker`."""
 
 
 # Built once: polls ask nothing as often as this, and to build a statement takes longer than to run it.
-_ONE_JOB = (jobs.c.id == bindparam("of_job"), jobs.c.project == bindparam("of_project"))
-_SELECT_JOB = select(*JOB_COLUMNS).where(*_ONE_JOB)
+ONE_JOB = (jobs.c.id == bindparam("of_job"), jobs.c.project == bindparam("of_project"))
+_SELECT_JOB = select(*JOB_COLUMNS).where(*ONE_JOB)
 _SELECT_STAGE = select(jobs.c.state, jobs.c.revision, jobs.c.change, jobs.c.lease_expires_at, LEASE_LIVE).where(
-    *_ONE_JOB
+    *ONE_JOB
 )
 
 
@@ -100,11 +102,24 @@ def get_stage(connection: Connection, job_id: str, *, project: str = "default") 
         JobNotFoundError: no such job in the project.
     """
     row = connection.execute(_SELECT_STAGE, {"of_job": job_id, "of_project": project}).one_or_none()
+    return _stage_of(job_id, row)
+
+
+def pick_stage(database: Database, job_id: str, *, project: str = "default") -> Stage:
+    """Return how far a job has come, where nothing else is read with it: what polls ask for most.
+
+    Raises:
+        JobNotFoundError: no such job in the project.
+    """
+    return _stage_of(job_id, database.pick(_SELECT_STAGE, {"of_job": job_id, "of_project": project}))
+
+
+def _stage_of(job_id: str, row: Sequence[Any] | None) -> Stage:
     if row is None:
         raise JobNotFoundError(job_id)
-    state = JobState(row.state)
-    has_run_out = row.lease_expires_at is not None and not row.lease_live
-    return Stage(state, row.revision, row.change, is_orphaned=has_run_out and state in HELD_JOB_STATES)
+    state, revision, change, expires_at, is_live = row
+    is_orphaned = expires_at is not None and not is_live and state in HELD_JOB_STATES
+    return Stage(JobState(state), revision, change, awaits_worker=state == JobState.QUEUED or is_orphaned)
 
 
 def delete_job(connection: Connection, job_id: str) -> None:

@@ -210,18 +210,6 @@ def find_trials(connection: Connection, job_id: str, numbers: Iterable[int]) -> 
     return [trial_from_row(row) for row in connection.execute(_TRIALS_OF_JOB, wanted)] if wanted["of_numbers"] else []
 
 
-def best_of_jobs(connection: Connection, job_ids: Iterable[str]) -> dict[str, Trial]:
-    """Return the best trial of each of these jobs that has one, as the job's row names it: job id → trial."""
-    found = connection.execute(_BEST_OF_JOBS, {"of_jobs": list(job_ids)})
-    return {trial.job_id: trial for trial in map(trial_from_row, found)}
-
-
-# Not `(job_id, number) IN (…)`: SQLite reads all trials for that.
-_BEST_OF_JOBS = (
-    select(*TRIAL_COLUMNS)
-    .join(jobs, and_(trials.c.job_id == jobs.c.id, trials.c.number == jobs.c.best_trial))
-    .where(jobs.c.id.in_(bindparam("of_jobs", expanding=True)))
-)
 _TRIALS_OF_JOB = select(*TRIAL_COLUMNS).where(
     trials.c.job_id == bindparam("of_job"), trials.c.number.in_(bindparam("of_numbers", expanding=True))
 )

@@ -1,8 +1,11 @@
 """From table rows to the domain's frozen dataclasses."""
 
+import json
+from collections.abc import Iterable
+from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import Row, case, func
+from sqlalchemy import Row, Text, case, cast, func
 
 from stepsize.domain.job import Desired, Job, JobKind, JobReason, JobState
 from stepsize.domain.trial import Report, Trial, TrialError, TrialPurpose, TrialReason, TrialState
@@ -10,10 +13,11 @@ from stepsize.spec.resolved import ResolvedJobSpec, recall
 from stepsize.store.database import db_now
 from stepsize.store.models import jobs, reports, trials
 
-_JOB_HIDDEN = {"trainer_name", "trainer_version", "gpus", "cpus"}
+_JOB_HIDDEN = {"trainer_name", "trainer_version", "gpus", "cpus", "spec"}
 LEASE_LIVE = case((func.coalesce(jobs.c.lease_expires_at, 0.0) > db_now(), True), else_=False).label("lease_live")
 JOB_COLUMNS = [
     *(column for column in jobs.c if column.name not in _JOB_HIDDEN),
+    cast(jobs.c.spec, Text).label("spec"),
     LEASE_LIVE,
 ]
 """What `job_from_row` needs; `lease_live` is judged by the database's clock at the time of reading."""
@@ -22,19 +26,31 @@ TRIAL_COLUMNS = [column for column in trials.c if column.name != "project"]
 REPORT_COLUMNS = [reports.c.number, reports.c.step, reports.c["values"], reports.c.elapsed_s]
 
 
-def job_from_row(row: Row[Any]) -> Job:
-    """Return the job in a row of JOB_COLUMNS."""
+def job_from_row(row: Row[Any], *, without: Iterable[str] = ()) -> Job:
+    """Return the job in a row of JOB_COLUMNS.
+
+    Args:
+        without: names of further columns that the row has.
+    """
     data = dict(row._mapping)
+    for name in without:
+        del data[name]
     counts = {state: data.pop(f"n_{state}") for state in TrialState}
     data["counts"] = counts
     data["kind"] = JobKind(data["kind"])
     data["state"] = JobState(data["state"])
     data["reason"] = data["reason"] and JobReason(data["reason"])
     data["desired"] = Desired(data["desired"])
-    data["spec"] = recall(ResolvedJobSpec, data["spec"])
+    data["spec"] = _recall_spec(data["spec"])
     data["warnings"] = tuple(data["warnings"])
     data["lease_live"] = bool(data["lease_live"])
     return Job(**data)
+
+
+@lru_cache(maxsize=256)
+def _recall_spec(text: str) -> ResolvedJobSpec:
+    """Return the spec in a document: it is frozen, and the same in every transaction of a job."""
+    return recall(ResolvedJobSpec, json.loads(text))
 
 
 def trial_from_row(row: Row[Any]) -> Trial:

@@ -13,6 +13,7 @@ from stepsize.domain.trial import TrialState
 from stepsize.settings import Settings
 from stepsize.store.database import Database
 from stepsize.store.jobs import get_job
+from stepsize.store.ledger import NewTrial, open_ledger
 from stepsize.store.models import jobs
 from tests.builders import make_job, make_spec, make_trial
 from tests.integration.api.conftest import enlist, hold, pointers, submit
@@ -36,6 +37,26 @@ JOB_KEYS = {
     *("search_space_resolved", "progress", "answer", "best", "created_at", "started_at", "finished_at", "revision"),
     *("change", "links"),
 }
+
+
+def test_a_job_that_was_just_read_is_read_again_once_it_has_changed(client: TestClient, database: Database) -> None:
+    """Whatever the process keeps of it: reports alone raise `change`, another process's writes too."""
+    with database.write() as connection:
+        job = make_job(connection, state=JobState.RUNNING)
+    here = f"/v1/jobs/{job.id}"
+    assert client.get(here).json() == client.get(here).json()
+
+    with database.write() as connection, open_ledger(connection, job.id) as ledger:
+        ledger.insert_trials([NewTrial(0, TrialState.RUNNING, {"learning_rate": 0.1, "batch_size": 32}, seed=0)])
+    assert client.get(here).json()["progress"]["counts"]["running"] == 1
+    with database.write() as connection, open_ledger(connection, job.id) as ledger:
+        values = {"loss": 0.5}
+        ledger.move_trial(0, TrialState.RUNNING, TrialState.COMPLETED, values=values, objective=0.5)
+    read = client.get(here).json()
+    assert (read["best"]["number"], read["best"]["values"]) == (0, {"loss": 0.5})
+    assert client.get("/v1/jobs").json()["items"] == [read]
+    assert client.patch(here, json={"labels": {"a": "b"}}).json() == client.get(here).json()
+    assert client.get(here).json()["labels"] == {"a": "b"}
 
 
 def test_a_submitted_job_is_created_with_its_defaults_and_found_again(client: TestClient) -> None:

@@ -12,7 +12,7 @@ from stepsize.domain.job import Job, JobReason, JobState
 from stepsize.domain.trial import Trial, TrialPurpose, TrialState
 from stepsize.errors import AnalysisUnavailableError
 from stepsize.spec.space import Scalar
-from stepsize.store.answers import load_answers
+from stepsize.store.readings import read_record
 from stepsize_workers.engines.base import Outcome
 from tests.builders import expire_lease
 from tests.fake_analyst import FakeAnalyst, no_rate
@@ -108,7 +108,8 @@ def test_a_job_finishes_although_nobody_can_answer(stage: Stage, analyst: FakeAn
     assert stage.play(job_id, rate).state is JobState.COMPLETED
     assert purposes(stage.trials(job_id)) == {SEARCH: 20}
     with stage.database.read() as connection:
-        answer = load_answers(connection, [job_id])[job_id]
+        answer = read_record(connection, job_id).answer
+    assert answer is not None
     assert answer.words == "none"
     assert any("the analysis process died" in caveat for caveat in answer.caveats)
 
@@ -188,5 +189,7 @@ def test_a_job_waits_for_its_answer_and_runs_nothing_meanwhile(stage: Stage, ana
     job: Job = stage.job(job_id)
     assert job.state is JobState.COMPLETED
     with stage.database.read() as connection:
-        assert load_answers(connection, [job_id])[job_id].sentence.startswith("Of 3 trials")
+        answer = read_record(connection, job_id).answer
+    assert answer is not None
+    assert answer.sentence.startswith("Of 3 trials")
     assert all(trial.state is TrialState.COMPLETED for trial in stage.trials(job_id))

@@ -6,12 +6,13 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from sqlalchemy import select, text, update
+from sqlalchemy import bindparam, column, literal, select, table, text, update
 
-from stepsize.store.database import Database, db_now
+from stepsize.store.database import Database, DatabaseError, db_now
 from stepsize.store.jobs import get_job
 from stepsize.store.models import jobs
 from tests.builders import make_job
+from tests.postgres import PostgresServer
 
 
 def test_an_exception_rolls_the_transaction_back(database: Database) -> None:
@@ -45,6 +46,37 @@ def test_the_databases_clock_moves_within_a_transaction(database: Database) -> N
     assert before is not None
     assert after is not None
     assert after - before >= 0.045
+
+
+def test_a_pick_reads_what_is_committed_and_leaves_no_transaction_open(database: Database) -> None:
+    statement = select(jobs.c.name, jobs.c.change).where(jobs.c.id == bindparam("of_job"))
+    with database.write() as connection:
+        job = make_job(connection)
+
+    assert database.pick(statement, {"of_job": "job_unknown"}) is None
+    assert tuple(database.pick(statement, {"of_job": job.id}) or ()) == (job.name, job.change)
+    with database.write() as connection:  # on the same pooled connection: it would fail inside another transaction
+        connection.execute(update(jobs).values(change=99))
+    assert tuple(database.pick(statement, {"of_job": job.id}) or ()) == (job.name, 99)
+
+
+def test_a_pick_says_what_is_wrong_as_any_read_does(database: Database) -> None:
+    with pytest.raises(DatabaseError, match="nowhere"):
+        database.pick(select(column("anything")).select_from(table("nowhere")), {})
+
+
+def test_a_connection_that_died_while_it_rested_is_made_anew(restartable_postgres: PostgresServer) -> None:
+    found = Database(restartable_postgres.url())
+    try:
+        assert tuple(found.pick(select(literal(1)), {}) or ()) == (1,)
+        restartable_postgres.restart()
+        assert tuple(found.pick(select(literal(2)), {}) or ()) == (2,), "one that is known to be young"
+        restartable_postgres.restart()
+        time.sleep(1.1)  # longer than a connection counts as young
+        with found.read() as connection:
+            assert connection.scalar(select(literal(3))) == 3
+    finally:
+        found.dispose()
 
 
 def test_reading_sees_one_moment(database: Database) -> None:

@@ -14,7 +14,7 @@ router = APIRouter(tags=["operations"])
 
 
 @router.get("/healthz", response_model=HealthOut, responses=NOT_MODIFIED, summary="Is the process alive?")
-def healthz() -> Response:
+async def healthz() -> Response:
     return answer(HealthOut())
 
 

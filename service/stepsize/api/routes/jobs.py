@@ -19,6 +19,7 @@ from stepsize.domain.job import JobState
 from stepsize.errors import checked_beside
 from stepsize.spec.job import JobSpec
 from stepsize.store.database import Connection
+from stepsize.store.jobs import pick_stage
 from stepsize.store.listing import JobQuery
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"], dependencies=STRICT_QUERY, responses=ALWAYS)
@@ -102,12 +103,19 @@ def list_jobs(
 @router.get("/{job_id}", response_model=JobOut, responses=NOT_MODIFIED | problems(404), summary="Read a job")
 def read_job(job_id: JobId, site: AnySite, request: Request) -> Response:
     """The ETag follows `revision`: reports alone leave it, and the answer, at 304."""
-    with site.database.read() as connection:
-        if "if-none-match" in request.headers:
-            tag = _etag(jobs.read_version(connection, job_id, lease_s=site.settings.lease_s))
-            if is_current(request, tag):
-                return not_modified(tag)
-        return _show(site, connection, job_id, HTTPStatus.OK)
+    stage = pick_stage(site.database, job_id)
+    tag = _etag(JobVersion(stage.revision))
+    if not stage.awaits_worker:  # no change of the job tells that workers come and go
+        if is_current(request, tag):
+            return not_modified(tag)
+        if body := site.rendered.find(job_id, stage.change):
+            return Response(body, headers={"ETag": tag}, media_type="application/json")
+    with site.database.glance() as connection:
+        reading = jobs.read_job(connection, job_id, lease_s=site.settings.lease_s)
+    tag, body = _etag(reading.version), JobOut.of(reading).model_dump_json().encode()
+    if not reading.job.awaits_worker:
+        site.rendered.keep(job_id, reading.job.change, body)
+    return Response(body, headers={"ETag": tag}, media_type="application/json")
 
 
 @router.patch(
