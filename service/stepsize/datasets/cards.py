@@ -24,6 +24,10 @@ class DatasetKind(StrEnum):
 
     IMAGE = "image"
     TABULAR = "tabular"
+    TEXTS = "texts"
+    """Some words."""
+    CHARACTERS = "characters"
+    """A stretch of a long text; the next character of each is what is predicted."""
 
 
 class DatasetFormat(StrEnum):
@@ -63,15 +67,15 @@ class DatasetCard(BaseModel):
     format: DatasetFormat
     kind: DatasetKind | None = None
     n: int | None = None
-    """Samples in all."""
+    """Samples in all; of a long text, its characters."""
     shape: list[int] | None = None
-    """Of one sample: [channels, height, width], or [features]."""
+    """Of one sample: [channels, height, width], or [features]. Null, too, of texts."""
     n_classes: int | None = None
-    """Null, too, where the target is a number."""
+    """Null, too, where the target is no class."""
     target: str | None = None
     """The column to predict, where one was named."""
     target_kind: TargetKind | None = None
-    """Whether the target is one of a few classes, or a number."""
+    """Whether the target is one of a few classes, or a number. Null, too, where it is the next character."""
     content_hash: str | None = None
     """SHA-256 of its content: drives the split, and stands on every trial. Null: it can't be read."""
     split: Split | None = None

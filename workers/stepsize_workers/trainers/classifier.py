@@ -1,7 +1,7 @@
 """What classifiers share, whatever they classify. Shapes: N samples, B batch, C classes."""
 
 from collections.abc import Mapping
-from typing import Annotated, TypeVar
+from typing import Annotated, ClassVar, TypeVar
 
 import torch
 from pydantic import Field
@@ -35,7 +35,7 @@ CP = TypeVar("CP", bound=ClassifierParams)
 class Classifier(LabelledTask[CP]):
     """The task; a batch is a tensor of indices (B,) into the training samples."""
 
-    metrics = (
+    metrics: ClassVar[tuple[Metric, ...]] = (
         Metric(name="val_accuracy", direction=Direction.MAXIMIZE, range=(0.0, 1.0)),
         Metric(name="val_loss", direction=Direction.MINIMIZE, range=(0.0, None)),
         *LOOP_METRICS,
@@ -71,28 +71,25 @@ class Classifier(LabelledTask[CP]):
         logits = model(part.inputs[batch])
         return cross_entropy(logits, part.labels[batch], label_smoothing=self.params.label_smoothing)
 
+    def measure(self, model: nn.Module, part: Part) -> dict[str, Tensor | float]:
+        """Return a part's mean cross entropy and its accuracy, computed in double precision."""
+        logits = predict(model, part).double()
+        accuracy = (logits.argmax(1) == part.labels).double().mean()
+        return {"loss": cross_entropy(logits, part.labels), "accuracy": accuracy}
+
     def evaluate(self, model: nn.Module) -> Metrics:
-        """Return the validation part's loss and accuracy."""
-        loss, accuracy = _measure(model, self.data.validation)
-        return {"val_loss": loss, "val_accuracy": accuracy}
+        """Return the validation part's measurements."""
+        return {f"val_{name}": value for name, value in self.measure(model, self.data.validation).items()}
 
     def test(self, model: nn.Module) -> Metrics:
-        """Return the test part's loss and accuracy."""
-        loss, accuracy = _measure(model, self.data.test)
-        return {"test_loss": loss, "test_accuracy": accuracy}
+        """Return the test part's measurements."""
+        return {f"test_{name}": value for name, value in self.measure(model, self.data.test).items()}
 
     def describe(self, model: nn.Module) -> Mapping[str, object]:
         """Return what is needed to use the model, the names of its classes too."""
         return {**super().describe(model), "classes": self.data.class_names}
 
 
-def _measure(model: nn.Module, part: Part) -> tuple[Tensor, Tensor]:
-    """Return mean cross entropy and accuracy over a part, summed in double precision."""
-    loss = accuracy = torch.zeros((), dtype=torch.float64, device=part.labels.device)
-    inputs_batches = torch.split(part.inputs, _EVALUATION_BATCH)
-    labels_batches = torch.split(part.labels, _EVALUATION_BATCH)
-    for inputs, labels in zip(inputs_batches, labels_batches, strict=True):
-        logits = model(inputs)
-        loss = loss + cross_entropy(logits, labels, reduction="sum")
-        accuracy = accuracy + (logits.argmax(1) == labels).sum()
-    return loss / len(part), accuracy / len(part)
+def predict(model: nn.Module, part: Part) -> Tensor:
+    """Return the logits (N, C) of a part's samples."""
+    return torch.cat([model(inputs) for inputs in torch.split(part.inputs, _EVALUATION_BATCH)])

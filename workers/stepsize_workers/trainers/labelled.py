@@ -55,10 +55,13 @@ class LabelledTask(TaskTrainer[LP, Tensor]):
     def prepare(self, params: LP, *, device: torch.device, data_dir: Path) -> None:
         """Load the data and make its training part as small as asked."""
         self.params = params
-        data = load(params.dataset, data_dir=data_dir, split_seed=params.split_seed, kind=self.kind, target=self.target)
-        self.data = data.to(device)
+        self.data = self.read(params, data_dir).to(device)
         self.train_part = self.as_asked(self.data.train)
         self.sizes = self.choose_sizes()
+
+    def read(self, params: LP, data_dir: Path) -> LabelledData:
+        """Return the data set, split."""
+        return load(params.dataset, data_dir=data_dir, split_seed=params.split_seed, kind=self.kind, target=self.target)
 
     @abstractmethod
     def choose_sizes(self) -> Sizes:
@@ -96,7 +99,15 @@ class LabelledTask(TaskTrainer[LP, Tensor]):
         data = self.data
         return {
             **describe_model(self.params.model, self.sizes, model),
-            "normalisation": {"mean": data.mean, "std": data.std, "shape": [1, -1, *[1] * (len(data.shape) - 1)]},
-            "features": data.features,
+            **self.describe_inputs(),
             "dataset": {"name": data.name, "content_hash": data.content_hash, "split_seed": self.params.split_seed},
+        }
+
+    def describe_inputs(self) -> Mapping[str, object]:
+        """Return how a sample becomes what the model takes."""
+        data = self.data
+        shape = [1, -1, *[1] * (len(data.shape) - 1)]
+        return {
+            "normalisation": {"mean": data.mean, "std": data.std, "shape": shape},
+            "features": data.features,
         }

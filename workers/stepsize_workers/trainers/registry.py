@@ -31,9 +31,11 @@ from stepsize_workers.trainers.command import read_commands
 BUILT_IN = {
     "anomaly_detector": "stepsize_workers.trainers.anomaly_detector:AnomalyDetector",
     "image_classifier": "stepsize_workers.trainers.image_classifier:ImageClassifier",
+    "language_model": "stepsize_workers.trainers.language_model:LanguageModel",
     "synthetic": "stepsize_workers.trainers.synthetic:Synthetic",
     "tabular_classifier": "stepsize_workers.trainers.tabular_classifier:TabularClassifier",
     "tabular_regressor": "stepsize_workers.trainers.tabular_regressor:TabularRegressor",
+    "text_classifier": "stepsize_workers.trainers.text_classifier:TextClassifier",
 }
 ENTRY_POINT_GROUP = "stepsize.trainers"
 SNAPSHOT = Path(stepsize.domain.__file__).with_name("trainer_cards.json")

@@ -137,6 +137,17 @@ else:
     )
 
 
+if TYPE_CHECKING:
+    OptimizerName = str
+else:
+    OptimizerName = Literal[tuple(optimizer_types())]
+
+
+def optimizer_field(default: str) -> Any:
+    """Return the field of a parameter `optimizer` with another default than every task's."""
+    return Field(default=default, description=_Choices.model_fields["optimizer"].description)
+
+
 class TrainingParams(_Choices):
     """What every task can be told; derive your own from it and add fields."""
 

@@ -175,6 +175,8 @@ function count(value) {
 
 /** Images as width × height, rows as features. */
 function sampleOf({ kind, shape }) {
+  if (kind === "texts") return "words";
+  if (kind === "characters") return "characters";
   if (!shape) return "–";
   if (kind !== "image") return `${formatCount(shape[0])} features`;
   const [channels, height, width] = shape;

@@ -33,9 +33,9 @@ class Part:
     """Train, validation or test."""
 
     inputs: Tensor
-    """float32 (N, *shape), normalised."""
+    """float32 (N, *shape), normalised; of texts the tokens' numbers, int64."""
     labels: Tensor
-    """(N,): int64, or float32 as they are where the target is a number."""
+    """(N,): int64, or float32 as they are where the target is a number; (N, T) of characters."""
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -62,19 +62,22 @@ class LabelledData:
     kind: DatasetKind
     content_hash: str
     """SHA-256 of its content, hexadecimal."""
-    target_kind: TargetKind
+    target_kind: TargetKind | None
+    """None: the next character."""
     class_names: tuple[str, ...]
-    """Empty where the target is a number."""
-    features: tuple[str, ...]
-    """Names of the features of tabular data."""
+    """Empty where the target is no class."""
     shape: tuple[int, ...]
-    """Of one sample: (channels, height, width) or (features,)."""
-    mean: tuple[float, ...]
-    """For each channel or feature, over the training part, of pixels in [0, 1] or features as they are."""
-    std: tuple[float, ...]
+    """Of one sample: (channels, height, width), (features,) or (tokens,)."""
     train: Part
     validation: Part
     test: Part
+    features: tuple[str, ...] = ()
+    """Names of the features of tabular data."""
+    mean: tuple[float, ...] = ()
+    """For each channel or feature, over the training part, of pixels in [0, 1] or features as they are."""
+    std: tuple[float, ...] = ()
+    vocabulary: tuple[str, ...] = ()
+    """What each number stands for, where samples are texts."""
 
     @property
     def n_classes(self) -> int:

@@ -10,9 +10,10 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from stepsize.datasets.cards import SNAPSHOT, DatasetCard, DatasetFormat, TargetKind, split_sizes
+from stepsize.datasets.cards import SNAPSHOT, DatasetCard, DatasetFormat, Split, TargetKind, split_sizes
 from stepsize_workers.training.datasets.labelled import load
 from stepsize_workers.training.datasets.registry import DATASETS
+from stepsize_workers.training.datasets.texts import TEXTS, load_texts
 
 
 def built_in_cards(data_dir: Path) -> list[DatasetCard]:
@@ -21,7 +22,29 @@ def built_in_cards(data_dir: Path) -> list[DatasetCard]:
     Args:
         data_dir: where parsed data is cached.
     """
-    return [_card(name, data_dir) for name in sorted(DATASETS)]
+    cards = [*(_card(name, data_dir) for name in DATASETS), *map(_card_of_texts, TEXTS)]
+    return sorted(cards, key=lambda card: card.name)
+
+
+def _card_of_texts(name: str) -> DatasetCard:
+    """Return the card of texts; how many samples of characters there are depends on their length: counted one by one.
+
+    The split's sizes are those of the first split seed: whole plays are held out, and some are longer than others.
+    """
+    row = TEXTS[name]
+    data = load_texts(name, kind=row.kind, n_tokens=1)
+    split = Split(train=len(data.train), validation=len(data.validation), test=len(data.test))
+    return DatasetCard(
+        name=name,
+        help=row.help,
+        format=DatasetFormat.BUILT_IN,
+        kind=data.kind,
+        n=split.train + split.validation + split.test,
+        n_classes=data.n_classes or None,
+        target_kind=data.target_kind,
+        content_hash=data.content_hash,
+        split=split,
+    )
 
 
 def _card(name: str, data_dir: Path) -> DatasetCard:
