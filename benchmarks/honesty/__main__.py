@@ -157,6 +157,7 @@ def judge(scores: Sequence[Score], claims: Sequence[Claim]) -> list[Target]:
         Target("at least fairly sure, %", "≥ 60", measure(sure, mean), low=0.60),
         Target("true difference found, %", "≥ 70", measure(claimed[True], mean), low=0.70),
         Target("promised value covers, %", "88 to 99", share("value_covers"), 0.88, 0.99),
+        Target("confirmed value covers, %", "88 to 99", share("confirmed_covers"), 0.88, 0.99),
         Target("disjoint pairs of b, %", "≤ 3", measure(disjoint_pairs(scores), mean), high=0.03, digits=1),
         Target("false comparisons, %", "≤ 5", measure(claimed[False], mean), high=0.05, digits=1),
         Target("cost ÷ arg-min's", "upper end ≤ 1.02", measure(ratios, mean), high=1.02, scale=1, digits=3, by="high"),

@@ -1,7 +1,8 @@
 """Jobs whose answers are judged: searched by the product's own search, over kept trainings or live ones.
 
-Every trial trains with a seed of its own. Some jobs search a choice as well: between landscapes that are the same (one
-choice under two names: whoever tells them apart is wrong), or of which one is worse by a known factor.
+Every trial trains with a seed of its own. As jobs do, they keep 15 % of their trials to check the answer. Some search a
+choice as well: between landscapes that are the same (one choice under two names: whoever tells them apart is wrong),
+or of which one is worse by a known factor.
 """
 
 import math
@@ -13,14 +14,18 @@ from typing import Protocol
 
 import numpy as np
 
-from benchmarks.playing import Params, Played, play
+from benchmarks.playing import Game, Params, Played
 from benchmarks.truth.training import train_watched
 from benchmarks.truth.valleys import Landscape
+from stepsize.analysis.answer import make_answer
+from stepsize.domain.confirmation import Recommendation, draw_checks
 from stepsize.domain.evidence import Evidence, TrialColumns
 from stepsize.domain.seeds import derive_seed
 from stepsize.domain.trial import TrialReason, TrialState
+from stepsize.spec.confirm import n_kept
 from stepsize.spec.objective import Direction, Objective
 from stepsize.spec.resolved import ResolvedJobSpec
+from stepsize.spec.space import Scalar
 
 N_TRIALS = 60
 CHOICE = "choice"
@@ -102,8 +107,29 @@ def play_job(
         cost *= factors[str(params[CHOICE])] if factors else 1.0
         return cost if landscape.is_loss else 1.0 - min(cost, 1.0)
 
-    trials = play(spec, train, n_trials)
-    return Job(landscape, isinstance(source, Live), trials, evidence_of(landscape, spec, trials))
+    n_checks = n_kept(True, n_trials)
+    game = Game(spec, train)
+    game.search(n_trials - n_checks)
+    checks = _checks(evidence_of(landscape, spec, game.played), n_checks)
+    game.check(checks)
+    game.search(n_checks - len(checks))  # without an answer they go back to the search
+    return Job(landscape, isinstance(source, Live), game.played, evidence_of(landscape, spec, game.played))
+
+
+def _checks(evidence: Evidence, n: int) -> list[dict[str, Scalar]]:
+    """Return what a worker would train to check the answer."""
+    answer, objective = make_answer(evidence), evidence.objectives[0]
+    rate = answer.learning_rate.value
+    recommended = None if rate is None else Recommendation(rate, answer.batch_size, answer.choices)
+    done = [
+        (objective.direction.cost(values[objective.metric]), number, params)
+        for number, params, values in zip(
+            evidence.trials.number, evidence.trials.params, evidence.trials.values, strict=True
+        )
+        if values
+    ]
+    best = [params for _, _, params in sorted(done, key=lambda one: one[:2])]
+    return draw_checks(recommended, best, evidence.space, n)
 
 
 def spec_of(landscape: Landscape, seed: int, choices: Sequence[str]) -> ResolvedJobSpec:
@@ -154,7 +180,7 @@ def evidence_of(landscape: Landscape, spec: ResolvedJobSpec, trials: Sequence[Pl
             values=[{} if trial.value is None else {landscape.metric: trial.value} for trial in trials],
             step=[5 for _ in trials],
             replicate_of=[None for _ in trials],
-            purpose=["search" for _ in trials],
+            purpose=["confirm" if trial.checks else "search" for trial in trials],
             seed=[derive_seed(spec.sampler.seed or 0, trial.number) for trial in trials],
             started_at=[1.0 for _ in trials],
             finished_at=[2.0 for _ in trials],

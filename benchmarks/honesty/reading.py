@@ -40,6 +40,8 @@ class Answer:
     batch_size: int | None
     value: Interval | None
     """Promised at the recommended rate."""
+    confirmed: Interval | None
+    """Measured there by the trials that checked the answer."""
     rows: Mapping[int, Interval]
     """Batch size → its best rate."""
     b: Interval | None
@@ -48,15 +50,14 @@ class Answer:
 def read_answer(evidence: Evidence) -> Answer:
     """Return the answer to a job."""
     report = make_report(evidence)
-    found = report.sensitivity
-    values = {row.batch_size: _interval(row.value) for row in report.by_batch_size.rows}
+    answer = report.answer
     rows = {row.batch_size: _log_interval(row.learning_rate) for row in report.by_batch_size.rows}
-    words = report.confidence.value
     return Answer(
-        words=words,
-        rate=None if words == "none" else _log_interval(found.recommended_rate),
-        batch_size=found.batch_size,
-        value=None if found.batch_size is None else values.get(found.batch_size),
+        words=answer.words.value,
+        rate=_log_interval(answer.learning_rate),
+        batch_size=answer.batch_size,
+        value=_interval(answer.value),
+        confirmed=_interval(answer.confirmed),
         rows={size: interval for size, interval in rows.items() if interval},
         b=_interval(report.scaling_law.b),
     )
