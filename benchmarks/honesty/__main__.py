@@ -1,8 +1,9 @@
 """Are our answers true? `make bench-honesty` plays jobs of 60 trials over the kept trainings of benchmarks/truth.
 
-Each job is searched by the product's own search, a seed of its own for every trial, and answered by its own report. A
-tenth of the jobs train live. Figures are told about the tasks on which no constant was chosen; their intervals come
-from drawing whole tasks anew. It prints the figures beside their targets and one JSON line.
+Each job is searched by the product's own search with a seed of its own for every trial, ends with the product's own
+checks, and is answered by its own report. A tenth of the jobs train live, as does a fifth of the comparisons of one
+choice under two names. Figures are told about tasks on which no constant was chosen; their intervals come from drawing
+whole tasks anew. It prints the figures beside their targets and one JSON line.
 """
 
 import argparse
@@ -75,8 +76,11 @@ def main() -> None:
     left_out = sorted({one.name for one in found} - {one.name for one in landscapes})
     n_landscapes, n_tasks = len({one.cell for one in scores}), len({one.task for one in scores})
     say(
-        f"{len(scores)} jobs on {n_landscapes} landscapes of {n_tasks} tasks, {sum(one.is_live for one in scores)} live"
+        f"{len(scores)} jobs on {n_landscapes} landscapes of {n_tasks} tasks, {sum(one.is_live for one in scores)} "
+        "trained live; "
+        f"{len(claims)} more that compare two choices, {sum(one.is_live for one in claims)} trained live"
     )
+    say(f"processor time of a report: {median([one.analysis_s for one in scores]):.1f} s")
     say(f"left out, as a batch size has its best rate at an end of those tried: {', '.join(left_out) or 'none'}")
     say(f"load {os.getloadavg()[1]:.1f} on {os.cpu_count()} cores")
     print_table(
@@ -111,8 +115,9 @@ def play_all(
             if (index + place) % 2:  # comparisons take longest
                 continue
             for factors in (SAME, different(landscape)):
-                kept = _source(landscape, derive_seed(seed, "choices", len(set(factors.values()))), is_live=False)
-                claims.append(compare(landscape, kept, factors, seed=seed))
+                drawn = derive_seed(seed, "choices", len(set(factors.values())))
+                is_live = is_live_too and factors is SAME and len(claims) % 10 == 0
+                claims.append(compare(landscape, _source(landscape, drawn, is_live=is_live), factors, seed=seed))
         tell(f"round {index + 1} of {n_jobs}")
     return scores, claims
 

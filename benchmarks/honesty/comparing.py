@@ -18,6 +18,7 @@ class Claim:
     task: str
     differs: bool
     """Whether there is a difference."""
+    is_live: bool
     claimed: bool
     """Whether one is claimed; the right way round, where there is one."""
 
@@ -33,4 +34,4 @@ def compare(landscape: Landscape, source: Source, factors: Mapping[str, float], 
     said = read_improvements(job.evidence).get(list(factors)[1])
     differs = len(set(factors.values())) > 1
     claimed = said is not None and (said.high < 0 or (said.low > 0 and not differs))
-    return Claim(landscape.task.name, differs, claimed)
+    return Claim(landscape.task.name, differs, job.is_live, claimed)

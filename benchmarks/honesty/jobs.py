@@ -119,8 +119,6 @@ def play_job(
 def _checks(evidence: Evidence, n: int) -> list[dict[str, Scalar]]:
     """Return what a worker would train to check the answer."""
     answer, objective = make_answer(evidence), evidence.objectives[0]
-    rate = answer.learning_rate.value
-    recommended = None if rate is None else Recommendation(rate, answer.batch_size, answer.choices)
     done = [
         (objective.direction.cost(values[objective.metric]), number, params)
         for number, params, values in zip(
@@ -129,7 +127,7 @@ def _checks(evidence: Evidence, n: int) -> list[dict[str, Scalar]]:
         if values
     ]
     best = [params for _, _, params in sorted(done, key=lambda one: one[:2])]
-    return draw_checks(recommended, best, evidence.space, n)
+    return draw_checks(Recommendation.of(answer), best, evidence.space, n)
 
 
 def spec_of(landscape: Landscape, seed: int, choices: Sequence[str]) -> ResolvedJobSpec:

@@ -26,7 +26,7 @@ def missing_checks(
     searched = [trial for trial in trials if trial.purpose is TrialPurpose.SEARCH and trial.objective is not None]
     best = sorted(searched, key=lambda trial: (cost(trial.objective or 0.0), trial.number))
     configurations = draw_checks(
-        _recommendation(answer),
+        None if answer is None else Recommendation.of(answer),
         [trial.params for trial in best],
         spec.search_space,
         n,
@@ -44,9 +44,3 @@ def missing_checks(
         )
         for at, params in enumerate(configurations)
     ]
-
-
-def _recommendation(answer: Answer | None) -> Recommendation | None:
-    if answer is None or answer.learning_rate.value is None:
-        return None
-    return Recommendation(answer.learning_rate.value, answer.batch_size, answer.choices)

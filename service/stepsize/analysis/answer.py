@@ -11,7 +11,7 @@ from stepsize.analysis.sample import ACCUMULATION_NAME, BATCH_NAME, RATE_NAMES, 
 from stepsize.analysis.sensitivity import Plateau
 from stepsize.analysis.tables import rate_of, value_of
 from stepsize.analysis.valley import MISFIT_DECADES
-from stepsize.domain.answer import Answer, ValleyPoint, Words
+from stepsize.domain.answer import Alternative, Answer, ValleyPoint, Words
 from stepsize.domain.estimate import Estimate
 from stepsize.domain.evidence import Evidence
 from stepsize.domain.job import JobKind
@@ -58,6 +58,7 @@ def answer_of(findings: Findings, evidence: Evidence) -> Answer:
         learning_rate=rate_of(best),
         batch_size=batch_size_of(findings, best),
         choices=dict(findings.landscape.choices),
+        alternatives=_alternatives(findings, best),
         value=value_of(best, findings.sample.sign),
         confirmed=_confirmed(findings.confirmation),
         missing_trials=missing,
@@ -74,6 +75,20 @@ def batch_size_of(findings: Findings, spot: Spot) -> int | None:
         return None
     sizes, counts = np.unique(sample.log_batch[here], return_counts=True)
     return round(10 ** float(sizes[counts.argmax()]))
+
+
+def _alternatives(findings: Findings, best: Spot) -> list[Alternative]:
+    """Return the choices that may be the best; where their best rates lie apart, each with its own."""
+    return [
+        Alternative(
+            parameter=contest.parameter,
+            choice=contest.choices[at],
+            learning_rate=float(10 ** (np.median(contest.rates[at]) if contest.rates_differ else best.rate)),
+        )
+        for contest in findings.contests
+        if len(contest.candidates) > 1
+        for at in contest.candidates
+    ]
 
 
 def best_trial(sample: Sample, evidence: Evidence) -> BestTrial | None:

@@ -13,7 +13,7 @@ from stepsize.analysis.confirmation import Confirmation, confirm
 from stepsize.analysis.divergence import Danger, find_danger
 from stepsize.analysis.doubts import is_contradicted, second_valley
 from stepsize.analysis.landscape import MIN_TRIALS, Landscape, Spot, fit_landscape, usable_trials
-from stepsize.analysis.layout import has_one_seed
+from stepsize.analysis.layout import searched_with_one_seed
 from stepsize.analysis.sample import RATE_NAMES, Sample
 from stepsize.analysis.sensitivity import Plateau, find_plateau
 from stepsize.domain.evidence import Evidence
@@ -222,8 +222,8 @@ def _doubts(landscape: Landscape, best: Spot) -> list[str]:
     other = second_valley(landscape, best)
     if other is not None:
         doubts.append(f"trials at learning rates around {10**other:.2g} do as well: there may be a second valley")
-    if has_one_seed(landscape.sample):
-        doubts.append("all its trials share one training seed, and other seeds may want another rate")
+    if searched_with_one_seed(landscape.sample):
+        doubts.append("all trials of its search share one training seed, and other seeds may want another rate")
     if best.flag is not None:
         doubts.append(f"it rests on {best.flag}")
     return doubts

@@ -5,6 +5,7 @@ optimizer, say) moves rate and depth alike at every batch size. Trials that shar
 several trials moves depth and rate by a little, and what is told is about a fresh seed.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -38,6 +39,8 @@ class Layout:
     choices: tuple[tuple[str, Scalar], ...]
     """Choices with a column of their own: by how much they differ from all others together."""
     seeds: tuple[int, ...]
+    has_one_seed: bool
+    """Whether all trials share one seed: a fresh one may want another rate, and no trial shows which."""
     rate_range: tuple[float, float]
     """log10 of the lowest and the highest rate tried."""
 
@@ -66,7 +69,8 @@ class Layout:
     def misfit_sd(self) -> Floats:
         """Return by how much each coefficient of the centre may be wrong for reasons that no trial shows."""
         n_own = len(self.groups) if self.has_batch else 0
-        anchor = [0.0, 0.0] if self.has_batch else [MISFIT_DECADES]
+        seed_sd = _SEED_RATE_SD if self.has_one_seed else 0.0
+        anchor = [seed_sd, 0.0] if self.has_batch else [math.hypot(MISFIT_DECADES, seed_sd)]
         return np.array(
             [*anchor, *[MISFIT_DECADES] * (n_own + len(self.choices)), *[0.0] * len(self.seeds)], dtype=np.float64
         )
@@ -108,6 +112,7 @@ def make_layout(sample: Sample, choices: Sequence[tuple[str, Scalar]] = ()) -> L
         groups=_groups(sample.log_effective),
         choices=tuple(choices),
         seeds=_shared_seeds(sample),
+        has_one_seed=has_one_seed(sample),
         rate_range=(float(sample.log_rate.min()), float(sample.log_rate.max())),
     )
 
@@ -126,6 +131,11 @@ def _shared_seeds(sample: Sample) -> tuple[int, ...]:
         return ()
     often = sorted(zip(-counts, seeds, strict=True))[:_MOST_SEEDS]
     return tuple(int(seed) for count, seed in often if -count >= _MIN_PER_SEED)
+
+
+def searched_with_one_seed(sample: Sample) -> bool:
+    """Tell whether every trial of the search was trained with the same seed, whatever its checks were."""
+    return has_one_seed(sample.where(~sample.confirms & (sample.group == sample.number)))
 
 
 def has_one_seed(sample: Sample) -> bool:

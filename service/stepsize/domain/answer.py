@@ -2,6 +2,8 @@
 
 from enum import StrEnum
 
+from pydantic import Field
+
 from stepsize.domain.estimate import Estimate, Part
 from stepsize.spec.space import Scalar
 
@@ -23,6 +25,14 @@ class ValleyPoint(Part):
     """The objective's mean over fresh trainings at that rate."""
 
 
+class Alternative(Part):
+    """A choice that can't be told from the one that is recommended, or that the best trial made."""
+
+    parameter: str
+    choice: Scalar
+    learning_rate: float
+
+
 class Answer(Part):
     """What to use, in one sentence and in numbers."""
 
@@ -33,6 +43,8 @@ class Answer(Part):
     batch_size: int | None
     choices: dict[str, Scalar]
     """Choices of other parameters that the rate is for; a parameter that is not named makes no difference known."""
+    alternatives: list[Alternative] = Field(default_factory=list)
+    """Of each parameter whose choices can't be told apart: all that may be the best, most promising first."""
     value: Estimate
     """What the objective promises to be there, on average over fresh trainings."""
     confirmed: Estimate

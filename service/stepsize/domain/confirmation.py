@@ -4,8 +4,9 @@ A pure function of the record, so that whoever takes a job over draws the same. 
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
+from stepsize.domain.answer import Answer
 from stepsize.domain.replication import Replication
 from stepsize.domain.trial import Trial, TrialPurpose, TrialState
 from stepsize.spec.space import (
@@ -16,6 +17,7 @@ from stepsize.spec.space import (
     SearchSpace,
     applies,
     in_dependency_order,
+    is_same,
 )
 
 RATE_NAMES = ("learning_rate", "lr")
@@ -23,6 +25,16 @@ BATCH_NAME = "batch_size"
 ALL_AT_THE_RATE_BELOW = 9
 """With fewer checks all of them train the recommended rate: a mean of four says little."""
 NEIGHBOUR_DECADES = 0.25
+_LEAST_PER_RIVAL = 2
+
+
+@dataclass(frozen=True)
+class Rival:
+    """A choice that may be as good as what is recommended, and the rate it is good at."""
+
+    parameter: str
+    choice: Scalar
+    learning_rate: float
 
 
 @dataclass(frozen=True)
@@ -32,6 +44,16 @@ class Recommendation:
     learning_rate: float
     batch_size: int | None = None
     choices: Mapping[str, Scalar] = field(default_factory=dict)
+    rivals: Sequence[Rival] = ()
+    """Most promising first; the recommended choices may be among them."""
+
+    @classmethod
+    def of(cls, answer: Answer) -> "Recommendation | None":
+        """Return what an answer recommends; None where it recommends nothing."""
+        if answer.learning_rate.value is None:
+            return None
+        rivals = [Rival(one.parameter, one.choice, one.learning_rate) for one in answer.alternatives]
+        return cls(answer.learning_rate.value, answer.batch_size, answer.choices, rivals)
 
 
 def rate_name(space: SearchSpace) -> str | None:
@@ -49,7 +71,8 @@ def draw_checks(
 ) -> list[dict[str, Scalar]]:
     """Return the configurations to train with fresh seeds, in this order; none where nothing can be checked.
 
-    Half of them (all, below nine) are what is recommended, the rest has the rate a quarter of a decade to either side.
+    Half of them (all, below nine) are what is recommended. The rest has the choices that can't be told from it, so that
+    an adaptive search does not have the last word on them; without any, the rate a quarter of a decade to either side.
     What the answer leaves open is taken from the best trial that goes with its choices.
 
     Args:
@@ -66,11 +89,27 @@ def draw_checks(
     centre = _configuration(recommended, recommended.learning_rate, best, space, name)
     if not is_allowed(centre):
         return []
-    factors = [10**-NEIGHBOUR_DECADES, 10**NEIGHBOUR_DECADES] if n >= ALL_AT_THE_RATE_BELOW else []
-    beside = [_configuration(recommended, factor * recommended.learning_rate, best, space, name) for factor in factors]
-    beside = [params for params in beside if params != centre and is_allowed(params)]
-    n_beside = n // 2 if beside else 0
+    n_beside = n // 2 if n >= ALL_AT_THE_RATE_BELOW else 0
+    beside = _rivals(recommended, centre, best, space, name)[: n_beside // _LEAST_PER_RIVAL] or [
+        _configuration(recommended, factor * recommended.learning_rate, best, space, name)
+        for factor in (10**-NEIGHBOUR_DECADES, 10**NEIGHBOUR_DECADES)
+    ]
+    beside = [params for params in beside if repr(params) != repr(centre) and is_allowed(params)]  # 1 is not True
+    n_beside = n_beside if beside else 0
     return [centre] * (n - n_beside) + [beside[at % len(beside)] for at in range(n_beside)]
+
+
+def _rivals(
+    recommended: Recommendation, centre: Params, best: Sequence[Params], space: SearchSpace, name: str
+) -> list[dict[str, Scalar]]:
+    """Return what is recommended with each of the choices that may be as good as its own."""
+    found = []
+    for rival in recommended.rivals:
+        if rival.parameter not in centre or is_same(centre[rival.parameter], rival.choice):
+            continue
+        instead = replace(recommended, choices={**recommended.choices, rival.parameter: rival.choice})
+        found.append(_configuration(instead, rival.learning_rate, best, space, name))
+    return found
 
 
 def _configuration(
@@ -81,7 +120,9 @@ def _configuration(
     if recommended.batch_size is not None and BATCH_NAME in space:
         wanted[BATCH_NAME] = _nearest(space[BATCH_NAME], recommended.batch_size)
     # Of the trials that agree on most of it the best one.
-    base = max(best, key=lambda params: sum(params.get(key) == value for key, value in wanted.items()))
+    base = max(
+        best, key=lambda params: sum(key in params and is_same(params[key], value) for key, value in wanted.items())
+    )
     known = {**base, **wanted, name: _nearest(space[name], rate)}
     params: dict[str, Scalar] = {}
     for key in in_dependency_order(space):

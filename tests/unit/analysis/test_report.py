@@ -3,6 +3,7 @@
 import json
 import math
 from dataclasses import replace
+from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from stepsize.analysis.choices import _joint_level
 from stepsize.analysis.markdown import jobs_markdown, report_markdown, to_html
 from stepsize.analysis.report import compare_jobs, make_report
 from stepsize.domain.answer import Words
@@ -285,6 +287,39 @@ def test_choices_that_cannot_be_told_apart_stay_together_and_it_says_so() -> Non
         report.comparisons[0].sentence == "The choices other and one of kind can't be told apart."
     )
     assert any("can't be told apart" in caveat for caveat in report.caveats)
+    rate = report.answer.learning_rate.value
+    assert {(one.choice, one.learning_rate) for one in report.answer.alternatives} == {("one", rate), ("other", rate)}
+
+
+def test_one_and_true_are_two_choices() -> None:
+    found = _equal_choices()
+    trials = []
+    for params, values in _pairs(found):
+        is_one = params["kind"] == "one"
+        named = {**params, "kind": 1 if is_one else True}
+        trials.append(trial(named, loss=values["loss"] * (2.0 if is_one else 1.0)))
+    kind = CategoricalParameter(type="categorical", choices=[1, True])
+    report = make_report(evidence(trials, space={**found.space, "kind": kind}))
+
+    (comparison,) = report.comparisons
+    assert [repr(row.choice) for row in comparison.choices] == ["1", "True"]
+    assert sum(row.n_trials for row in comparison.choices) == len(trials)
+    assert comparison.sentence == "True does better than 1, each at its own best learning rate."
+    assert repr(report.answer.choices) == "{'kind': True}"
+
+
+def test_of_three_choices_the_intervals_of_all_differences_hold_together() -> None:
+    draws = [np.random.default_rng(seed).normal(size=4000) for seed in range(3)]
+    differences = [one - two for one, two in combinations(draws, 2)]
+    level = _joint_level(differences)
+    inside = [
+        (low <= d) & (d <= high)
+        for d in differences
+        for low, high in [np.quantile(d, [(1 - level) / 2, (1 + level) / 2])]
+    ]
+    assert np.logical_and.reduce(inside).mean() == pytest.approx(0.95, abs=0.01)  # exact but for ranks
+    assert 0.95 < level < 1 - 0.05 / 3, "differences of three have something in common: Bonferroni would be too careful"
+    assert _joint_level(differences[:1]) == 0.95
 
 
 def test_with_one_seed_no_choice_is_said_to_be_better_by_less_than_seeds_move_it() -> None:

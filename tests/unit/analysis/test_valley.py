@@ -18,7 +18,7 @@ from stepsize.analysis.findings import Findings, Unclear, find
 from stepsize.analysis.landscape import Landscape, Spot, fit_landscape
 from stepsize.analysis.sample import make_sample
 from stepsize.analysis.valley import Effort, heights
-from stepsize.domain.answer import Words
+from stepsize.domain.answer import Answer, Words
 from stepsize.domain.evidence import Evidence
 from stepsize.spec.objective import Direction, Objective
 from stepsize.spec.space import FloatParameter, SearchSpace
@@ -300,8 +300,28 @@ def test_trials_that_share_a_seed_share_its_luck() -> None:
 def test_with_one_seed_the_answer_speaks_of_one_seed() -> None:
     answer = make_answer(evidence(_search(np.random.default_rng(10), 60, 1)))
 
-    assert "a rough guess, for all its trials share one training seed" in answer.sentence
+    assert "a rough guess, for all trials of its search share one training seed" in answer.sentence
     assert answer.words is Words.LOW
+
+
+def test_with_one_seed_fresh_checks_do_not_make_an_answer_sure() -> None:
+    trials = _search(np.random.default_rng(10), 60, 1)
+    alone = make_answer(evidence(trials))
+    rate = alone.learning_rate.value
+    assert rate is not None
+    checks = [trial({"learning_rate": rate}, purpose="confirm", seed=1000 + at, loss=0.1) for at in range(9)]
+    answer = make_answer(evidence([*trials, *checks]))
+
+    assert answer.words is Words.LOW
+    assert "share one training seed" in answer.sentence
+    fresh = make_answer(evidence(_search(np.random.default_rng(10), 60, 60)))
+    assert _decades(alone) > _decades(fresh), "another seed may want another rate, which no trial shows"
+
+
+def _decades(answer: Answer) -> float:
+    assert answer.learning_rate.low is not None
+    assert answer.learning_rate.high is not None
+    return math.log10(answer.learning_rate.high / answer.learning_rate.low)
 
 
 def _checked(measured: float) -> Evidence:
@@ -367,7 +387,9 @@ def test_a_fit_that_contradicted_its_trials_is_no_more_than_a_rough_guess(monkey
     answer, spot = make_answer(found), _spot(_fit(found), 32)
 
     assert answer.words is Words.LOW
-    assert 0.011 < 10**spot.rate < 0.02
+    assert 0.011 < 10**spot.rate < 0.018
+    assert answer.learning_rate.value is not None
+    assert 0.0109 < answer.learning_rate.value < 0.0165
     assert spot.interval[0] < math.log10(0.0157) < spot.interval[1]
 
 

@@ -3,7 +3,7 @@
 import pytest
 from pydantic import TypeAdapter
 
-from stepsize.domain.confirmation import Recommendation, draw_checks
+from stepsize.domain.confirmation import Recommendation, Rival, draw_checks
 from stepsize.spec.confirm import ConfirmShare, n_kept
 from stepsize.spec.space import Params, SearchSpace
 
@@ -49,6 +49,25 @@ def test_what_the_answer_leaves_open_is_as_in_the_best_trial() -> None:
 def test_a_choice_that_no_trial_made_gets_what_applies_then() -> None:
     found = draw_checks(Recommendation(0.03, choices={"optimizer": "sgd"}), BEST[:1], WIDE, 1)
     assert found == [{"learning_rate": 0.03, "batch_size": 16, "optimizer": "sgd", "momentum": 0.0}]
+
+
+def test_a_choice_that_may_be_as_good_is_checked_instead_of_the_neighbours() -> None:
+    rivals = [Rival("optimizer", "adam", 0.03), Rival("optimizer", "sgd", 0.1)]
+    found = draw_checks(Recommendation(0.03, batch_size=128, rivals=rivals), BEST, WIDE, 9)
+    assert found[:5] == [{"learning_rate": 0.03, "batch_size": 128, "optimizer": "sgd", "momentum": 0.3}] * 5
+    assert found[5:] == [{"learning_rate": 0.03, "batch_size": 128, "optimizer": "adam"}] * 4
+    assert {params["optimizer"] for params in draw_checks(Recommendation(0.03, rivals=rivals), BEST, WIDE, 8)} == {
+        "adam"
+    }
+
+
+def test_of_many_rivals_the_most_promising_are_checked_twice_or_more() -> None:
+    kinds = {"type": "categorical", "choices": ["a", "b", "c", "d", 1, True]}
+    wide = space(learning_rate=RATE, kind=kinds)
+    rivals = [Rival("kind", kind, 0.03) for kind in (1, True, "b", "c", "d")]
+    found = draw_checks(Recommendation(0.03, rivals=rivals), [{"learning_rate": 0.02, "kind": True}], wide, 9)
+    kinds_checked = [params["kind"] for params in found]
+    assert [repr(kind) for kind in kinds_checked] == ["True"] * 5 + ["1", "'b'", "1", "'b'"]
 
 
 def test_neighbours_stay_in_the_space_and_within_the_constraints() -> None:
