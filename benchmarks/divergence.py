@@ -14,7 +14,7 @@ import math
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -65,6 +65,13 @@ class Outcome:
     @property
     def exploded(self) -> bool:
         return not self.val_loss <= 10 * self.untrained_loss
+
+    def __str__(self) -> str:
+        when = "never ended" if self.flagged_at is None else f"ended after {self.flagged_at:.2f} epochs"
+        return (
+            f"rate {self.learning_rate:.2g}: validation loss {self.untrained_loss:.3g} untrained, "
+            f"{self.val_loss:.3g} at the end, accuracy {self.val_accuracy:.2f}, {when}"
+        )
 
 
 def all_cells(batch_sizes: Sequence[int]) -> list[Cell]:
@@ -184,7 +191,17 @@ HEADER = (
 )
 
 
-def measure(cells: Iterable[Cell], data_dir: Path, *, is_over: Callable[[], bool]) -> dict[str, Tally]:
+def mistakes(outcomes: Sequence[Outcome], chance: float) -> Iterator[str]:
+    """Yield the healthy trainings of a cell that were ended, and the exploded ones that were not within an epoch."""
+    good = healthy(outcomes, chance)
+    for one in outcomes:
+        if one in good and one.flagged_at is not None:
+            yield f"healthy, {one}"
+        elif one not in good and one.exploded and not (one.flagged_at is not None and one.flagged_at <= 1):
+            yield f"exploded, {one}"
+
+
+def measure(cells: Iterable[Cell], data_dir: Path, *, is_over: Callable[[], bool], seed: int = 0) -> dict[str, Tally]:
     """Return the tallies by group of cells; cells that would begin after the time is over are left out, and named."""
     tallies: dict[str, Tally] = {}
     chances: dict[str, float] = {}
@@ -193,11 +210,13 @@ def measure(cells: Iterable[Cell], data_dir: Path, *, is_over: Callable[[], bool
             sys.stderr.write(f"no time for {cell.label}, batch size {cell.params['batch_size']}\n")
             continue
         chance = chances.setdefault(cell.label, guessing(cell, data_dir))
-        outcomes = [train(cell, rate, 1000 * index + place, data_dir) for place, rate in enumerate(RATES)]
+        seeds = (1_000_000 * seed + 1000 * index + place for place in range(len(RATES)))
+        outcomes = [train(cell, rate, own, data_dir) for rate, own in zip(RATES, seeds, strict=True)]
         where = "chosen on" if cell.chosen_on else "reported on"
         for name in (where, f"{cell.label} ({where})", f"batch size {cell.params['batch_size']}"):
             tallies.setdefault(name, Tally()).add(outcomes, chance)
-        sys.stderr.write(f"{cell.label}, batch size {cell.params['batch_size']}\n")
+        name = f"{cell.label}, batch size {cell.params['batch_size']}"
+        sys.stderr.write("".join(f"{line}\n" for line in (name, *(f"  {one}" for one in mistakes(outcomes, chance)))))
     return tallies
 
 
@@ -206,12 +225,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.divergence", description=__doc__)
     parser.add_argument("--batch-sizes", type=int, nargs="+", default=BATCH_SIZES, help="powers of two")
     parser.add_argument("--minutes", type=float, default=60, help="begin no cell after so long")
+    parser.add_argument("--seed", type=int, default=0, help="other numbers: other trainings of the same cells")
+    parser.add_argument("--reported", action="store_true", help="only cells on which no constant was chosen")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     end = time.monotonic() + 60 * arguments.minutes
     with tempfile.TemporaryDirectory() as directory:
-        cells = all_cells(arguments.batch_sizes)
-        tallies = measure(cells, Path(directory), is_over=lambda: time.monotonic() > end)
+        cells = [cell for cell in all_cells(arguments.batch_sizes) if not (arguments.reported and cell.chosen_on)]
+        tallies = measure(cells, Path(directory), is_over=lambda: time.monotonic() > end, seed=arguments.seed)
     print_table(HEADER, [tally.row(name) for name, tally in tallies.items()])
     print(json.dumps({name: vars(tally) for name, tally in tallies.items() if name.endswith("on")}))  # noqa: T201
 

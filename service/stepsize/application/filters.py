@@ -1,10 +1,16 @@
-"""Filters and sorts of trials as they stand in a query: `params.learning_rate>=1e-3`, `-values.val_accuracy`."""
+"""Filters and sorts of trials as they stand in a query: `params.learning_rate>=1e-3`, `-values.val_accuracy`.
 
+A name with a sign of comparison in it stands in backticks, as in constraints: params.`a<b`=1 (two for one inside).
+An operand in double quotes is a JSON string, and never a number or a truth value: params.kind="1".
+"""
+
+import json
 import math
 import re
 
 from stepsize.application.hints import hint
 from stepsize.errors import FieldError, InvalidRequestError
+from stepsize.store.documents import boolean_text
 from stepsize.store.listing import (
     JOB_SORTS,
     TRIAL_COLUMN_FIELDS,
@@ -15,7 +21,10 @@ from stepsize.store.listing import (
     Sort,
 )
 
-_CONDITION = re.compile(r"(?P<field>[^<>=!]+?)\s*(?P<comparison>>=|<=|!=|=|>|<)\s*(?P<operand>.*)", re.DOTALL)
+_CONDITION = re.compile(
+    r"(?P<field>\w+\.`(?:[^`]|``)+`|[^<>=!]+?)\s*(?P<comparison>>=|<=|!=|=|>|<)\s*(?P<operand>.*)", re.DOTALL
+)
+_QUOTED = re.compile(r"`((?:[^`]|``)+)`", re.DOTALL)
 _NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?")
 _EQUALITIES = (Comparison.EQUAL, Comparison.NOT_EQUAL)
 _PLACEHOLDERS = (*TRIAL_COLUMN_FIELDS, *(f"{document}.NAME" for document in TRIAL_DOCUMENT_FIELDS))
@@ -34,10 +43,15 @@ def parse_filter(text: str) -> Condition:
     comparison, operand = Comparison(match["comparison"]), match["operand"]
     if operand.startswith("="):
         raise _invalid("?filter", f"{text!r} is no condition; write one = for equal")
-    number = _parse_number(operand)
-    if number is None and (comparison not in _EQUALITIES or field.entry is None):
+    if comparison is Comparison.LESS and operand.startswith(">"):
+        raise _invalid("?filter", f"{text!r} is no condition; write != for not equal")
+    number, quoted = _parse_number(operand), _parse_quoted(operand)
+    if number is None and (comparison not in _EQUALITIES or field.column != "params"):
         raise _invalid("?filter", f"{operand!r} is no number, and {text!r} needs one")
-    return Condition(field, comparison, operand, number)
+    if quoted is not None:
+        return Condition(field, comparison, texts=(quoted,))
+    meant = {str(value).lower(): boolean_text(value) for value in (True, False)}
+    return Condition(field, comparison, number, (operand, *(meant[one] for one in (operand,) if one in meant)))
 
 
 def parse_sort(text: str) -> Sort:
@@ -76,7 +90,8 @@ def parse_labels(texts: list[str]) -> dict[str, str]:
 def _parse_field(text: str, pointer: str) -> Field:
     document, dot, entry = text.partition(".")
     if dot and entry and document in TRIAL_DOCUMENT_FIELDS:
-        return Field(document, entry)
+        quoted = _QUOTED.fullmatch(entry)
+        return Field(document, entry if quoted is None else quoted[1].replace("``", "`"))
     if text in TRIAL_COLUMN_FIELDS:
         return Field(text)
     raise _invalid(pointer, f"trials have no field {text!r}; {hint(text, _PLACEHOLDERS)}")
@@ -87,6 +102,17 @@ def _parse_number(text: str) -> float | None:
         return None
     number = float(text)
     return number if math.isfinite(number) else None
+
+
+def _parse_quoted(text: str) -> str | None:
+    """Return the string that stands in double quotes; None: they are none, or what is in them is no JSON."""
+    if not text.startswith('"'):
+        return None
+    try:
+        value = json.loads(text)
+    except ValueError:
+        return None
+    return value if isinstance(value, str) else None
 
 
 def _invalid(pointer: str, message: str) -> InvalidRequestError:

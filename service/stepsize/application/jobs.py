@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from stepsize.application import range_tests
 from stepsize.application.advice import advise
 from stepsize.application.catalogue import Catalogue, can_run, load_catalogue
+from stepsize.application.hints import nearest
 from stepsize.application.pointers import pointer
 from stepsize.application.progress import Progress, progress_of
 from stepsize.application.submission import Resolution, resolve
@@ -144,10 +145,22 @@ def list_jobs(connection: Connection, query: JobQuery, *, lease_s: float) -> Pag
     """Return one page of jobs.
 
     Raises:
+        InvalidRequestError: it asks for the jobs of a trainer that there is not, and means another.
         PageTokenError: the token is none of this list's.
     """
     page = list_job_rows(connection, query)
+    if query.trainer is not None and not page.items:
+        _check_trainer(connection, query.trainer, lease_s=lease_s)
     return Page(_read(connection, add_to_jobs(connection, page.items), lease_s=lease_s), page.next_token)
+
+
+def _check_trainer(connection: Connection, name: str, *, lease_s: float) -> None:
+    known = {entry.card.name for entry in load_catalogue(connection, lease_s=lease_s).trainers}
+    if name in known or list_job_rows(connection, JobQuery(trainer=name, limit=1)).items:
+        return
+    if meant := nearest(name, known):
+        said = f"there is no trainer {name!r}, and no job of one; did you mean {meant!r}?"
+        raise InvalidRequestError([FieldError("?trainer", said)])
 
 
 def change_job(connection: Connection, job_id: str, changes: JobChanges) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from stepsize.application.constraints import check_configuration
 from stepsize.application.controls import is_winding_up, retry_trials
+from stepsize.application.known_fields import settle
 from stepsize.application.parameters import Params, check_params
 from stepsize.domain.job import Job
 from stepsize.domain.seeds import training_seed
@@ -36,7 +37,7 @@ def read_trial(connection: Connection, job_id: str, number: int) -> Trial:
     return get_trial(connection, job_id, number)
 
 
-def list_trials(connection: Connection, query: TrialQuery, index: TrialIndex) -> Page[Trial]:
+def list_trials(connection: Connection, query: TrialQuery, index: TrialIndex, *, lease_s: float) -> Page[Trial]:
     """Return one page of a job's trials, or of all jobs'.
 
     Args:
@@ -44,8 +45,10 @@ def list_trials(connection: Connection, query: TrialQuery, index: TrialIndex) ->
 
     Raises:
         JobNotFoundError: no such job.
+        InvalidRequestError: it filters or sorts by what no trial has.
         PageTokenError: the token is none of this list's.
     """
+    query = settle(connection, query, lease_s=lease_s)
     if query.job_id is not None:
         if query.is_selective:
             return index.fetch_page(connection, query)

@@ -20,8 +20,16 @@ class number_in(FunctionElement[float]):  # noqa: N801 - reads as the SQL functi
         super().__init__(document, literal(name, Text()))
 
 
+_BOOLEAN_MARK = "\x01"
+
+
+def boolean_text(value: bool) -> str:
+    """Return what `text_in` gives for a boolean: text that sorts before all strings and equals none."""
+    return f"{_BOOLEAN_MARK}{str(value).lower()}"
+
+
 class text_in(FunctionElement[str]):  # noqa: N801
-    """The string a document has under a name (a boolean as `true` or `false`), else NULL."""
+    """The string a document has under a name (a boolean as `boolean_text` has it), else NULL."""
 
     type = Text()
     inherit_cache = True
@@ -44,7 +52,7 @@ def _sqlite_number(element: number_in, compiler: Any, **kw: Any) -> str:
 @compiles(text_in, "sqlite")
 def _sqlite_text(element: text_in, compiler: Any, **kw: Any) -> str:
     document, name = _arguments(element, compiler, **kw)
-    value = "CASE type WHEN 'text' THEN value ELSE type END"
+    value = "CASE type WHEN 'text' THEN value ELSE char(1) || type END"
     return f"(SELECT {value} FROM json_each({document}) WHERE key = {name} AND type IN ('text', 'true', 'false'))"
 
 
@@ -57,6 +65,9 @@ def _postgresql_number(element: number_in, compiler: Any, **kw: Any) -> str:
 @compiles(text_in, "postgresql")
 def _postgresql_text(element: text_in, compiler: Any, **kw: Any) -> str:
     document, name = _arguments(element, compiler, **kw)
-    is_text = f"json_typeof({document} -> {name}) IN ('string', 'boolean')"
+    text = (
+        f"CASE json_typeof({document} -> {name}) WHEN 'string' THEN {document} ->> {name} "
+        f"WHEN 'boolean' THEN chr(1) || ({document} ->> {name}) END"
+    )
     # Sorted by code point, as SQLite does, whatever the server's locale.
-    return f"""(CASE WHEN {is_text} THEN {document} ->> {name} END COLLATE "C")"""
+    return f"""({text} COLLATE "C")"""

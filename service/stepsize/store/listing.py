@@ -41,15 +41,14 @@ class Field:
 
 @dataclass(frozen=True)
 class Condition:
-    """What a trial must satisfy to be listed; a trial without the field satisfies none.
-
-    `number` is set where the operand reads as a number; it then equals numbers and strings that read like it.
-    """
+    """What a trial must satisfy to be listed; a trial without the field satisfies none."""
 
     field: Field
     comparison: Comparison
-    text: str
-    number: float | None
+    number: float | None = None
+    """The number that it is compared with; None: no number equals the operand."""
+    texts: tuple[str, ...] = ()
+    """The strings, and booleans as `boolean_text` has them, that equal the operand."""
 
 
 @dataclass(frozen=True)
@@ -99,6 +98,8 @@ TRIAL_COLUMN_FIELDS = ("number", "duration_s", "step", "attempt", "losses_of_wor
 """A trial's own numbers that lists filter and sort by."""
 TRIAL_DOCUMENT_FIELDS = ("params", "values")
 """Documents whose entries lists filter and sort by."""
+_LATEST = 100
+"""Trials whose names of entries are looked at for what a misspelt one may have meant."""
 
 
 def list_jobs(connection: Connection, query: JobQuery) -> Page[Job]:
@@ -239,6 +240,27 @@ def _trial_keys(query: TrialQuery) -> list[SortKey]:
     return keys + total
 
 
+def has_entry(connection: Connection, chosen: Field, *, job_id: str | None, project: str = "default") -> bool:
+    """Tell whether any trial, of this job or of all, has an entry of its params or values."""
+    text = text_of(chosen)
+    assert text is not None, "a trial's own columns are there always"
+    statement = select(trials.c.number).where(
+        trials.c.project == project, or_(number_of(chosen).is_not(null()), text.is_not(null()))
+    )
+    if job_id is not None:
+        statement = statement.where(trials.c.job_id == job_id)
+    return connection.execute(statement.limit(1)).first() is not None
+
+
+def entry_names(connection: Connection, document: str, *, job_id: str | None, project: str = "default") -> set[str]:
+    """Return the names of entries that the latest trials have, of this job or of all."""
+    statement = select(trials.c[document]).where(trials.c.project == project)
+    if job_id is not None:
+        statement = statement.where(trials.c.job_id == job_id)
+    latest = statement.order_by(trials.c.created_at.desc()).limit(_LATEST)
+    return {name for (entries,) in connection.execute(latest) for name in entries or ()}
+
+
 def number_of(chosen: Field) -> ColumnElement[Any]:
     """Return a trial's field as a number; NULL where it is none."""
     if chosen.entry is not None:
@@ -257,7 +279,7 @@ def _holds(condition: Condition) -> ColumnElement[bool]:
     equal = [number_of(condition.field) == condition.number] if condition.number is not None else []
     present = [number_of(condition.field).is_not(null())]
     if (text := text_of(condition.field)) is not None:
-        equal.append(text == condition.text)
+        equal.append(text.in_(condition.texts))
         present.append(text.is_not(null()))
     number = number_of(condition.field)
     match condition.comparison:

@@ -15,7 +15,7 @@ Key = tuple[float | None, str | None]
 
 
 class Column:
-    """One field of every trial: a number, a string (booleans too, as text), or nothing.
+    """One field of every trial: a number, a string (booleans too, marked as such), or nothing.
 
     The order is that of `SortKey` in SQL: numbers, then strings, then what has neither; equal ones by trial number.
     """

@@ -192,10 +192,10 @@ def _put_all(
 def _test(condition: Condition, column: Column) -> Callable[[int], bool]:
     """Return what a trial must pass: as the condition would be judged in SQL."""
     numbers, texts = column.numbers, column.texts
-    number, text = condition.number, condition.text
+    number, wanted = condition.number, frozenset(condition.texts)
 
     def equals(trial: int) -> bool:
-        return numbers[trial] == number or (trial in texts and texts[trial] == text)
+        return numbers[trial] == number or texts.get(trial) in wanted
 
     match condition.comparison:
         case Comparison.EQUAL:

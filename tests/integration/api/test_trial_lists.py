@@ -8,7 +8,7 @@ from starlette.testclient import TestClient
 from stepsize.domain.trial import TrialState
 from stepsize.store.database import Database
 from stepsize.store.ledger import open_ledger
-from tests.builders import make_job, make_report, make_trial
+from tests.builders import make_job, make_report, make_spec, make_trial
 from tests.integration.api.conftest import pointers
 
 PARAMS: list[dict[str, Any]] = [
@@ -66,8 +66,10 @@ def _numbers(client: TestClient, job_id: str, **query: Any) -> list[int]:
         (["values.loss>0.5"], [3, 5]),
         (["number>=5"], [5, 6]),
         (["duration_s<=7"], [3, 5]),
-        (["params.none=1"], []),
-        (["params.none!=1"], []),
+        (['params.x="1"'], [2]),
+        (["params.x=1", "params.x>=1"], [0]),
+        (["params.`x`=1"], [0, 2]),
+        (["params.learning_rate>0"], []),
     ],
 )
 def test_filters_compare_numbers_with_numbers_and_strings_with_strings(
@@ -144,6 +146,91 @@ def test_trials_are_listed_by_state_and_across_jobs(client: TestClient, database
 def test_a_wrong_query_is_refused(client: TestClient, job_id: str, query: dict[str, Any], pointer: str) -> None:
     (named,) = pointers(client.get(f"/v1/jobs/{job_id}/trials", params=query))
     assert named.startswith(pointer)
+
+
+@pytest.fixture
+def kinds_job(database: Database) -> str:
+    with database.write() as connection:
+        choices: list[Any] = [1, "1", True, "true", "a b, c", 0, False]
+        kind = {"type": "categorical", "choices": choices}
+        rate = {"type": "float", "low": 0.0, "high": 1.0}
+        spec = make_spec(
+            search_space={"kind": kind, "rate": rate}, trainer={"name": "synthetic", "params": {"floor": 0.5}}
+        )
+        job = make_job(connection, spec=spec)
+        for choice in choices:
+            make_trial(connection, job.id, params={"kind": choice, "rate": 0.5})
+    return job.id
+
+
+@pytest.mark.parametrize(
+    ("condition", "numbers"),
+    [
+        ("params.kind=1", [0]),
+        ('params.kind="1"', [1]),
+        ("params.kind=true", [2]),
+        ('params.kind="true"', [3]),
+        ("params.kind=1.0", [0]),
+        ("params.kind=a b, c", [4]),
+        ('params.kind="a b, c"', [4]),
+        ("params.kind=0", [5]),
+        ("params.kind=false", [6]),
+        ("params.kind!=1", [1, 2, 3, 4, 5, 6]),
+    ],
+)
+def test_a_filters_value_has_a_type_as_choices_have(
+    client: TestClient, kinds_job: str, condition: str, numbers: list[int]
+) -> None:
+    assert _numbers(client, kinds_job, filter=condition) == numbers
+
+
+@pytest.mark.parametrize(
+    ("query", "said"),
+    [
+        ({"filter": "values.lss>0"}, "no trial of this job has a metric 'lss'; did you mean 'loss'?"),
+        ({"sort": "-values.lss"}, "no trial of this job has a metric 'lss'; did you mean 'loss'?"),
+        ({"filter": "params.rte>0"}, "this job searches no parameter 'rte'; did you mean 'rate'?"),
+        ({"sort": "params.Kind"}, "this job searches no parameter 'Kind'; did you mean 'kind'?"),
+        ({"filter": "params.floor=0.5"}, "floor is not searched: it is 0.5 in every trial of this job"),
+        ({"filter": "params.kind=a b c"}, "kind is never 'a b c' in this job; did you mean 'a b, c'?"),
+        ({"filter": "params.kind!=True"}, "kind is never 'True' in this job; did you mean 'true'?"),
+        ({"filter": "params.rate=fast"}, "rate is a number, and 'fast' is none"),
+    ],
+)
+def test_what_no_trial_of_a_job_can_have_is_told(
+    client: TestClient, kinds_job: str, query: dict[str, str], said: str
+) -> None:
+    response = client.get(f"/v1/jobs/{kinds_job}/trials", params=query)
+    assert response.status_code == 422
+    assert response.json()["errors"] == [{"pointer": f"?{next(iter(query))}", "message": said}]
+
+
+def test_what_no_trial_anywhere_can_have_is_told(client: TestClient, kinds_job: str) -> None:
+    def list_all(**query: str) -> Any:
+        return client.get("/v1/trials", params=query)
+
+    assert list_all(filter="values.val_accuracy>0").json()["items"] == []  # a trainer there is reports it
+    assert len(list_all(sort="params.kind").json()["items"]) == 7
+    said = "no trial has a metric 'val_acuracy'; did you mean 'val_accuracy'?"
+    assert list_all(filter="values.val_acuracy>0").json()["errors"] == [{"pointer": "?filter", "message": said}]
+
+
+def test_metrics_that_clients_have_yet_to_name_may_be_asked_for(client: TestClient, database: Database) -> None:
+    with database.write() as connection:
+        job = make_job(connection, spec=make_spec(engine="external"))
+    assert _numbers(client, job.id, filter="values.seconds>1") == []
+    with database.write() as connection:
+        make_trial(connection, job.id, state=TrialState.COMPLETED, values={"seconds": 2.0})
+    assert _numbers(client, job.id, filter="values.seconds>1") == [0]
+    assert "?filter" in pointers(client.get(f"/v1/jobs/{job.id}/trials", params={"filter": "values.second>1"}))
+
+
+def test_jobs_of_a_misspelt_trainer_are_told_of(client: TestClient) -> None:
+    response = client.get("/v1/jobs", params={"trainer": "image_clasifier"})
+    said = "there is no trainer 'image_clasifier', and no job of one; did you mean 'image_classifier'?"
+    assert response.json()["errors"] == [{"pointer": "?trainer", "message": said}]
+    for name in ("image_classifier", "entirely-ours"):
+        assert client.get("/v1/jobs", params={"trainer": name}).json()["items"] == []
 
 
 def test_a_token_of_another_order_is_refused(client: TestClient, job_id: str) -> None:

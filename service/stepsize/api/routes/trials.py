@@ -38,7 +38,8 @@ Filters = Annotated[
         alias="filter",
         max_length=MOST_FILTERS,
         description="`params.NAME`, `values.NAME`, number, duration_s, step, attempt, losses_of_worker or gpu_seconds, "
-        "then =, !=, <, <=, > or >=, then a value. Repeated ones are AND-ed; a trial without the field matches none.",
+        "then =, !=, <, <=, > or >=, then a value. Repeated ones are AND-ed; a trial without the field matches none. "
+        "A name with signs of comparison stands in backticks, a value in double quotes is a string.",
         examples=["params.learning_rate>=1e-3"],
     ),
 ]
@@ -198,7 +199,7 @@ def _query(
 
 def _list(site: AnySite, query: TrialQuery) -> Response:
     with site.database.read() as connection:
-        page = trials.list_trials(connection, query, site.index)
+        page = trials.list_trials(connection, query, site.index, lease_s=site.settings.lease_s)
     return answer(PageOut(items=[TrialOut.of(trial) for trial in page.items], next_page_token=page.next_token))
 
 
