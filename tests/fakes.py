@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Generic, TypeVar
 
+from stepsize.domain.figures import check_figure
 from stepsize_workers.trainers.base import Checkpoint, Diverged, Params
 
 P_co = TypeVar("P_co", bound=Params, covariant=True)
@@ -60,6 +61,11 @@ class RecordingContext(Generic[P_co]):
         path = self.directory / "artifacts" / name
         path.parent.mkdir(parents=True, exist_ok=True)
         return path
+
+    def figure(self, name: str, picture: str | bytes) -> None:
+        """Check and write a picture beside the artifacts."""
+        file, content = check_figure(name, picture)
+        self.artifact(file).write_bytes(content)
 
     def note_data(self, content_hash: str) -> None:
         """Keep what identifies the data."""

@@ -28,6 +28,16 @@ def quick_classifier(**params: Scalar) -> dict[str, Scalar]:
 
 QUICK_TEXTS: dict[str, Scalar] = {"epochs": 3, "dropout": 0.1, "width": 8, "depth": 1, "context": 8}
 
+DRAWS = {
+    "anomaly_detector",
+    "image_classifier",
+    "language_model",
+    "tabular_classifier",
+    "tabular_regressor",
+    "text_classifier",
+}
+"""Who keeps pictures."""
+
 # (trainer, parameters that make it quick): several rows a trainer where its parts might break a promise each.
 QUICK: list[tuple[str, dict[str, Scalar]]] = [
     ("synthetic", {"n_reports": 4}),
@@ -129,6 +139,15 @@ class TestEveryTrainer:
             assert steps[-1] == getattr(params, trainer.max_step_param)
         declared = {metric.name for metric in trainer.metrics}
         assert all(set(values) == declared for _, values in reports)
+
+    def test_pictures_are_drawn_alike_once_trained(
+        self, trainer: type[Trainer[Params]], params: Params, tmp_path: Path
+    ) -> None:
+        one, same = run(trainer, params, tmp_path / "1", seed=5), run(trainer, params, tmp_path / "2", seed=5)
+        drawn = {path.name: path.read_bytes() for path in (tmp_path / "1").glob("artifacts/*.figure.*")}
+        assert drawn == {path.name: path.read_bytes() for path in (tmp_path / "2").glob("artifacts/*.figure.*")}
+        assert bool(drawn) == (trainer.name in DRAWS), f"add {trainer.name!r} to DRAWS, or drop it"
+        assert one.reports[-1][0] == same.reports[-1][0]
 
     def test_stops_at_the_verdict(self, trainer: type[Trainer[Params]], params: Params, tmp_path: Path) -> None:
         context = run(trainer, params, tmp_path, stop_at_step=2)

@@ -80,3 +80,25 @@ def test_a_log_is_capped(client: TestClient, settings: Settings, job_id: str) ->
     text = client.get(f"/v1/jobs/{job_id}/trials/0/log").text
     assert len(text) == LOG_CAP_BYTES
     assert text.endswith("the end")
+
+
+def test_a_picture_is_looked_at_and_nothing_in_it_runs(
+    client: TestClient, settings: Settings, database: Database
+) -> None:
+    pictures = {
+        "a.figure.svg": ("image/svg+xml", b"<svg onload='alert(1)'/>"),
+        "b.figure.png": ("image/png", b"\x89PNG"),
+    }
+    with database.write() as connection:
+        job = make_job(connection)
+        make_trial(connection, job.id, state=TrialState.COMPLETED, objective=1.0, artifacts=list(pictures))
+    for name, (kind, content) in pictures.items():
+        (_directory(settings, job.id, 0) / "artifacts" / name).write_bytes(content)
+        for path in (f"/v1/jobs/{job.id}/trials/0/artifacts/{name}", f"/v1/jobs/{job.id}/best/artifacts/{name}"):
+            response = client.get(path)
+            assert (response.status_code, response.content) == (200, content)
+            assert response.headers["content-type"] == kind
+            assert response.headers["content-disposition"].startswith("inline")
+            assert response.headers["content-security-policy"].startswith("default-src 'none'")
+            assert response.headers["content-security-policy"].endswith("sandbox")
+            assert response.headers["x-content-type-options"] == "nosniff"

@@ -47,6 +47,14 @@ class TestReports:
         self.context.report(step, values)
         assert self.heard() == [(1, {"a": 0.5, "b": 2.0, "c": 3.0})]
 
+    def test_a_picture_is_among_what_is_kept_and_another_is_refused(self) -> None:
+        self.context.figure("loss", "<svg>old</svg>")
+        self.context.figure("loss", "<svg>new</svg>")
+        assert self.context.artifacts() == ("loss.figure.svg",)
+        assert self.context.artifact("loss.figure.svg").read_text() == "<svg>new</svg>"
+        with pytest.raises(ValueError, match="neither SVG as text"):
+            self.context.figure("loss", "no picture")
+
     def test_the_same_report_again_changes_nothing(self) -> None:
         for _ in range(2):
             self.context.report(3, {"loss": 1.0})

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
+from stepsize.domain.figures import check_figure
 from stepsize.domain.said import (
     LONGEST_HASH,
     LONGEST_PATH,
@@ -96,6 +97,13 @@ class SlotContext:
             raise ValueError(f"an artifact's name can't lead out of its directory: {name!r}")
         path.parent.mkdir(parents=True, exist_ok=True)
         return path
+
+    def figure(self, name: str, picture: str | bytes) -> None:
+        file, content = check_figure(name, picture)
+        path = self.artifact(file)
+        partial = path.with_name(f".{file}.partial")
+        partial.write_bytes(content)
+        partial.replace(path)  # whoever looks at a running trial never sees half of one
 
     def note_data(self, content_hash: str) -> None:
         self.data_hash = check_name(content_hash, what="data set's content", longest=LONGEST_HASH)

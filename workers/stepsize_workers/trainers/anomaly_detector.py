@@ -3,6 +3,7 @@
 An autoencoder learns to give back normal rows; how badly it gives back a row says how odd the row is.
 """
 
+from collections.abc import Mapping
 from typing import ClassVar, Literal
 
 import torch
@@ -16,6 +17,7 @@ from stepsize.spec.objective import Direction, Objective
 from stepsize.spec.space import FloatParameter, IntParameter, SearchSpace
 from stepsize_workers.trainers.labelled import LabelledParams, LabelledTask, dataset_field
 from stepsize_workers.training.datasets import Part
+from stepsize_workers.training.figures import histograms
 from stepsize_workers.training.model_params import model_field
 from stepsize_workers.training.models import Sizes, Use
 from stepsize_workers.training.task import LOOP_METRICS, Metrics
@@ -89,11 +91,21 @@ class AnomalyDetector(LabelledTask[AnomalyDetectorParams]):
         loss, precision = self._measure(model, self.data.test)
         return {"test_loss": loss, "test_average_precision": precision}
 
+    def figures(self, model: nn.Module) -> Mapping[str, str | bytes]:
+        """Return how badly normal rows and others are given back."""
+        scores, is_anomaly = self._scores(model, self.data.validation)
+        errors = scores.clamp(min=1e-12).log10()
+        groups = (("normal", errors[~is_anomaly]), ("anomalies", errors[is_anomaly]))
+        return {"reconstruction_errors": histograms(groups, x_label="log10 of the mean squared error of a row")}
+
     def _measure(self, model: nn.Module, part: Part) -> tuple[Tensor, Tensor]:
-        rows = tame(part.inputs)
-        scores = (model(rows) - rows).double().square().mean(1)
-        is_anomaly = part.labels != self._normal()
+        scores, is_anomaly = self._scores(model, part)
         return scores[~is_anomaly].mean(), average_precision(scores, is_anomaly)
+
+    def _scores(self, model: nn.Module, part: Part) -> tuple[Tensor, Tensor]:
+        """Return each row's error (N,), and whether it is an anomaly (N,)."""
+        rows = tame(part.inputs)
+        return (model(rows) - rows).double().square().mean(1), part.labels != self._normal()
 
     def _normal(self) -> Tensor:
         """Return the most frequent class of the training part."""

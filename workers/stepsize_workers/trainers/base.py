@@ -10,7 +10,7 @@ Obligations of `train(context)`:
   * take every random number from `context.seed`: same seed and device, same reports;
   * raise `Diverged` when training has exploded (`ExplosionWatch` in divergence.py tells); let `MemoryError` and CUDA's
     out-of-memory error through; any other exception fails the trial and its traceback goes to the trial's log;
-  * never write outside `context.artifact(...)` and `context.save_checkpoint(...)`.
+  * never write outside `context.artifact(...)`, `context.figure(...)` and `context.save_checkpoint(...)`.
 """
 
 import math
@@ -134,6 +134,17 @@ class TrialContext(Protocol[P_co]):
 
     def artifact(self, name: str) -> Path:
         """Return the path at which to write a file that is kept with the trial."""
+
+    def figure(self, name: str, picture: str | bytes) -> None:
+        """Keep a picture with the trial, to be shown on its page; one of the same name is replaced.
+
+        Args:
+            name: letters, digits, `_` and `-`; what the page calls it.
+            picture: SVG as text, or PNG as bytes; at most 1 MiB.
+
+        Raises:
+            TypeError, ValueError: it is neither, too large, or the name can't be one.
+        """
 
     def note_data(self, content_hash: str) -> None:
         """Say what identifies the data the trial is trained on: it stands on the trial, for people who compare."""

@@ -12,12 +12,14 @@ from stepsize.domain.trainer import Metric
 from stepsize.spec.objective import Direction, Objective
 from stepsize_workers.trainers.labelled import LabelledParams, LabelledTask
 from stepsize_workers.training.datasets import Part, with_label_noise
+from stepsize_workers.training.figures import confusion_matrix
 from stepsize_workers.training.models import Sizes
 from stepsize_workers.training.params import Footprint
 from stepsize_workers.training.seeding import generator
 from stepsize_workers.training.task import LOOP_METRICS, Metrics
 
 _EVALUATION_BATCH = 1024
+_MOST_CLASSES_SHOWN = 30
 
 
 class ClassifierParams(LabelledParams):
@@ -84,6 +86,13 @@ class Classifier(LabelledTask[CP]):
     def test(self, model: nn.Module) -> Metrics:
         """Return the test part's measurements."""
         return {f"test_{name}": value for name, value in self.measure(model, self.data.test).items()}
+
+    def figures(self, model: nn.Module) -> Mapping[str, str | bytes]:
+        """Return which classes are taken for which, where they fit on a page."""
+        part, classes = self.data.validation, self.data.class_names
+        if len(classes) > _MOST_CLASSES_SHOWN:
+            return {}
+        return {"confusion_matrix": confusion_matrix(predict(model, part).argmax(1), part.labels, classes)}
 
     def describe(self, model: nn.Module) -> Mapping[str, object]:
         """Return what is needed to use the model, the names of its classes too."""

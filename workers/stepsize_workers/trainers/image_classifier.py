@@ -1,18 +1,24 @@
 """Image classification: small real data sets that come along, or a user's own."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import ClassVar, Literal
 
+import torch
 from pydantic import Field
+from torch import nn
 
 from stepsize.datasets.cards import DatasetKind
 from stepsize.spec.space import FloatParameter, IntParameter, SearchSpace
 from stepsize_workers.trainers.base import applies_when
-from stepsize_workers.trainers.classifier import Classifier, ClassifierParams
+from stepsize_workers.trainers.classifier import Classifier, ClassifierParams, predict
 from stepsize_workers.trainers.labelled import dataset_field
+from stepsize_workers.training.datasets import Part
+from stepsize_workers.training.figures import image_grid
 from stepsize_workers.training.model_params import ImageModel, model_field
 from stepsize_workers.training.models import Sizes, Use
 
+_IMAGES_SHOWN = 32
 _RESNETS: list[str | int | float | bool] = ["resnet18", "resnet34", "resnet50"]
 
 
@@ -46,3 +52,15 @@ class ImageClassifier(Classifier[ImageClassifierParams]):
     def choose_sizes(self) -> Sizes:
         """Return the sizes, with the stem."""
         return replace(super().choose_sizes(), large_stem=self.params.stem == "large")
+
+    def figures(self, model: nn.Module) -> Mapping[str, str | bytes]:
+        """Return some images, too, with what they are taken for."""
+        data = self.data
+        part = Part(data.validation.inputs[:_IMAGES_SHOWN], data.validation.labels[:_IMAGES_SHOWN])
+        mean, std = (
+            torch.tensor(numbers, device=part.inputs.device).view(1, -1, 1, 1) for numbers in (data.mean, data.std)
+        )
+        predicted = predict(model, part).argmax(1)
+        names = [data.class_names[number] for number in predicted.tolist()]
+        grid = image_grid(part.inputs * std + mean, names, (predicted == part.labels).tolist())
+        return {**super().figures(model), "sample_predictions": grid}

@@ -1,6 +1,7 @@
 """Characters that follow each other in plays. Shapes: N stretches, B batch, T characters, V vocabulary."""
 
 import math
+from collections.abc import Mapping
 from typing import ClassVar
 
 import torch
@@ -16,11 +17,15 @@ from stepsize_workers.trainers.base import applies_when
 from stepsize_workers.trainers.labelled import dataset_field
 from stepsize_workers.trainers.texts import TextParams, TextTask
 from stepsize_workers.training.datasets import Part
+from stepsize_workers.training.figures import text_page
 from stepsize_workers.training.model_params import ActivationName, NextTokenModel, model_field
 from stepsize_workers.training.models import Use
+from stepsize_workers.training.seeding import generator
 from stepsize_workers.training.task import LOOP_METRICS, Metrics
 
 _EVALUATION_BATCH = 128
+_GIVEN, _WRITTEN = 40, 400
+"""Characters of the text that is shown: given, and written after them."""
 _MOST_CHARACTERS = 65_536
 """Of validation or test data that are measured, spread evenly over all."""
 
@@ -74,6 +79,14 @@ class LanguageModel(TextTask[LanguageModelParams]):
     def test(self, model: nn.Module) -> Metrics:
         """Return the same of the test plays."""
         return {"test_bits_per_character": self._measure(model, self.data.test)}
+
+    def figures(self, model: nn.Module) -> Mapping[str, str | bytes]:
+        """Return what the model writes after the beginning of a validation play."""
+        beginning = self.data.validation.inputs[0][:_GIVEN]
+        rng = generator(0, "sample")  # another trial's text begins with the same draws
+        tokens = write_text(model, beginning, _WRITTEN, context=self.params.context, rng=rng)
+        text = "".join(self.data.vocabulary[token] for token in tokens)
+        return {"sample_text": text_page(text, n_marked=len(beginning))}
 
     def _measure(self, model: nn.Module, part: Part) -> Tensor:
         chosen = self.measured(part)

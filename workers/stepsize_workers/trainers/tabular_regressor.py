@@ -12,6 +12,7 @@ from stepsize.spec.objective import Direction, Objective
 from stepsize.spec.space import FloatParameter, IntParameter, SearchSpace
 from stepsize_workers.trainers.labelled import LabelledParams, LabelledTask, dataset_field
 from stepsize_workers.training.datasets import Part
+from stepsize_workers.training.figures import scatter
 from stepsize_workers.training.model_params import model_field
 from stepsize_workers.training.models import Sizes, Use
 from stepsize_workers.training.task import LOOP_METRICS, Metrics
@@ -74,6 +75,18 @@ class TabularRegressor(LabelledTask[TabularRegressorParams]):
         """Return the test part's loss and R²."""
         loss, r2 = self._measure(model, self.data.test)
         return {"test_loss": loss, "test_r2": r2}
+
+    def figures(self, model: nn.Module) -> Mapping[str, str | bytes]:
+        """Return by how much predictions miss, and whether that depends on what is predicted."""
+        part = self.data.validation
+        mean, std = self._scale()
+        predicted = model(part.inputs).squeeze(1) * std + mean
+        residuals = part.labels - predicted
+        return {
+            "residuals": scatter(
+                predicted, residuals, x_label="predicted", y_label="target − predicted", is_zero_marked=True
+            )
+        }
 
     def describe(self, model: nn.Module) -> Mapping[str, object]:
         """Return what is needed to use the model, the target's scale too."""

@@ -56,6 +56,8 @@ class Loop(Generic[P, B]):
         assert best is not None, "at least one epoch was trained"
         run.model.load_state_dict(best.state)
         self._write_model(run, replace(best, values={**best.values, **run.test()}))
+        for name, picture in run.figures().items():
+            self._context.figure(name, picture)
 
     def refit(self) -> None:
         """Train on training and validation data for all epochs, and measure the last model on test data, once."""

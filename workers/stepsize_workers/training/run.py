@@ -1,7 +1,7 @@
 """One training under way: a model, its optimiser, and the updates between them."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from itertools import count
@@ -148,6 +148,12 @@ class Run(Generic[P, B]):
         self.model.eval()
         with torch.inference_mode():
             return as_numbers(self.task.evaluate(self.model))
+
+    def figures(self) -> Mapping[str, str | bytes]:
+        """Return the task's pictures."""
+        self.model.eval()
+        with torch.inference_mode():
+            return self.task.figures(self.model)
 
     def test(self) -> dict[str, float]:
         """Return the task's test metrics as numbers.

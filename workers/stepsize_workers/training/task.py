@@ -91,6 +91,10 @@ class Task(Trainer[P], Generic[P, B]):
         """Return metrics named `test_…` of the best epoch's model, on data never used to choose; for its files only."""
         return {}
 
+    def figures(self, model: nn.Module) -> Mapping[str, str | bytes]:
+        """Return pictures of the best epoch's model on validation data, by name: SVG as text, or PNG as bytes."""
+        return {}
+
     def describe(self, model: nn.Module) -> Mapping[str, object]:
         """Return what is needed to use the saved model, as JSON: it goes into its `config.json`."""
         return {}

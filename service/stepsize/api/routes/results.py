@@ -1,6 +1,6 @@
 """Results: the best trials, and their files."""
 
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Query, Response
 from fastapi.responses import FileResponse
@@ -10,13 +10,10 @@ from stepsize.api.bodies import STRICT_QUERY
 from stepsize.api.dependencies import AnySite, FileName, JobId, answer
 from stepsize.api.responses import ALWAYS, NOT_MODIFIED, problems
 from stepsize.api.schemas import PageOut
+from stepsize.api.trial_files import FILE, send_file
 from stepsize.application import files, results
 
 router = APIRouter(prefix="/v1/jobs/{job_id}", tags=["results"], dependencies=STRICT_QUERY, responses=ALWAYS)
-
-_FILE: dict[int | str, dict[str, Any]] = {
-    200: {"description": "The file", "content": {"application/octet-stream": {"schema": {"type": "string"}}}}
-}
 
 
 @router.get(
@@ -38,10 +35,10 @@ def best(
 @router.get(
     "/best/artifacts/{name}",
     response_class=FileResponse,
-    responses=_FILE | problems(404, 409),
+    responses=FILE | problems(404, 409),
     summary="Download the best trial's artifact",
 )
 def best_artifact(job_id: JobId, name: FileName, site: AnySite) -> Response:
     with site.database.read() as connection:
         path = files.find_best_artifact(connection, site.settings.data_dir, job_id, name)
-    return FileResponse(path, media_type="application/octet-stream", filename=name)
+    return send_file(path, name)

@@ -21,6 +21,7 @@ from stepsize.api.dependencies import (
 from stepsize.api.requests import TrialRequest
 from stepsize.api.responses import ALWAYS, NOT_MODIFIED, POSTED, problems
 from stepsize.api.schemas import PageOut, ReportOut, TrialOut
+from stepsize.api.trial_files import FILE, send_file
 from stepsize.application import files, trials
 from stepsize.application.filters import parse_filter, parse_sort
 from stepsize.domain.trial import TrialState
@@ -51,9 +52,6 @@ SortBy = Annotated[
     ),
 ]
 
-_FILE: dict[int | str, dict[str, Any]] = {
-    200: {"description": "The file", "content": {"application/octet-stream": {"schema": {"type": "string"}}}}
-}
 _TEXT: dict[int | str, dict[str, Any]] = {200: {"content": {"text/plain": {"schema": {"type": "string"}}}}}
 _CREATED: dict[int | str, dict[str, Any]] = {
     201: {"headers": {"Location": {"description": "The trial's path", "schema": {"type": "string"}}}}
@@ -153,13 +151,14 @@ def read_log(
 @router.get(
     "/jobs/{job_id}/trials/{number}/artifacts/{name}",
     response_class=FileResponse,
-    responses=_FILE | problems(404),
+    responses=FILE | problems(404),
     summary="Download a trial's artifact",
 )
 def read_artifact(job_id: JobId, number: TrialNumber, name: FileName, site: AnySite) -> Response:
+    """Pictures that a trainer drew (`….figure.svg`, `….figure.png`) are to be looked at, all else is a download."""
     with site.database.read() as connection:
         path = files.find_artifact(connection, site.settings.data_dir, job_id, number, name)
-    return FileResponse(path, media_type="application/octet-stream", filename=name)
+    return send_file(path, name)
 
 
 @router.post("/jobs/{job_id}/trials/{number}/cancel", response_model=TrialOut, responses=POSTED, summary="End a trial")

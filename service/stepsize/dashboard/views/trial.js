@@ -13,6 +13,7 @@ import { html, useCallback, useEffect, useMemo, useState } from "../vendor/preac
 const REFRESH_MS = 1500;
 const LOG_LINES = 200;
 const MAX_POINTS = 500;
+const FIGURE = /\.figure\.(svg|png)$/;
 const RETRIABLE = ["failed", "infeasible", "cancelled"];
 
 /** @param {{jobId: string, number: number}} props */
@@ -68,6 +69,7 @@ function TrialParts({ path, trial, job, isLive }) {
       </section>
       <${CurveCard} job=${job} trial=${trial} isLive=${isLive} />
       <${LogCard} path=${path} isLive=${isLive} />
+      <${FiguresCard} path=${path} names=${trial.artifacts.filter((name) => FIGURE.test(name))} />
       <${ArtifactsCard} path=${path} names=${trial.artifacts} />
     </div>`;
 }
@@ -129,6 +131,21 @@ function LogCard({ path, isLive }) {
     <header><h2>Log</h2><span class="note">the last ${LOG_LINES} lines</span><a class="button quiet aside" href="/v1${path}/log" target="_blank" rel="noopener">All of it</a></header>
     <div class="body">
       ${log === null ? html`<${Loading} what="the log" height=${80} />` : log ? html`<pre class="log" tabindex="0" role="region" aria-label="Log">${log}</pre>` : html`<p class="note">${isLive ? "It has printed nothing yet." : "It printed nothing."}</p>`}
+    </div>
+  </section>`;
+}
+
+/** What the trainer drew; a picture is a user's, so it is only ever an image. */
+function FiguresCard({ path, names }) {
+  if (names.length === 0) return null;
+  return html`<section class="card wide">
+    <header><h2>Pictures</h2></header>
+    <div class="body figures">
+      ${names.map((name) => {
+        const title = name.replace(FIGURE, "").replaceAll(/[_-]/g, " ");
+        const at = `/v1${path}/artifacts/${encodeURIComponent(name)}`;
+        return html`<figure><a href=${at} target="_blank" rel="noopener"><img src=${at} alt=${title} loading="lazy" /></a><figcaption>${title}</figcaption></figure>`;
+      })}
     </div>
   </section>`;
 }
