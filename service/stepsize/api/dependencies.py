@@ -117,28 +117,43 @@ class Posting:
         *,
         show: Callable[[Connection, str, int], Response],
         status: int = HTTPStatus.OK,
-        lane: str | None = None,
     ) -> Response:
         """Do something once and answer with the resource as it is now.
 
         Args:
             effect: does it and names the resource.
             show: makes the answer from the resource's name and the status.
-            lane: names what many write to at once; their writes are then committed together.
         """
-
-        def act(connection: Connection) -> Response:
-            outcome = None if self.key is None else reserve_key(connection, self.key)
-            if outcome is None:
-                outcome = Outcome(status, effect(connection))
-                if self.key is not None:
-                    record_outcome(connection, self.key, outcome)
-            return show(connection, outcome.resource, outcome.status)
-
-        if lane is not None:
-            return self.site.group_commit.run(lane, act)
         with self.site.database.write() as connection:
-            return act(connection)
+            return self._act(connection, effect, show, status)
+
+    async def run_in_lane(
+        self, lane: str, effect: Callable[[Connection], str], *, show: Callable[[Connection, str, int], Response]
+    ) -> Response:
+        """Do the same where many write to the same thing at once: their writes are committed together.
+
+        Args:
+            lane: names what they write to.
+            effect: see `run`.
+            show: see `run`.
+        """
+        return await self.site.group_commit.run(
+            lane, lambda connection: self._act(connection, effect, show, HTTPStatus.OK)
+        )
+
+    def _act(
+        self,
+        connection: Connection,
+        effect: Callable[[Connection], str],
+        show: Callable[[Connection, str, int], Response],
+        status: int,
+    ) -> Response:
+        outcome = None if self.key is None else reserve_key(connection, self.key)
+        if outcome is None:
+            outcome = Outcome(status, effect(connection))
+            if self.key is not None:
+                record_outcome(connection, self.key, outcome)
+        return show(connection, outcome.resource, outcome.status)
 
 
 async def posting(request: Request, site: AnySite, body_hash: BodyHash, key: Key = None) -> Posting:

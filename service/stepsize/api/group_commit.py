@@ -1,14 +1,17 @@
 """Writes to one job that come at once share a transaction: one commit, and one wait for the disk, for all of them.
 
 A job's writes go one after the other anyway, by its row's lock. With 200 clients that ask and tell, each transaction
-would wait for a disk that takes milliseconds a commit; here whoever comes meanwhile goes along in the next one.
+would wait for a disk that takes milliseconds a commit; here whoever comes meanwhile goes along in the next one. Who
+waits holds no thread: forty threads that wait for one lock leave none for those who only read.
 """
 
-import threading
-from collections import deque
-from collections.abc import Callable
+import asyncio
+from collections import defaultdict, deque
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
+
+from fastapi.concurrency import run_in_threadpool
 
 from stepsize.store.database import Connection, Database
 
@@ -22,52 +25,56 @@ class _Write(Generic[T]):
     """One write on its way."""
 
     act: Callable[[Connection], T]
+    done: asyncio.Future[T]
     value: T | None = None
     error: Exception | None = None
-    is_done: bool = False
+
+    def tell(self) -> None:
+        """Tell whoever waits for it, unless it has gone away."""
+        if self.done.done():
+            return
+        if self.error is not None:
+            self.done.set_exception(self.error)
+        else:
+            self.done.set_result(self.value)  # type: ignore[arg-type]  # it has been done
 
 
 @dataclass
 class _Lane:
     """The writes of one job."""
 
-    turn: threading.Lock = field(default_factory=threading.Lock)
-    waiting: deque[_Write[object]] = field(default_factory=deque)
-    n_inside: int = 0
+    waiting: deque[_Write[Any]] = field(default_factory=deque)
+    drain: asyncio.Task[None] | None = None
 
 
 class GroupCommit:
-    """Runs writes in lanes. Safe to use from many threads; each waits until its own write is committed."""
+    """Runs writes in lanes. One an API process; belongs to its event loop."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._lock = threading.Lock()
-        self._lanes: dict[str, _Lane] = {}
+        self._lanes: dict[str, _Lane] = defaultdict(_Lane)
 
-    def run(self, lane: str, act: Callable[[Connection], T]) -> T:
+    async def run(self, lane: str, act: Callable[[Connection], T]) -> T:
         """Do something in a transaction, together with others of its lane, and return its result once it is committed.
 
         What it raises undoes what it did, and nothing of the others'.
         """
-        write = _Write(act)
-        with self._lock:
-            mine = self._lanes.setdefault(lane, _Lane())
-            mine.n_inside += 1
-            mine.waiting.append(write)  # type: ignore[arg-type]  # its value is of its own type
-        try:
-            with mine.turn:
-                if not write.is_done:
-                    self._commit([mine.waiting.popleft() for _ in range(min(len(mine.waiting), _MOST_TOGETHER))])
-        finally:
-            with self._lock:
-                mine.n_inside -= 1
-                if not mine.n_inside:
-                    self._lanes.pop(lane, None)
-        if write.error is not None:
-            raise write.error
-        return write.value  # type: ignore[return-value]  # it has been done
+        write: _Write[T] = _Write(act, asyncio.get_running_loop().create_future())
+        mine = self._lanes[lane]
+        mine.waiting.append(write)
+        if mine.drain is None:
+            mine.drain = asyncio.create_task(self._drain(lane, mine))
+        return await write.done
 
-    def _commit(self, together: list[_Write[object]]) -> None:
+    async def _drain(self, name: str, lane: _Lane) -> None:
+        while lane.waiting:
+            together = [lane.waiting.popleft() for _ in range(min(len(lane.waiting), _MOST_TOGETHER))]
+            await run_in_threadpool(self._commit, together)
+            for write in together:
+                write.tell()
+        del self._lanes[name]
+
+    def _commit(self, together: Sequence[_Write[Any]]) -> None:
         try:
             with self._database.write() as connection:
                 for write in together:
@@ -75,13 +82,11 @@ class GroupCommit:
         except Exception as error:  # noqa: BLE001 - raised by each whose write it was
             for write in together:
                 write.error = write.error or error
-        for write in together:
-            write.is_done = True
 
     @staticmethod
-    def _do(connection: Connection, write: _Write[object]) -> None:
+    def _do(connection: Connection, write: _Write[Any]) -> None:
         try:
             with connection.begin_nested():
                 write.value = write.act(connection)
-        except Exception as error:  # noqa: BLE001 - raised in the thread whose write it is
+        except Exception as error:  # noqa: BLE001 - raised where the write came from
             write.error = error

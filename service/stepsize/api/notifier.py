@@ -46,18 +46,21 @@ class Watch:
         self._changed = asyncio.Event()
         self._latest = 0
         self._ended = asyncio.Event()
+        self._is_stirred = False
         self.told = 0
         """What the notifier's thread has told last."""
 
     async def beyond(self, change: int, *, timeout_s: float) -> Wake:
-        """Wait until the job's change is later than `change`, or the job is gone, or the stream should end."""
+        """Wait until the job's change is later than `change`, or it is stirred or gone, or the stream should end."""
         try:
             async with asyncio.timeout(timeout_s):
-                while self._latest <= change and not self._ended.is_set():
+                while self._latest <= change and not self._is_stirred and not self._ended.is_set():
                     self._changed.clear()
                     await self._changed.wait()
         except TimeoutError:
             return Wake.SILENCE
+        finally:
+            self._is_stirred = False
         return Wake.END if self._ended.is_set() else Wake.CHANGE
 
     async def ends_within(self, timeout_s: float) -> bool:
@@ -65,6 +68,11 @@ class Watch:
         with suppress(TimeoutError):
             await asyncio.wait_for(self._ended.wait(), timeout_s)
         return self._ended.is_set()
+
+    def stir(self) -> None:
+        """Let whoever waits go on as if there were a change, from its event loop."""
+        self._is_stirred = True
+        self._changed.set()
 
     def end(self) -> None:
         """End the stream, from its event loop."""

@@ -92,25 +92,28 @@ _REASONS: dict[TrialState, tuple[TrialReason | None, ...]] = {
 # -- asking --------------------------------------------------------------------------------------------------------
 
 
-def take_trials(connection: Connection, job_id: str, asking: Asking) -> int:
+def take_trials(connection: Connection, job_id: str, asking: Asking) -> Suggestions | None:
     """Renew what the client has, and give it what is ready until it has as many trials as it asks for.
 
     Returns:
-        How many it has now.
+        What it has now; None: nothing.
 
     Raises:
         JobNotFoundError: no such job.
         StateConflictError: the job's trials run in workers' slots.
     """
     with open_ledger(connection, job_id) as ledger:
-        _refuse_slot_jobs(ledger.job)
+        job = ledger.job
+        _refuse_slot_jobs(job)
         held = store.trials_of_client(connection, job_id, asking.client_id)
         lease = _lease(connection, asking.lease_s)
         ledger.touch_trials([trial.number for trial in held], **lease)
-        given = _offered(connection, ledger.job, room=asking.count - len(held))
+        given = _offered(connection, job, room=asking.count - len(held))
         for trial in given:
             _give(ledger, trial, lease, client_id=asking.client_id)
-        return len(held) + len(given)
+    if not held and not given:
+        return None
+    return Suggestions(tuple(store.trials_of_client(connection, job_id, asking.client_id)), None, job.state)
 
 
 def read_suggestions(connection: Connection, job_id: str, client_id: str, *, lease_s: float) -> Suggestions:

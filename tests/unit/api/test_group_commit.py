@@ -1,7 +1,6 @@
 """Writes that share a commit: all of them happen, each by itself."""
 
-import threading
-from concurrent.futures import ThreadPoolExecutor
+import asyncio
 
 import pytest
 
@@ -12,6 +11,12 @@ from stepsize.store.jobs import get_job
 from tests.builders import make_job, make_trial
 
 N = 60
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
 
 
 @pytest.fixture
@@ -24,7 +29,7 @@ def _add_trial(connection: Connection, job_id: str) -> int:
     return make_trial(connection, job_id).number
 
 
-def test_writes_at_once_are_all_committed_in_fewer_transactions(
+async def test_writes_at_once_are_all_committed_in_fewer_transactions(
     database: Database, job_id: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     group, n_transactions = GroupCommit(database), 0
@@ -36,39 +41,41 @@ def test_writes_at_once_are_all_committed_in_fewer_transactions(
         return write()
 
     monkeypatch.setattr(database, "write", counting)
-    with ThreadPoolExecutor(20) as pool:
-        numbers = list(pool.map(lambda _: group.run(job_id, lambda it: _add_trial(it, job_id)), range(N)))
+    numbers = await asyncio.gather(*(group.run(job_id, lambda it: _add_trial(it, job_id)) for _ in range(N)))
     assert sorted(numbers) == list(range(N))
     assert n_transactions < N / 2
     with database.read() as connection:
         assert get_job(connection, job_id).n_trials == N
 
 
-def test_what_fails_undoes_itself_alone(database: Database, job_id: str) -> None:
-    group, gate = GroupCommit(database), threading.Event()
-
-    def hold(connection: Connection) -> None:
-        gate.wait(5)
+async def test_what_fails_undoes_itself_alone(database: Database, job_id: str) -> None:
+    group = GroupCommit(database)
 
     def fail(connection: Connection) -> None:
         _add_trial(connection, job_id)
         raise StateConflictError("no", state="queued")
 
-    with ThreadPoolExecutor(8) as pool:
-        first = pool.submit(group.run, job_id, hold)
-        failing = [pool.submit(group.run, job_id, fail) for _ in range(3)]
-        adding = [pool.submit(group.run, job_id, lambda it: _add_trial(it, job_id)) for _ in range(3)]
-        gate.set()
-        first.result(10)
-        for one in failing:
-            with pytest.raises(StateConflictError):
-                one.result(10)
-        assert sorted(one.result(10) for one in adding) == [0, 1, 2]
+    def add(connection: Connection) -> int:
+        return _add_trial(connection, job_id)
+
+    acts = [fail, add, fail, add, add]
+    told = await asyncio.gather(*(group.run(job_id, act) for act in acts), return_exceptions=True)
+    assert [type(one) for one in told] == [StateConflictError, int, StateConflictError, int, int]
+    assert sorted(one for one in told if isinstance(one, int)) == [0, 1, 2]
     with database.read() as connection:
         assert get_job(connection, job_id).n_trials == 3
 
 
-def test_a_commit_that_fails_is_told_to_all_whose_it_was(
+async def test_who_leaves_before_the_commit_is_not_missed(database: Database, job_id: str) -> None:
+    group = GroupCommit(database)
+    leaving = asyncio.create_task(group.run(job_id, lambda it: _add_trial(it, job_id)))
+    staying = asyncio.create_task(group.run(job_id, lambda it: _add_trial(it, job_id)))
+    await asyncio.sleep(0)
+    leaving.cancel()
+    assert await staying == 1, "a write that has begun is done, whoever waits for it"
+
+
+async def test_a_commit_that_fails_is_told_to_all_whose_it_was(
     database: Database, job_id: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     group = GroupCommit(database)
@@ -77,8 +84,9 @@ def test_a_commit_that_fails_is_told_to_all_whose_it_was(
         raise ConnectionError("the disk is gone")
 
     monkeypatch.setattr(database, "write", unreachable)
-    with pytest.raises(ConnectionError):
-        group.run(job_id, lambda it: _add_trial(it, job_id))
+    adding = [group.run(job_id, lambda it: _add_trial(it, job_id)) for _ in range(3)]
+    told = await asyncio.gather(*adding, return_exceptions=True)
+    assert [type(one) for one in told] == [ConnectionError] * 3
     monkeypatch.undo()
-    assert group.run(job_id, lambda it: _add_trial(it, job_id)) == 0
+    assert await group.run(job_id, lambda it: _add_trial(it, job_id)) == 0
     assert group._lanes == {}

@@ -19,7 +19,7 @@ from stepsize.api.suggestion_schemas import (
     VerdictOut,
 )
 from stepsize.application import suggestions
-from stepsize.application.suggestions import Asking
+from stepsize.application.suggestions import Asking, Suggestions
 from stepsize.store.database import Connection
 from stepsize.store.trials import get_trial
 
@@ -42,7 +42,7 @@ async def suggest(job_id: JobId, wanted: SuggestionRequest, post: Post, request:
     async def attempt(must_answer: bool) -> Response | None:
         if await request.is_disconnected():  # a trial given to it would be lost until its lease runs out
             return Response(status_code=_CLIENT_LEFT)
-        return await run_in_threadpool(_ask, post, job_id, asking, must_answer=must_answer)
+        return await _ask(post, job_id, asking, must_answer=must_answer)
 
     return await post.site.waiting_room.wait_for_suggestion(job_id, asking.client_id, attempt, wait_s=wanted.wait_s)
 
@@ -53,7 +53,7 @@ async def suggest(job_id: JobId, wanted: SuggestionRequest, post: Post, request:
 async def report(job_id: JobId, number: TrialNumber, sent: ReportsRequest, post: Post) -> Response:
     """Renews the lease. Repeating a step with the same values changes nothing. The verdict covers what was reported
     before; with `wait_s` it covers these reports too."""
-    response = await run_in_threadpool(_record, post, job_id, number, sent)
+    response = await _record(post, job_id, number, sent)
     if sent.wait_s:
         step = await run_in_threadpool(_step_to_judge, post.site, job_id, sent)
         if step is not None:
@@ -65,7 +65,7 @@ async def report(job_id: JobId, number: TrialNumber, sent: ReportsRequest, post:
 
 
 @router.post("/trials/{number}/complete", response_model=TrialOut, responses=POSTED, summary="Tell how a trial ended")
-def complete(job_id: JobId, number: TrialNumber, told: CompletionRequest, post: Post) -> Response:
+async def complete(job_id: JobId, number: TrialNumber, told: CompletionRequest, post: Post) -> Response:
     """Telling the same again changes nothing; telling something else is a conflict, and so is a token that is no longer
     the trial's (`lease-lost`): the newer owner's result stands. A trial that the pruner has ended stays `pruned`."""
 
@@ -73,36 +73,47 @@ def complete(job_id: JobId, number: TrialNumber, told: CompletionRequest, post: 
         suggestions.end_trial(connection, job_id, number, token=told.lease_token, ending=told.ending())
         return job_id
 
-    return post.run(
+    return await post.run_in_lane(
+        job_id,
         effect,
         show=lambda connection, _, status: answer(TrialOut.of(get_trial(connection, job_id, number)), status),
-        lane=job_id,
     )
 
 
-def _ask(post: Post, job_id: str, asking: Asking, *, must_answer: bool) -> Response | None:
+async def _ask(post: Post, job_id: str, asking: Asking, *, must_answer: bool) -> Response | None:
+    taken: Suggestions | None = None
+
     def effect(connection: Connection) -> str:
-        if not suggestions.take_trials(connection, job_id, asking) and not must_answer:
+        nonlocal taken
+        taken = suggestions.take_trials(connection, job_id, asking)
+        if taken is None and not must_answer:
             raise _NothingYetError
         return job_id
 
     def show(connection: Connection, _: str, status: int) -> Response:
+        if taken is not None:
+            return answer(SuggestionsOut.of(taken), status)
         lease_s = post.site.settings.lease_s
         found = suggestions.read_suggestions(connection, job_id, asking.client_id, lease_s=lease_s)
         return answer(SuggestionsOut.of(found), status)
 
-    if must_answer and post.key is None:  # most likely in vain: then nothing is to be written
+    def show_nothing() -> Response | None:
         with post.site.database.read() as connection:
             standing = suggestions.read_standing(connection, job_id)
-            if not standing.n_offered and not standing.holds(asking.client_id):
-                return show(connection, job_id, 200)
+            is_in_vain = not standing.n_offered and not standing.holds(asking.client_id)
+            return show(connection, job_id, 200) if is_in_vain else None
+
+    if must_answer and post.key is None:  # most likely in vain: then nothing is to be written
+        nothing = await run_in_threadpool(show_nothing)
+        if nothing is not None:
+            return nothing
     try:
-        return post.run(effect, show=show, lane=job_id)
+        return await post.run_in_lane(job_id, effect, show=show)
     except _NothingYetError:
         return None
 
 
-def _record(post: Post, job_id: str, number: int, sent: ReportsRequest) -> Response:
+async def _record(post: Post, job_id: str, number: int, sent: ReportsRequest) -> Response:
     def effect(connection: Connection) -> str:
         suggestions.add_reports(connection, job_id, number, token=sent.lease_token, measurements=sent.measurements())
         return job_id
@@ -110,7 +121,7 @@ def _record(post: Post, job_id: str, number: int, sent: ReportsRequest) -> Respo
     def show(connection: Connection, _: str, status: int) -> Response:
         return _verdict(connection, job_id, number, sent, status)
 
-    return post.run(effect, show=show, lane=job_id)
+    return await post.run_in_lane(job_id, effect, show=show)
 
 
 def _step_to_judge(site: AnySite, job_id: str, sent: ReportsRequest) -> int | None:
