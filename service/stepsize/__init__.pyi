@@ -28,12 +28,14 @@ from stepsize_workers.trainers.base import Trainer as Trainer
 from stepsize_workers.trainers.base import TrialContext as TrialContext
 from stepsize_workers.trainers.base import applies_when as applies_when
 from stepsize_workers.trainers.function import trainer as trainer
+from stepsize_workers.training.models import load as load_model  # noqa: F401 - not `load as load`, but exported too
 from stepsize_workers.training.optimizers import ParameterGroup as ParameterGroup
 from stepsize_workers.training.params import TrainingParams as TrainingParams
 from stepsize_workers.training.sweeping import sweep_learning_rate as sweep_learning_rate
 from stepsize_workers.training.task import LOOP_METRICS as LOOP_METRICS
 from stepsize_workers.training.task import Extent as Extent
 from stepsize_workers.training.task import Metrics as Metrics
+from stepsize_workers.training.trainer import TaskTrainer as Task  # noqa: F401 - likewise
 
 __version__: str
 __all__: list[str]
