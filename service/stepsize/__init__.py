@@ -17,6 +17,7 @@ __all__ = [
     "LOOP_METRICS",
     "ONE_FOR_ALL",
     "ApiError",
+    "AsyncClient",
     "Bool",
     "Capabilities",
     "Checkpoint",
@@ -31,6 +32,7 @@ __all__ = [
     "Float",
     "Int",
     "Job",
+    "JobReport",
     "JobSpec",
     "Metric",
     "Metrics",
@@ -46,6 +48,7 @@ __all__ = [
     "TrainingParams",
     "Trial",
     "TrialContext",
+    "WaitTimeoutError",
     "__version__",
     "applies_when",
     "load_model",
@@ -54,7 +57,10 @@ __all__ = [
 ]
 
 _HOMES = {
-    "stepsize.client": "ApiError Client ClientError Event ExternalTrial Job RangeTest ServerUnreachableError Trial",
+    "stepsize.client": (
+        "ApiError AsyncClient Client ClientError Event ExternalTrial Job JobReport RangeTest ServerUnreachableError "
+        "Trial WaitTimeoutError"
+    ),
     "stepsize.domain.trainer": "Capabilities Metric",
     "stepsize.spec.job": "JobSpec",
     "stepsize.spec.objective": "Direction Objective",

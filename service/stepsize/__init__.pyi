@@ -1,14 +1,17 @@
 """Where each public name lives, for type checkers: at run time each is imported when it is first asked for."""
 
 from stepsize.client import ApiError as ApiError
+from stepsize.client import AsyncClient as AsyncClient
 from stepsize.client import Client as Client
 from stepsize.client import ClientError as ClientError
 from stepsize.client import Event as Event
 from stepsize.client import ExternalTrial as ExternalTrial
 from stepsize.client import Job as Job
+from stepsize.client import JobReport as JobReport
 from stepsize.client import RangeTest as RangeTest
 from stepsize.client import ServerUnreachableError as ServerUnreachableError
 from stepsize.client import Trial as Trial
+from stepsize.client import WaitTimeoutError as WaitTimeoutError
 from stepsize.domain.trainer import Capabilities as Capabilities
 from stepsize.domain.trainer import Metric as Metric
 from stepsize.spec.job import JobSpec as JobSpec

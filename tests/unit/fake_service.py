@@ -132,3 +132,59 @@ def event_text(kind: str, event_id: int, row: dict[str, Any]) -> str:
 def event_stream(*events: str) -> httpx.Response:
     """Return an event stream that ends."""
     return httpx.Response(200, text="".join(events), headers={"Content-Type": "text/event-stream"})
+
+
+def report_json(**changes: Any) -> dict[str, Any]:
+    """Return a job's report as the service sends it, of a job that has taught little."""
+    nothing = {"value": None, "low": None, "high": None, "caveat": "too few trials", "is_guess": False}
+    report: dict[str, Any] = {
+        "job_id": "job_1",
+        "job_name": "mnist",
+        "change": 9,
+        "kind": "tune",
+        "trainer": "synthetic",
+        "objective": {"metric": "loss", "direction": "minimize"},
+        "n_trials": 4,
+        "counts": {"completed": 3, "running": 1},
+        "noise": nothing,
+        "focus": {},
+        "best_trial": {"number": 2, "value": 0.125, "params": {"learning_rate": 0.01}},
+        "by_learning_rate": {"bands": [], "caveat": None},
+        "by_batch_size": {"rows": [], "caveat": None},
+        "scaling_law": {
+            "a": nothing,
+            "b": nothing,
+            "rule": None,
+            "n_trials": 3,
+            "sentence": "Unknown.",
+            "caveat": None,
+        },
+        "sensitivity": {
+            "batch_size": None,
+            "tolerance": 0.1,
+            "plateau_low": None,
+            "plateau_high": None,
+            "width_decades": nothing,
+            "plateau_centre": nothing,
+            "recommended_rate": nothing,
+            "best_trial_rate": 0.01,
+            "sentence": "Unknown.",
+            "caveat": None,
+        },
+        "comparisons": [],
+        "importances": {"method": "ped-anova", "n_trials": 3, "items": [], "caveat": None},
+        "divergence": {
+            "n_diverged": 0,
+            "n_out_of_memory": 0,
+            "share": nothing,
+            "frontier": [],
+            "smallest_oom_batch_size": None,
+            "sentence": "None diverged.",
+            "caveat": None,
+        },
+        "answer": answer_json(),
+        "recommendation": "Use a learning rate of 0.01",
+        "confidence": "low",
+        "caveats": [],
+    }
+    return report | changes

@@ -11,19 +11,12 @@ from pydantic import TypeAdapter
 
 from stepsize.application.hints import hint
 from stepsize.application.pointers import pointer
+from stepsize.application.wording import pydantic_words
 from stepsize.errors import FieldError
 
 Schema = Mapping[str, Any]
 
 _QUOTED = re.compile(r"'([^']*)'")
-_MESSAGES = {
-    "missing": "this field is required",
-    "json_invalid": "the body is not JSON",
-    "model_attributes_type": "send a JSON object, with Content-Type: application/json",
-    "string_unicode": "not a valid Unicode string",
-    "dict_type": "an object is expected here",
-    "list_type": "a list is expected here",
-}
 
 
 def field_errors(error: RequestValidationError, request: Request) -> list[FieldError]:
@@ -84,7 +77,7 @@ def _tag_message(wrong: Mapping[str, Any], schema: Schema) -> str:
 def _message(wrong: Mapping[str, Any]) -> str:
     if wrong["type"] in ("literal_error", "enum") and isinstance(wrong.get("input"), str):
         return f"there is no {wrong['input']!r}; {hint(wrong['input'], _QUOTED.findall(wrong['ctx']['expected']))}"
-    return _MESSAGES.get(wrong["type"], str(wrong["msg"]).removeprefix("Value error, "))
+    return pydantic_words(wrong["type"], wrong.get("ctx", {}), str(wrong["msg"]))
 
 
 def walk(schema: Schema, loc: Sequence[str | int]) -> tuple[list[str | int], Schema]:

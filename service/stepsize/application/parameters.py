@@ -8,6 +8,7 @@ from jsonschema import Draft202012Validator
 
 from stepsize.application.hints import hint
 from stepsize.application.pointers import pointer
+from stepsize.application.wording import schema_words
 from stepsize.domain.trainer import TrainerCard
 from stepsize.errors import FieldError
 from stepsize.spec.space import (
@@ -49,7 +50,7 @@ class ParamsSchema:
         error = next(validator.iter_errors(value), None)
         if error is not None and error.validator == "enum" and isinstance(value, str):
             return f"{name} is never {value!r}; {hint(value, map(str, error.validator_value))}"
-        return None if error is None else error.message
+        return None if error is None else schema_words(str(error.validator), error.validator_value, value)
 
     def when(self, name: str) -> When:
         """Return the values of other parameters under which this one applies; empty: always."""

@@ -9,13 +9,12 @@ from typing import Annotated
 import typer
 
 from stepsize import __version__
-from stepsize.cli import datasets, jobs, range_tests, reports, servers
+from stepsize.cli import catalogue, changes, datasets, jobs, range_tests, reports, results, servers, trials
 
 app = typer.Typer(
     name="stepsize",
     help="Tune hyperparameters as a service: start it, submit jobs to it, ask it for answers.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_show_locals=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -42,7 +41,14 @@ def _add(panel: str, *commands: Callable[..., None]) -> None:
 
 
 _add("Run the service", servers.up, servers.api, servers.worker, servers.migrate)
-_add("Use it", jobs.submit, jobs.watch, jobs.jobs, jobs.trials, jobs.log, jobs.best, range_tests.range_test)
-_add("Read the answers", reports.report, reports.export)
-_add("Bring data", datasets.datasets, datasets.upload)
+_add("Use it", jobs.submit, jobs.watch, jobs.jobs, jobs.trials, jobs.log, jobs.best)
+_add("Use it", trials.trial, trials.reports, trials.enqueue, trials.download)
+_add("Range tests", range_tests.range_test, range_tests.read_range_test)
+_add("Read the answers", reports.report, reports.compare, reports.export)
+_add("Read the answers", results.curves, results.history, results.pareto, results.importances, results.plot)
+_add("Bring data", datasets.datasets, datasets.dataset, datasets.upload, datasets.delete_dataset)
 _add("Control a job", jobs.pause, jobs.resume, jobs.stop, jobs.cancel, jobs.retry)
+_add("Control a job", changes.change, changes.delete, changes.refit)
+_add("Train elsewhere", trials.ask, trials.tell)
+_add("See what there is", catalogue.trainers, catalogue.samplers, catalogue.pruners, catalogue.optimizers)
+_add("See what there is", catalogue.schedules, catalogue.schedule, catalogue.workers, catalogue.health)

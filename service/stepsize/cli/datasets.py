@@ -6,19 +6,40 @@ from typing import Annotated
 import typer
 
 from stepsize.cli.connection import SERVER, AsJson, Server, connected
-from stepsize.cli.printing import fail, print_datasets, print_json
-
-_FORMATS = {".npz": "npz", ".csv": "csv", ".parquet": "parquet", ".zip": "images"}
+from stepsize.cli.printing import fail, print_datasets, print_json, say
 
 
 def datasets(server: Server = SERVER, as_json: AsJson = False) -> None:
     """List data sets: built-in ones and your own."""
-    with connected(server) as client:
+    with connected(server, as_json=as_json) as client:
         found = client.datasets()
     if as_json:
         print_json(found)
     else:
         print_datasets(found)
+
+
+def dataset(
+    name: Annotated[str, typer.Argument(help="As `stepsize datasets` lists it.")],
+    server: Server = SERVER,
+    as_json: AsJson = False,
+) -> None:
+    """Show one data set."""
+    with connected(server, as_json=as_json) as client:
+        found = client.dataset(name)
+    if as_json:
+        print_json(found)
+    else:
+        print_datasets([found])
+
+
+def delete_dataset(
+    name: Annotated[str, typer.Argument(help="As `stepsize datasets` lists it.")], server: Server = SERVER
+) -> None:
+    """Delete a data set of your own."""
+    with connected(server) as client:
+        client.delete_dataset(name)
+    say(f"{name} is deleted")
 
 
 def upload(
@@ -37,13 +58,11 @@ def upload(
     as_json: AsJson = False,
 ) -> None:
     """Upload a data set."""
-    ending = file.suffix.lower()
-    if ending not in _FORMATS:
-        fail(f"{file.name} is none of {', '.join(_FORMATS)}")
-    with connected(server) as client:
-        uploaded = client.upload(
-            file, name=name or file.stem, format=_FORMATS[ending], target=target, target_kind=target_kind
-        )
+    with connected(server, as_json=as_json) as client:
+        try:
+            uploaded = client.upload(file, name=name, target=target, target_kind=target_kind)
+        except ValueError as error:
+            fail(str(error))
     if as_json:
         print_json(uploaded)
     else:

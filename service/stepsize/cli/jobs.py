@@ -1,5 +1,7 @@
 """Commands about jobs and trials: everything here is one HTTP call or a few."""
 
+import json
+from collections.abc import Callable
 from typing import Annotated
 
 import typer
@@ -10,9 +12,11 @@ from stepsize.cli.failures import explain_end, say_where_logs_are, troubles
 from stepsize.cli.job_file import read_job
 from stepsize.cli.printing import print_jobs, print_json, print_trials, say, with_reason
 from stepsize.cli.watching import watch_job
-from stepsize.client import Control, Job
+from stepsize.client import Client, Control, Job, Trial
 
 Number = Annotated[int, typer.Argument(min=0, metavar="TRIAL", help="A trial's number.")]
+MaybeNumber = Annotated[int | None, typer.Argument(min=0, metavar="TRIAL", help="Only this trial of the job.")]
+_ALL_TRIALS = 50
 Limit = Annotated[int | None, typer.Option(min=1, help="At most this many; all by default.")]
 
 
@@ -21,12 +25,19 @@ def submit(
     wait: Annotated[
         bool, typer.Option("--wait", help="Show progress until it has finished; 1 unless it completed.")
     ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only print what would be recorded, defaults filled in.")
+    ] = False,
     server: Server = SERVER,
     as_json: AsJson = False,
 ) -> None:
     """Submit a job and print its id."""
     spec = read_job(file)
-    with connected(server) as client:
+    if dry_run:
+        with connected(server, as_json=as_json) as client:
+            typer.echo(json.dumps(client.dry_run(spec), indent=2, ensure_ascii=False))
+        return
+    with connected(server, as_json=as_json) as client:
         job = client.submit(spec)
         for warning in job.warnings:
             say(f"warning: {warning}")
@@ -48,7 +59,7 @@ def watch(
     as_json: AsJson = False,
 ) -> None:
     """Show a job's progress until it has finished. Ctrl-C leaves the job running."""
-    with connected(server) as client:
+    with connected(server, as_json=as_json) as client:
         if as_json:
             for job in client.follow(job_id):
                 print_json(job, indent=None)
@@ -68,7 +79,7 @@ def jobs(
     as_json: AsJson = False,
 ) -> None:
     """List jobs."""
-    with connected(server) as client:
+    with connected(server, as_json=as_json) as client:
         found = list(client.jobs(state=state, name=name, label=label, trainer=trainer, limit=limit))
     if as_json:
         print_json(found)
@@ -82,7 +93,9 @@ def jobs(
 
 
 def trials(
-    job_id: JobId,
+    job_id: Annotated[
+        str | None, typer.Argument(metavar="JOB", help="A job's id; left out: the trials of all jobs.")
+    ] = None,
     filters: Annotated[
         list[str] | None,
         typer.Option("--filter", metavar="CONDITION", help="E.g. 'values.val_accuracy>0.9'; repeat it to AND more."),
@@ -95,22 +108,31 @@ def trials(
     server: Server = SERVER,
     as_json: AsJson = False,
 ) -> None:
-    """List a job's trials."""
-    with connected(server) as client:
-        found = list(client.trials(job_id, state=state, filters=filters or [], sort=sort, limit=limit))
+    """List a job's trials, or those of all jobs, newest first (then at most 50 unless --limit says more)."""
+    with connected(server, as_json=as_json) as client:
+        if job_id is None:
+            asked = client.all_trials(state=state, filters=filters or [], sort=sort, limit=limit or _ALL_TRIALS)
+        else:
+            asked = client.trials(job_id, state=state, filters=filters or [], sort=sort, limit=limit)
+        found = list(asked)
     if as_json:
         print_json(found)
     elif found:
-        print_trials(found)
+        print_trials(found, with_jobs=job_id is None)
         say_where_logs_are(found)
     else:
         say("no trials")
 
 
-def log(job_id: JobId, number: Number, server: Server = SERVER) -> None:
+def log(
+    job_id: JobId,
+    number: Number,
+    tail: Annotated[int | None, typer.Option(min=1, help="Only this many of the last lines.")] = None,
+    server: Server = SERVER,
+) -> None:
     """Print what a trial has printed, its traceback included."""
     with connected(server) as client:
-        text = client.log(job_id, number)
+        text = client.log(job_id, number, tail=tail)
     if text:
         typer.echo(text, nl=False)
     else:
@@ -124,7 +146,7 @@ def best(
     as_json: AsJson = False,
 ) -> None:
     """Show a job's answer, then its best trials (the only ones with --json); 1 while there is none."""
-    with connected(server) as client:
+    with connected(server, as_json=as_json) as client:
         job = client.job(job_id)
         found = client.best(job_id, n=n)
     if as_json:
@@ -156,18 +178,33 @@ def stop(job_id: JobId, server: Server = SERVER, as_json: AsJson = False) -> Non
     _control(job_id, "stop", server, as_json)
 
 
-def cancel(job_id: JobId, server: Server = SERVER, as_json: AsJson = False) -> None:
-    """End running trials now; results so far are kept."""
-    _control(job_id, "cancel", server, as_json)
+def cancel(job_id: JobId, number: MaybeNumber = None, server: Server = SERVER, as_json: AsJson = False) -> None:
+    """End running trials now, or one of them; results so far are kept."""
+    if number is None:
+        _control(job_id, "cancel", server, as_json)
+    else:
+        _control_trial(lambda client: client.cancel_trial(job_id, number), server, as_json)
 
 
-def retry(job_id: JobId, server: Server = SERVER, as_json: AsJson = False) -> None:
-    """Run a job's failed trials again, once what they failed of is mended."""
-    _control(job_id, "retry-failed", server, as_json)
+def retry(job_id: JobId, number: MaybeNumber = None, server: Server = SERVER, as_json: AsJson = False) -> None:
+    """Run a job's failed trials again, or one unsuccessful trial, once what they failed of is mended."""
+    if number is None:
+        _control(job_id, "retry-failed", server, as_json)
+    else:
+        _control_trial(lambda client: client.retry_trial(job_id, number), server, as_json)
+
+
+def _control_trial(act: Callable[[Client], Trial], server: str, as_json: bool) -> None:
+    with connected(server, as_json=as_json) as client:
+        trial = act(client)
+    if as_json:
+        print_json(trial)
+    else:
+        typer.echo(f"{trial.job_id} {trial.number}: {with_reason(trial.state, trial.reason)}")
 
 
 def _control(job_id: str, action: Control, server: str, as_json: bool) -> None:
-    with connected(server) as client:
+    with connected(server, as_json=as_json) as client:
         job = client.control(job_id, action)
     if as_json:
         print_json(job)

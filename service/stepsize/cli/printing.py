@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import NoReturn
 
@@ -70,7 +70,7 @@ def print_jobs(jobs: Iterable[Job]) -> None:
     console().print(table)
 
 
-def print_trials(trials: Sequence[Trial]) -> None:
+def print_trials(trials: Sequence[Trial], *, with_jobs: bool = False) -> None:
     """Print one line a trial, with a column for each parameter and metric that occurs.
 
     A metric with a parameter's name is left out: a training loop reports the rate it is at, the table shows the rate
@@ -81,10 +81,12 @@ def print_trials(trials: Sequence[Trial]) -> None:
     apart = ["purpose"] if any(trial.purpose != "search" for trial in trials) else []
     restarted = ["attempts"] if any(trial.attempt > 1 for trial in trials) else []
     why = ["error"] if any(trial.error for trial in trials) else []
-    table = _table("trial", "state", *params, *metrics, "duration", *apart, *restarted, *why)
+    jobs = ["job"] if with_jobs else []
+    table = _table(*jobs, "trial", "state", *params, *metrics, "duration", *apart, *restarted, *why)
     for trial in trials:
         table.add_row(
             *_cells(
+                *(trial.job_id for _ in jobs),
                 str(trial.number),
                 with_reason(trial.state, trial.reason),
                 *(number(trial.params.get(name)) for name in params),
@@ -94,6 +96,19 @@ def print_trials(trials: Sequence[Trial]) -> None:
                 *(attempts(trial) for _ in restarted),
                 *(error_of(trial) for _ in why),
             )
+        )
+    console().print(table)
+
+
+def print_rows(columns: Sequence[str], rows: Sequence[Sequence[object]], *, otherwise: str = "") -> None:
+    """Print a table, numbers with four significant digits; without rows a remark."""
+    if not rows and otherwise:
+        say(otherwise)
+        return
+    table = _table(*columns)
+    for row in rows:
+        table.add_row(
+            *_cells(*(number(cell) if isinstance(cell, float) else str("" if cell is None else cell) for cell in row))
         )
     console().print(table)
 
@@ -180,8 +195,12 @@ def describe_best(job: Job) -> str:
 
 def describe_params(trial: TrialSummary) -> str:
     """Return e.g. `trial 7: learning_rate 0.0123, batch_size 64`."""
-    params = ", ".join(f"{name} {number(value)}" for name, value in trial.params.items())
-    return f"trial {trial.number}: {params}"
+    return f"trial {trial.number}: {describe_values(trial.params)}"
+
+
+def describe_values(values: Mapping[str, float | str]) -> str:
+    """Return e.g. `learning_rate 0.0123, batch_size 64`."""
+    return ", ".join(f"{name} {number(value)}" for name, value in values.items())
 
 
 def number(value: float | str | None) -> str:

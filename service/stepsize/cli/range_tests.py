@@ -6,6 +6,7 @@ import typer
 from rich.table import Table
 
 from stepsize.cli.connection import SERVER, AsJson, Server, connected
+from stepsize.cli.files import Output, image_format_of, write_file
 from stepsize.cli.job_file import read_job
 from stepsize.cli.printing import console, number, print_json, say, with_reason
 from stepsize.cli.watching import watch_job
@@ -25,7 +26,7 @@ def range_test(
 ) -> None:
     """Find between which learning rates to search: sweep the rate upwards and watch the loss."""
     spec = read_job(file)
-    with connected(server) as client:
+    with connected(server, as_json=as_json) as client:
         test = client.range_test(spec)
         if wait:
             watch_job(client, test.job_id, quiet=True)
@@ -36,8 +37,28 @@ def range_test(
         _print_result(test)
     else:
         typer.echo(test.id)
-        say(f"read its result with `stepsize report {test.id}`, or at {server.rstrip('/')}/v1/range-tests/{test.id}")
+        say(f"read its result with `stepsize read-range-test {test.id}`")
     if wait and not any(result.suggestion for result in test.results):
+        raise typer.Exit(1)
+
+
+def read_range_test(
+    test_id: Annotated[str, typer.Argument(metavar="TEST", help="A range test's id.")],
+    file: Output = None,
+    server: Server = SERVER,
+    as_json: AsJson = False,
+) -> None:
+    """Show what a range test has found; with --output as a figure. 1 unless it is conclusive at some batch size."""
+    with connected(server, as_json=as_json) as client:
+        test = client.read_range_test(test_id)
+        if file is not None:
+            image = client.plot_range_test(test_id, image_format=image_format_of(file))
+            write_file(image, file, default="")
+    if as_json:
+        print_json(test)
+    else:
+        _print_result(test)
+    if not any(result.suggestion for result in test.results):
         raise typer.Exit(1)
 
 

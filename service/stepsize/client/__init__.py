@@ -6,6 +6,7 @@ with Client("http://127.0.0.1:8000") as client:
 """
 
 from stepsize.client.answers import (
+    Answer,
     Dataset,
     Estimate,
     Job,
@@ -16,29 +17,49 @@ from stepsize.client.answers import (
     Trial,
     TrialSummary,
 )
-from stepsize.client.errors import ApiError, ClientError, ServerUnreachableError
+from stepsize.client.async_http import AsyncClient
+from stepsize.client.calls.jobs import Control
+from stepsize.client.calls.results import ImageFormat, PlotKind, Theme
+from stepsize.client.catalogue import SpecEntry, TrainerEntry, Worker
+from stepsize.client.errors import ApiError, ClientError, ServerUnreachableError, WaitTimeoutError
 from stepsize.client.events import Event
 from stepsize.client.external import ExternalTrial
-from stepsize.client.http import DEFAULT_SERVER, Client, Control
+from stepsize.client.files import ExportFormat, export_format
+from stepsize.client.http import Client
 from stepsize.client.range_tests import RangeTest
+from stepsize.client.results import JobReport, JobsReport
+from stepsize.client.transport import DEFAULT_SERVER
 
 __all__ = [
     "DEFAULT_SERVER",
+    "Answer",
     "ApiError",
+    "AsyncClient",
     "Client",
     "ClientError",
     "Control",
     "Dataset",
     "Estimate",
     "Event",
+    "ExportFormat",
     "ExternalTrial",
+    "ImageFormat",
     "Job",
     "JobAnswer",
+    "JobReport",
+    "JobsReport",
+    "PlotKind",
     "Problem",
     "Progress",
     "RangeTest",
     "Report",
     "ServerUnreachableError",
+    "SpecEntry",
+    "Theme",
+    "TrainerEntry",
     "Trial",
     "TrialSummary",
+    "WaitTimeoutError",
+    "Worker",
+    "export_format",
 ]

@@ -2,6 +2,7 @@
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, JsonValue
 
+from stepsize.client.display import estimate_text, job_html, job_line
 from stepsize.spec.objective import Objective
 from stepsize.spec.space import Scalar
 
@@ -56,6 +57,9 @@ class Estimate(Answer):
     is_guess: bool = False
     """Extrapolated, or from fewer than three trials: the caveat says which."""
 
+    def __repr__(self) -> str:
+        return estimate_text(self.value, self.low, self.high) + (" (a guess)" if self.is_guess else "")
+
 
 class ValleyPoint(Answer):
     """One point of a small picture of the valley: the objective's mean over fresh trainings at a rate."""
@@ -82,6 +86,9 @@ class JobAnswer(Answer):
     valley: list[ValleyPoint] = []
     """Lowest rate first; empty where there is none."""
 
+    def __repr__(self) -> str:
+        return f"<JobAnswer: {self.sentence}>"
+
 
 class Trial(TrialSummary):
     """One training run."""
@@ -102,8 +109,22 @@ class Trial(TrialSummary):
     finished_at: AwareDatetime | None = None
     duration_s: float | None = None
     gpu_seconds: float | None = None
+    data_hash: str | None = None
+    """Identifies the data it was trained on."""
     error: TrialError | None = None
     artifacts: list[JsonValue] = []
+
+    def __repr__(self) -> str:
+        params = ", ".join(f"{name}={value!r}" for name, value in self.params.items())
+        values = ", ".join(f"{name}={value:.4g}" for name, value in self.values.items())
+        state = f"{self.state} ({self.reason})" if self.reason else self.state
+        said = f": {self.error.type}: {self.error.message}" if self.error else ""
+        return f"<Trial {self.number} {state}: {params}; {values or 'nothing reported'}{said}>"
+
+    def provenance_lines(self) -> list[str]:
+        """Return what is known of how it came about, a line each."""
+        known = {"seed": self.seed, "device": self.device, "worker": self.worker, "data": self.data_hash}
+        return [f"{name}: {value}" for name, value in known.items() if value is not None]
 
 
 class Dataset(Answer):
@@ -120,6 +141,9 @@ class Dataset(Answer):
     target_kind: str | None = None
     content_hash: str | None = None
     problem: str | None = None
+
+    def __repr__(self) -> str:
+        return f"<Dataset {self.name}: {self.n if self.n is not None else 'some'} samples, {self.kind or self.format}>"
 
 
 class Page(Answer):
@@ -162,6 +186,12 @@ class Job(Answer):
     """Seconds of work: waiting, pauses and time without a worker don't count."""
     revision: int
     change: int
+
+    def __repr__(self) -> str:
+        return f"<Job {job_line(self)}>"
+
+    def _repr_html_(self) -> str:
+        return job_html(self)
 
     @property
     def is_finished(self) -> bool:

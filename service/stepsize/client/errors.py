@@ -2,10 +2,11 @@
 
 ClientError
 ├── ApiError                the service refused; carries its problem document
-└── ServerUnreachableError  nobody answers at this address, or something else does
+├── ServerUnreachableError  nobody answers at this address, or something else does
+└── WaitTimeoutError        the job has not finished in the time given
 """
 
-from stepsize.client.answers import Problem
+from stepsize.client.answers import Job, Problem
 
 
 class ClientError(Exception):
@@ -33,3 +34,11 @@ class ServerUnreachableError(ClientError):
     def __init__(self, base_url: str, reason: str) -> None:
         super().__init__(f"no Stepsize service answers at {base_url} ({reason})")
         self.base_url = base_url
+
+
+class WaitTimeoutError(ClientError, TimeoutError):
+    """A job has not finished in the time given; `job` is how it stood then. It goes on."""
+
+    def __init__(self, job: Job, timeout_s: float) -> None:
+        super().__init__(f"job {job.id} has not finished within {timeout_s:g} s: it is {job.state}; it goes on")
+        self.job = job

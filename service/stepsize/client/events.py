@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from pydantic import JsonValue
 
-from stepsize.client.answers import Job
+from stepsize.client.answers import Job, Report, Trial
 
 
 @dataclass(frozen=True)
@@ -22,28 +22,54 @@ class Event:
         """The job, in an event of kind `job`."""
         return Job.model_validate(self.data) if self.kind == "job" else None
 
+    @property
+    def trial(self) -> Trial | None:
+        """The trial, in an event of kind `trial`."""
+        return Trial.model_validate(self.data) if self.kind == "trial" else None
 
-def parse_events(chunks: Iterable[str]) -> Iterator[Event]:
-    """Yield the events in a `text/event-stream`, whose chunks may end anywhere; comments are skipped."""
-    kind, event_id, data = "", "", list[str]()
-    for line in _lines(chunks):
+    @property
+    def report(self) -> Report | None:
+        """The report, in an event of kind `report`."""
+        return Report.model_validate(self.data) if self.kind == "report" else None
+
+
+class EventParser:
+    """Reads a `text/event-stream` whose chunks may end anywhere; comments are skipped."""
+
+    def __init__(self) -> None:
+        self._rest = ""
+        self._kind, self._id, self._data = "", "", list[str]()
+
+    def feed(self, chunk: str) -> Iterator[Event]:
+        """Yield the events that are complete with this chunk."""
+        # Not `iter_lines`: like str.splitlines it also splits at U+2028 and friends, which JSON allows inside strings.
+        *lines, self._rest = (self._rest + chunk).split("\n")
+        for line in lines:
+            event = self._read(line.removesuffix("\r"))
+            if event is not None:
+                yield event
+
+    def _read(self, line: str) -> Event | None:
         name, _, value = line.partition(":")
         value = value.removeprefix(" ")
         if not line:
-            if data:
-                yield Event(id=event_id, kind=kind or "message", data=json.loads("\n".join(data)))
-            kind, data = "", []
-        elif name == "data":
-            data.append(value)
+            event = self._event() if self._data else None
+            self._kind, self._data = "", []
+            return event
+        if name == "data":
+            self._data.append(value)
         elif name == "event":
-            kind = value
+            self._kind = value
         elif name == "id":
-            event_id = value
+            self._id = value
+        return None
+
+    def _event(self) -> Event:
+        return Event(id=self._id, kind=self._kind or "message", data=json.loads("\n".join(self._data)))
 
 
-def _lines(chunks: Iterable[str]) -> Iterator[str]:
-    # Not `iter_lines`: like str.splitlines it also splits at U+2028 and friends, which JSON allows inside strings.
-    rest = ""
+def parse_events(chunks: Iterable[str]) -> Iterator[Event]:
+    """Yield the events in a `text/event-stream`, whose chunks may end anywhere."""
+    parser = EventParser()
     for chunk in chunks:
-        *lines, rest = (rest + chunk).split("\n")
-        yield from (line.removesuffix("\r") for line in lines)
+        yield from parser.feed(chunk)

@@ -1,39 +1,44 @@
 """Following a job: its event stream, or polling where that isn't to be had."""
 
+import time
 from collections.abc import Iterator
 
 import httpx
 
 from stepsize.client.answers import Job
-from stepsize.client.connection import RETRIED_STATUSES, Connection
-from stepsize.client.errors import ApiError
-from stepsize.client.events import Event, parse_events
+from stepsize.client.calls.base import Call, of
+from stepsize.client.calls.jobs import job as job_call
+from stepsize.client.connection import Connection
+from stepsize.client.errors import ApiError, WaitTimeoutError
+from stepsize.client.events import Event, EventParser
+from stepsize.client.transport import RETRIED_STATUSES, pause_or_give_up, read
 
-_RECONNECT_PAUSES_S = (0.1, 0.2, 0.4, 0.8, 1.6, *[3.0] * 8)
+RECONNECT_PAUSES_S = (0.1, 0.2, 0.4, 0.8, 1.6, *[3.0] * 8)
 """A watched job outlives a restart of the API, which takes seconds: about half a minute in all."""
 
 
 def events(connection: Connection, job_id: str, after: str | None) -> Iterator[Event]:
     """Yield a job's changes after an event until it has finished; survives lost connections."""
-    pauses = iter(_RECONNECT_PAUSES_S)
+    pauses = iter(RECONNECT_PAUSES_S)
     while True:
         try:
             for event in _stream(connection, job_id, after):
-                pauses = iter(_RECONNECT_PAUSES_S)
+                pauses = iter(RECONNECT_PAUSES_S)
                 after = event.id or after
                 yield event
-            if _has_seen_all(connection, job_id, after):
+            if has_seen_all(connection.send(job_call(job_id)), after):
                 return
-            connection.pause_or_give_up(pauses, ConnectionError("the event stream keeps ending early"))
-        except (httpx.TransportError, ApiError) as error:
-            if isinstance(error, ApiError) and error.problem.status not in RETRIED_STATUSES:
+            error: Exception = ConnectionError("the event stream keeps ending early")
+        except (httpx.TransportError, ApiError) as broken:
+            if not is_passing(broken):
                 raise
-            connection.pause_or_give_up(pauses, error)
+            error = broken
+        connection.sleep(pause_or_give_up(connection.base_url, pauses, error))
 
 
 def follow(connection: Connection, job_id: str, poll_s: float) -> Iterator[Job]:
     """Yield a job now and after each of its changes, until it has finished."""
-    job = connection.get(Job, f"/jobs/{job_id}")
+    job = connection.send(job_call(job_id))
     yield job
     if job.is_finished:
         return
@@ -47,25 +52,60 @@ def follow(connection: Connection, job_id: str, poll_s: float) -> Iterator[Job]:
     yield from _poll(connection, job, poll_s)
 
 
-def _stream(connection: Connection, job_id: str, after: str | None) -> Iterator[Event]:
-    headers = {"Accept": "text/event-stream"} | ({"Last-Event-ID": after} if after else {})
-    with connection.stream(f"/jobs/{job_id}/events", headers=headers) as response:
-        yield from parse_events(response.iter_text())
+def follow_until(connection: Connection, job_id: str, poll_s: float, timeout_s: float) -> Iterator[Job]:
+    """Yield a job now and after each change that a poll sees, until it has finished.
+
+    Raises:
+        WaitTimeoutError: it has not finished in time.
+    """
+    deadline = time.monotonic() + timeout_s
+    job = connection.send(job_call(job_id))
+    yield job
+    for seen in _poll(connection, job, poll_s, deadline=deadline):
+        job = seen
+        yield job
+    if not job.is_finished:
+        raise WaitTimeoutError(job, timeout_s)
 
 
-def _has_seen_all(connection: Connection, job_id: str, after: str | None) -> bool:
+def is_passing(error: httpx.TransportError | ApiError) -> bool:
+    """Tell whether what broke a stream may be over when it is opened again."""
+    return isinstance(error, httpx.TransportError) or error.problem.status in RETRIED_STATUSES
+
+
+def has_seen_all(job: Job, after: str | None) -> bool:
     """Tell a finished job's end of stream from one cut short by a restart or a proxy."""
-    job = connection.get(Job, f"/jobs/{job_id}")
     return job.is_finished and int(after or 0) >= job.change
 
 
-def _poll(connection: Connection, job: Job, poll_s: float) -> Iterator[Job]:
+def stream_headers(after: str | None) -> dict[str, str]:
+    """Return the headers that open an event stream after an event."""
+    return {"Accept": "text/event-stream"} | ({"Last-Event-ID": after} if after else {})
+
+
+def poll_call(job_id: str, etag: str) -> Call[Job]:
+    """Return the call that reads a job unless it is as it was."""
+    return Call("GET", job_call(job_id).path, of(Job), headers={"If-None-Match": etag} if etag else {})
+
+
+def _stream(connection: Connection, job_id: str, after: str | None) -> Iterator[Event]:
+    parser = EventParser()
+    with connection.stream(f"/jobs/{job_id}/events", headers=stream_headers(after)) as response:
+        for chunk in response.iter_text():
+            yield from parser.feed(chunk)
+
+
+def _poll(connection: Connection, job: Job, poll_s: float, *, deadline: float | None = None) -> Iterator[Job]:
     etag = ""
     while not job.is_finished:
-        connection.sleep(poll_s)
-        response = connection.request("GET", f"/jobs/{job.id}", headers={"If-None-Match": etag} if etag else {})
+        left = poll_s if deadline is None else min(poll_s, deadline - time.monotonic())
+        if left <= 0:
+            return
+        connection.sleep(left)
+        call = poll_call(job.id, etag)
+        response = connection.response(call)
         if response.status_code == httpx.codes.NOT_MODIFIED:
             continue
         etag = response.headers.get("ETag", "")
-        job = connection.read(Job, response)
+        job = read(connection.base_url, call, response)
         yield job

@@ -129,10 +129,14 @@ def test_a_living_worker_adds_its_trainers_and_a_dead_one_does_not() -> None:
     [
         ({"params": {"learning_rat": 1}}, "/trainer/params/learning_rat", "did you mean 'learning_rate'?"),
         ({"search_space": {"batchsize": _float()}}, "/search_space/batchsize", "did you mean 'batch_size'?"),
-        ({"params": {"batch_size": 0}}, "/trainer/params/batch_size", "less than the minimum of 1"),
-        ({"params": {"batch_size": "many"}}, "/trainer/params/batch_size", "is not of type 'integer'"),
+        ({"params": {"batch_size": 0}}, "/trainer/params/batch_size", "must be at least 1, not 0"),
+        (
+            {"params": {"batch_size": "many"}},
+            "/trainer/params/batch_size",
+            "a whole number is expected here",
+        ),
         ({"params": {"optimizer": "lion"}}, "/trainer/params/optimizer", "is never 'lion'; known: adam, rmsprop, sgd"),
-        ({"search_space": {"learning_rate": _float(0, 1)}}, "/search_space/learning_rate/low", "minimum of 0"),
+        ({"search_space": {"learning_rate": _float(0, 1)}}, "/search_space/learning_rate/low", "must be above 0"),
         ({"search_space": {"learning_rate": _float(1, 101)}}, "/search_space/learning_rate/high", "maximum of 100"),
         ({"search_space": {"batch_size": _float(1, 8)}}, "/search_space/batch_size/type", "search it as int"),
         ({"search_space": {"optimizer": _float()}}, "/search_space/optimizer/type", "search it as categorical"),

@@ -71,8 +71,7 @@ def test_the_id_alone_goes_to_stdout(fake: FakeService, path: str) -> None:
     fake.on("POST /v1/range-tests", range_test_json())
     result = run(path)
     assert (result.exit_code, result.stdout) == (0, "job_1\n")
-    assert "stepsize report job_1" in result.stderr
-    assert "/v1/range-tests/job_1" in result.stderr
+    assert "stepsize read-range-test job_1" in result.stderr
     assert fake.bodies() == [{"trainer": {"name": "synthetic"}, "batch_sizes": [32, 64]}]
 
 

@@ -7,7 +7,7 @@ import pytest
 from typer.testing import CliRunner
 
 from stepsize.cli import app, connection
-from tests.unit.fake_service import FakeService, problem
+from tests.unit.fake_service import FakeService, problem, report_json
 
 MARKDOWN = "# Learning-rate report: mnist\n\n**Use a learning rate of 0.081**\n"
 
@@ -29,7 +29,7 @@ def test_a_report_is_printed_as_markdown_into_a_pipe(service: FakeService) -> No
 
 
 def test_a_report_is_printed_as_json_where_asked(service: FakeService) -> None:
-    service.on("GET /v1/jobs/job_1/report", {"recommendation": "Use a learning rate of 0.081"})
+    service.on("GET /v1/jobs/job_1/report", report_json(recommendation="Use a learning rate of 0.081"))
 
     result = CliRunner().invoke(app, ["report", "job_1", "--json"])
 

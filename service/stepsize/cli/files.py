@@ -1,0 +1,34 @@
+"""Files that commands write."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from stepsize.cli.printing import fail, say
+from stepsize.client import ImageFormat
+from stepsize.client.files import complete_file
+
+Output = Annotated[
+    Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write here; `-` is standard output.")
+]
+
+
+def write_file(content: bytes, file: Path | None, *, default: str) -> None:
+    """Write a file that is complete or isn't there, and say so; under its default name in the current directory."""
+    if file == Path("-"):
+        sys.stdout.buffer.write(content)
+        return
+    path = file or Path(default)
+    try:
+        with complete_file(path) as target:
+            target.write(content)
+    except OSError as error:
+        fail(f"{path} can't be written: {error.strerror or error}")
+    say(f"wrote {path}")
+
+
+def image_format_of(file: Path | None) -> ImageFormat:
+    """Return the format that a figure's name asks for, SVG unless it ends in .png."""
+    return "png" if file is not None and file.suffix.lower() == ".png" else "svg"

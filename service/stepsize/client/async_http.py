@@ -1,0 +1,108 @@
+"""`AsyncClient`: the service at one address, for programs with an event loop."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+from typing import Self
+
+import httpx
+
+from stepsize.client.answers import Dataset, Job
+from stepsize.client.async_connection import AsyncConnection
+from stepsize.client.async_following import events, follow
+from stepsize.client.events import Event
+from stepsize.client.files import ExportFormat, Rows, complete_file, dataset_query, export_format
+from stepsize.client.operations import Later, Operations
+from stepsize.client.transport import address
+
+
+class AsyncClient(Operations, Later):
+    """As `Client`, but its calls are awaited and its lists are read with `async for`.
+
+    Trials that train here are asked for with `suggest` and told with `report_trial` and `complete_trial`.
+    """
+
+    def __init__(
+        self,
+        base_url: str | None = None,
+        *,
+        transport: httpx.AsyncBaseTransport | None = None,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        self._connection = AsyncConnection(address(base_url), transport=transport, sleep=sleep)
+
+    @property
+    def base_url(self) -> str:
+        """Where the service is."""
+        return self._connection.base_url
+
+    def __repr__(self) -> str:
+        return f"<AsyncClient of {self.base_url}>"
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Close every connection."""
+        await self._connection.close()
+
+    def events(self, job_id: str, *, after: str | None = None) -> AsyncIterator[Event]:
+        """Yield changes of a job as they happen, until it has finished; see `Client.events`."""
+        return events(self._connection, job_id, after)
+
+    def follow(self, job_id: str, *, poll_s: float = 1.0) -> AsyncIterator[Job]:
+        """Yield a job now and after each change that a poll sees, until it has finished."""
+        return follow(self._connection, job_id, poll_s, None)
+
+    async def wait(
+        self,
+        job_id: str,
+        *,
+        timeout: float | None = None,
+        progress: Callable[[Job], None] | None = None,
+        poll_s: float = 1.0,
+    ) -> Job:
+        """Return a job once it has finished; see `Client.wait`."""
+        async for job in follow(self._connection, job_id, poll_s, timeout):
+            if progress is not None:
+                progress(job)
+        return job
+
+    async def export(
+        self, job_id: str, *, file_format: ExportFormat = "csv", rows: Rows = "trials"
+    ) -> AsyncIterator[bytes]:
+        """Yield a file with everything a job has recorded, piece by piece."""
+        query = {"format": file_format, "rows": rows}
+        with self._connection.unreachable():
+            async with self._connection.stream(f"/jobs/{job_id}/export", query=query) as response:
+                async for chunk in response.aiter_bytes():
+                    yield chunk
+
+    async def export_to(
+        self, file: Path | str, job_id: str, *, file_format: ExportFormat | None = None, rows: Rows = "trials"
+    ) -> Path:
+        """Write everything a job has recorded to a file; see `Client.export_to`."""
+        path = Path(file)
+        wanted = file_format or export_format(path)
+        with complete_file(path) as target:
+            async for chunk in self.export(job_id, file_format=wanted, rows=rows):
+                target.write(chunk)
+        return path
+
+    async def upload(
+        self,
+        path: Path | str,
+        *,
+        name: str | None = None,
+        format: str | None = None,  # noqa: A002 - the service's word
+        target: str | None = None,
+        target_kind: str | None = None,
+    ) -> Dataset:
+        """Upload a data set and return it; see `Client.upload`."""
+        file = Path(path)
+        query = dataset_query(file, name=name, file_format=format, target=target, target_kind=target_kind)
+        response = await self._connection.send_file("/datasets", file, query)
+        return Dataset.model_validate_json(response.content)

@@ -1,0 +1,234 @@
+"""What came out of a job, as the service sends it: the learning-rate report, curves, fronts, importances."""
+
+from stepsize.client.answers import Answer, Estimate, JobAnswer, Trial
+from stepsize.spec.objective import Objective
+from stepsize.spec.space import Scalar
+
+
+class BestTrial(Answer):
+    """The luckiest trial of a report."""
+
+    number: int
+    value: float
+    params: dict[str, Scalar]
+
+
+class ReportedObjective(Answer):
+    metric: str
+    direction: str
+
+
+class RateBand(Answer):
+    """The trials between two learning rates."""
+
+    low: float
+    high: float
+    n_trials: int
+    n_completed: int
+    best: float | None = None
+    value: Estimate
+    metrics: dict[str, Estimate]
+    train_time_s: Estimate
+    diverged_share: Estimate
+
+
+class ByLearningRate(Answer):
+    bands: list[RateBand]
+    caveat: str | None = None
+
+
+class BatchSizeRow(Answer):
+    """The best learning rate at one batch size."""
+
+    batch_size: int
+    n_trials: int
+    n_completed: int
+    learning_rate: Estimate
+    value: Estimate
+    best: float | None = None
+    train_time_s: Estimate
+    diverged_share: Estimate
+
+
+class ByBatchSize(Answer):
+    rows: list[BatchSizeRow]
+    caveat: str | None = None
+
+
+class ScalingLaw(Answer):
+    """log10 of the best rate = a + b · log10 of the batch size."""
+
+    a: Estimate
+    b: Estimate
+    rule: str | None = None
+    n_trials: int
+    sentence: str
+    caveat: str | None = None
+
+
+class Sensitivity(Answer):
+    """How wide the good region is."""
+
+    batch_size: int | None = None
+    tolerance: float
+    plateau_low: float | None = None
+    plateau_high: float | None = None
+    width_decades: Estimate
+    plateau_centre: Estimate
+    recommended_rate: Estimate
+    best_trial_rate: float | None = None
+    sentence: str
+    caveat: str | None = None
+
+
+class ChoiceRow(Answer):
+    """One choice of a searched categorical parameter."""
+
+    choice: Scalar
+    n_trials: int
+    n_completed: int
+    best: Estimate
+    best_trial: float | None = None
+    mean: Estimate
+    learning_rate: Estimate
+    improvement: Estimate
+
+
+class Comparison(Answer):
+    """The choices of one parameter."""
+
+    parameter: str
+    baseline: Scalar | None = None
+    choices: list[ChoiceRow]
+    sentence: str
+    caveat: str | None = None
+
+
+class Importance(Answer):
+    parameter: str
+    importance: Estimate
+
+
+class Importances(Answer):
+    """Which parameters matter."""
+
+    method: str
+    n_trials: int
+    items: list[Importance]
+    caveat: str | None = None
+
+
+class FrontierRow(Answer):
+    """From which learning rate on trainings diverge."""
+
+    batch_size: int | None = None
+    learning_rate: Estimate
+
+
+class Divergence(Answer):
+    n_diverged: int
+    n_out_of_memory: int
+    share: Estimate
+    frontier: list[FrontierRow]
+    smallest_oom_batch_size: int | None = None
+    sentence: str
+    caveat: str | None = None
+
+
+class JobReport(Answer):
+    """What a job teaches about its learning rate."""
+
+    job_id: str
+    job_name: str
+    kind: str = "tune"
+    trainer: str
+    objective: ReportedObjective
+    n_trials: int
+    counts: dict[str, int]
+    noise: Estimate
+    best_trial: BestTrial | None = None
+    by_learning_rate: ByLearningRate
+    by_batch_size: ByBatchSize
+    scaling_law: ScalingLaw
+    sensitivity: Sensitivity
+    comparisons: list[Comparison]
+    importances: Importances
+    divergence: Divergence
+    answer: JobAnswer
+    recommendation: str
+    confidence: str
+    caveats: list[str]
+
+    def __repr__(self) -> str:
+        return f"<JobReport of {self.job_id}, {self.n_trials} trials: {self.recommendation}>"
+
+
+class JobRow(Answer):
+    """One of several jobs that are compared."""
+
+    job_id: str
+    job_name: str
+    trainer: str
+    differs: dict[str, Scalar | None]
+    n_completed: int
+    batch_size: int | None = None
+    recommended_rate: Estimate
+    value: Estimate
+    best_trial: BestTrial | None = None
+    width_decades: Estimate
+    objective: ReportedObjective
+    confidence: str
+    recommendation: str
+
+
+class JobsReport(Answer):
+    """Several jobs compared."""
+
+    jobs: list[JobRow]
+    sentence: str
+    caveats: list[str]
+
+    def __repr__(self) -> str:
+        return f"<JobsReport of {len(self.jobs)} jobs: {self.sentence}>"
+
+
+class Front(Answer):
+    """The trials no other trial beats in every objective."""
+
+    objectives: list[Objective]
+    n_completed: int
+    items: list[Trial]
+
+
+class History(Answer):
+    """The objective of each trial in turn."""
+
+    metric: str
+    direction: str
+    n_trials: int
+    numbers: list[int]
+    states: list[str]
+    values: list[float | None]
+    best: list[float | None]
+
+
+class Curve(Answer):
+    """How a metric went over one training."""
+
+    number: int
+    state: str
+    reason: str | None = None
+    params: dict[str, Scalar]
+    n_reports: int
+    steps: list[int]
+    values: list[float | None]
+
+
+class Curves(Answer):
+    """Learning curves."""
+
+    metric: str
+    direction: str | None = None
+    step_unit: str | None = None
+    n_trials: int
+    curves: list[Curve]
