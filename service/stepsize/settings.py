@@ -1,9 +1,10 @@
 """Settings: environment variables with the prefix STEPSIZE_."""
 
+import re
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -12,11 +13,11 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="STEPSIZE_", frozen=True, use_attribute_docstrings=True)
 
-    database_url: str = Field(default="", pattern="^($|sqlite|postgresql)")
+    database_url: str = ""
     """SQLAlchemy URL: `sqlite:///…` or `postgresql+psycopg://…`; empty: SQLite in the data directory."""
     data_dir: Path = Path("stepsize-data")
     """Database (SQLite), artifacts, logs, checkpoints and data sets; shared by API and workers."""
-    lease_s: float = Field(default=30.0, gt=0)
+    lease_s: float = Field(default=30.0, gt=0, le=86_400)
     """Seconds after which an unrenewed lease may be taken over; renewed every third of it."""
     slots: int | None = Field(default=None, ge=1)
     """Slots of a worker; null: one per GPU, or one per CPU core up to two and one per four beyond eight."""
@@ -34,6 +35,13 @@ class Settings(BaseSettings):
     """Largest data set accepted, as uploaded and unpacked."""
     log_level: Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR"], BeforeValidator(str.upper)] = "INFO"
     """DEBUG, INFO, WARNING or ERROR."""
+
+    @field_validator("database_url")
+    @classmethod
+    def _check_database_url(cls, url: str) -> str:
+        if not re.match(r"$|sqlite(\+pysqlite)?:///.|postgresql(\+psycopg)?://", url):
+            raise ValueError("write sqlite:////path/to.db or postgresql+psycopg://user:password@host/database")
+        return url
 
     @property
     def url(self) -> str:

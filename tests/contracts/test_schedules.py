@@ -14,7 +14,6 @@ from torch.optim import lr_scheduler as torch_schedules
 
 from stepsize.spec import schedules
 from stepsize.spec.schedules import (
-    ConstantSchedule,
     CosineRestartsSchedule,
     CosineSchedule,
     CyclicalSchedule,
@@ -60,27 +59,9 @@ VARIANTS: list[ScheduleBase] = [
 ]
 ALL: list[ScheduleBase] = [schedule.model_validate({}) for schedule in schedule_types().values()] + VARIANTS
 
-_NEVER_RISE = (
-    ConstantSchedule,
-    StepSchedule,
-    MultiStepSchedule,
-    ExponentialSchedule,
-    PolynomialSchedule,
-    TimeBasedSchedule,
-    InverseSqrtSchedule,
-    LinearSchedule,
-    CosineSchedule,
-    WarmupStableDecaySchedule,
-)
-DECAYING = [schedule for schedule in ALL if isinstance(schedule, _NEVER_RISE)]
-ENDING = [
-    schedule
-    for schedule in ALL
-    if isinstance(schedule, PolynomialSchedule | LinearSchedule | CosineSchedule)
-    or (isinstance(schedule, OneCycleSchedule) and schedule.rise_frac < 1)
-]
-# The others' peaks lie on whole updates, of which a larger batch has fewer.
-SCALING = [schedule for schedule in ALL if not isinstance(schedule, OneCycleSchedule | CyclicalSchedule)]
+DECAYING = [schedule for schedule in ALL if not schedule.rises]
+ENDING = [schedule for schedule in ALL if schedule.ends_at_final_factor]
+SCALING = [schedule for schedule in ALL if not schedule.peaks_at_updates]
 
 
 def describe(schedule: ScheduleBase) -> str:
@@ -145,8 +126,20 @@ class TestEverySchedule:
 def test_decays_never_rise(schedule: ScheduleBase) -> None:
     for n_updates in LENGTHS:
         values = [schedule.factor(update, n_updates) for update in range(n_updates + 1)]
-        assert values[0] == 1.0
-        assert all(later <= earlier for earlier, later in pairwise(values))
+        assert values[0] == 1.0, (
+            f"where {type(schedule).__name__} begins below its highest rate it `rises`: say so there"
+        )
+        falls = all(later <= earlier for earlier, later in pairwise(values))
+        assert falls, f"{type(schedule).__name__} `rises`: say so there"
+
+
+@pytest.mark.parametrize("kind", schedule_types().values(), ids=lambda kind: kind.__name__)
+def test_a_schedule_says_truly_whether_it_rises_and_where_it_ends(kind: type[ScheduleBase]) -> None:
+    schedule = kind.model_validate({})
+    values = [schedule.factor(update, 100) for update in range(101)]
+    assert schedule.rises == any(later > earlier for earlier, later in pairwise(values)), f"{kind.__name__}.rises"
+    ends = schedule.model_dump().get("final_factor") == pytest.approx(values[-1], abs=1e-15)
+    assert schedule.ends_at_final_factor == ends, f"{kind.__name__}.ends_at_final_factor"
 
 
 @pytest.mark.parametrize("schedule", ENDING, ids=describe)
@@ -160,7 +153,8 @@ def test_ends_at_the_final_factor(schedule: ScheduleBase) -> None:
 def test_means_the_same_at_every_batch_size(schedule: ScheduleBase) -> None:
     by_step = factors(schedule, 20)
     by_update = factors(schedule, 20 * 13, 13)
-    assert by_update[::13] == pytest.approx(by_step, abs=1e-12)  # pow and cos of slightly different quotients
+    # 1e-12: pow and cos of slightly different quotients.
+    assert by_update[::13] == pytest.approx(by_step, abs=1e-12), f"say `peaks_at_updates` in {type(schedule).__name__}"
 
 
 def test_every_schedule_is_in_the_union_and_named_as_its_class() -> None:

@@ -8,7 +8,16 @@ from stepsize.settings import Settings
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("LOG_LEVEL", "chatty"), ("DATABASE_URL", "mysql://host/database"), ("SLOTS", "0"), ("LEASE_S", "0")],
+    [
+        ("LOG_LEVEL", "chatty"),
+        ("DATABASE_URL", "mysql://host/database"),
+        ("DATABASE_URL", "postgresql+psycopg2://host/database"),  # a driver that isn't installed
+        ("DATABASE_URL", "sqlite://"),
+        ("SLOTS", "0"),
+        ("LEASE_S", "0"),
+        ("LEASE_S", "inf"),
+        ("LEASE_S", "nan"),
+    ],
 )
 def test_a_value_that_nothing_could_run_with_is_refused_by_name(
     monkeypatch: pytest.MonkeyPatch, name: str, value: str

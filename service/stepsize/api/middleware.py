@@ -9,6 +9,7 @@ import anyio
 import structlog
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from stepsize.api.negotiation import holds
@@ -36,7 +37,7 @@ class LastResort:
         except Exception as error:  # the edge of the service: everything else has been handled
             if scope["type"] != "http":
                 raise
-            if started and _is_reader_gone(error):
+            if isinstance(error, ClientDisconnect) or (started and _is_reader_gone(error)):
                 return
             correlation_id = secrets.token_hex(8)
             log.error("request failed", path=scope["path"], correlation_id=correlation_id, exc_info=error)

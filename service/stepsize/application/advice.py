@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from stepsize.application.catalogue import can_run
 from stepsize.clock import rfc3339
 from stepsize.domain.job import Job, JobReason, JobState
+from stepsize.domain.trial import TrialState
 from stepsize.store.workers import Worker
 
 
@@ -24,7 +25,7 @@ def advise(job: Job, workers: Sequence[Worker]) -> str | None:
         )
     if job.state is JobState.QUEUED and not any(can_run(worker, job.spec) for worker in workers):
         return f"{_why_nobody(job, workers)}; start one that can on the same database (`stepsize worker`)"
-    if job.state is JobState.FAILED and job.reason is JobReason.MAX_FAILED_TRIALS:
+    if _has_failed_throughout(job):
         return (
             f"`stepsize trials {job.id} --state failed` lists the failed trials and `stepsize log {job.id} TRIAL` "
             f"prints what one said; when that is mended, `stepsize retry {job.id}` runs them again"
@@ -32,6 +33,14 @@ def advise(job: Job, workers: Sequence[Worker]) -> str | None:
     if job.state is JobState.FAILED:
         return "the worker's log has the traceback; mend its cause and submit the job again"
     return None
+
+
+def _has_failed_throughout(job: Job) -> bool:
+    """Tell whether a job has ended of failed trials, or with nothing but."""
+    if job.state is JobState.FAILED:
+        return job.reason is JobReason.MAX_FAILED_TRIALS
+    n_ended = sum(n for state, n in job.counts.items() if state.is_finished)
+    return job.state is JobState.COMPLETED and 0 < job.counts.get(TrialState.FAILED, 0) == n_ended
 
 
 def _why_nobody(job: Job, workers: Sequence[Worker]) -> str:

@@ -11,7 +11,7 @@ A parameter name has one meaning, one range and one default, whichever schedules
 import math
 from abc import ABC, abstractmethod
 from functools import cache
-from typing import Annotated, Literal, get_args
+from typing import Annotated, ClassVar, Literal, get_args
 
 from pydantic import Field
 
@@ -21,7 +21,17 @@ _PREVIEW_DIGITS = 12
 
 
 class ScheduleBase(Spec, ABC):
-    """What every schedule has: a warmup, and the factor after it."""
+    """What every schedule has: a warmup, the factor after it, and what it promises (the contract suite checks that)."""
+
+    rises: ClassVar[bool] = False
+    """Whether the rate ever rises after the warmup."""
+    peaks_at_updates: ClassVar[bool] = False
+    """Whether its peaks lie on whole updates, of which a larger batch has fewer: else it is the same at every one."""
+
+    @property
+    def ends_at_final_factor(self) -> bool:
+        """Whether its last value is `final_factor`, however long the training is."""
+        return False
 
     name: str
     warmup_frac: float = Field(default=0.0, ge=0, le=0.9)
@@ -114,6 +124,10 @@ class PolynomialSchedule(_FinalFactor, ScheduleBase):
     power: float = Field(default=2.0, gt=0, le=10)
     """Exponent of the fall: above 1 it is fast first, below 1 fast last."""
 
+    @property
+    def ends_at_final_factor(self) -> bool:
+        return True
+
     def _factor(self, update: int, n_updates: int, updates_per_step: int) -> float:
         return _between(self.final_factor, 1.0, math.pow(1 - update / n_updates, self.power))
 
@@ -145,6 +159,10 @@ class LinearSchedule(_FinalFactor, ScheduleBase):
 
     name: Literal["linear"] = "linear"
 
+    @property
+    def ends_at_final_factor(self) -> bool:
+        return True
+
     def _factor(self, update: int, n_updates: int, updates_per_step: int) -> float:
         return _between(self.final_factor, 1.0, 1 - update / n_updates)
 
@@ -154,6 +172,10 @@ class CosineSchedule(_FinalFactor, ScheduleBase):
 
     name: Literal["cosine"] = "cosine"
 
+    @property
+    def ends_at_final_factor(self) -> bool:
+        return True
+
     def _factor(self, update: int, n_updates: int, updates_per_step: int) -> float:
         return _between(self.final_factor, 1.0, _half_cosine(update / n_updates))
 
@@ -161,6 +183,7 @@ class CosineSchedule(_FinalFactor, ScheduleBase):
 class CosineRestartsSchedule(_FinalFactor, _CycleLength, ScheduleBase):
     """Cosine falls that jump back to the top: for snapshot ensembles, or to leave a poor valley."""
 
+    rises = True
     name: Literal["cosine_restarts"] = "cosine_restarts"
     cycle_growth: int = Field(default=1, ge=1, le=10)
     """Each cycle is this many times as long as the one before."""
@@ -178,6 +201,8 @@ class CosineRestartsSchedule(_FinalFactor, _CycleLength, ScheduleBase):
 class CyclicalSchedule(_InitialFactor, _Gamma, _CycleLength, ScheduleBase):
     """Triangles between a low and the highest rate: robust to a rate that is somewhat wrong (Smith 2017)."""
 
+    rises = True
+    peaks_at_updates = True
     name: Literal["cyclical"] = "cyclical"
     cycle_mode: Literal["triangular", "triangular2", "exp_range"] = "triangular2"
     """How peaks shrink: not at all, by half each cycle, or by gamma each step."""
@@ -204,9 +229,15 @@ class CyclicalSchedule(_InitialFactor, _Gamma, _CycleLength, ScheduleBase):
 class OneCycleSchedule(_FinalFactor, _InitialFactor, ScheduleBase):
     """One rise and one long cosine fall, done by the last update: fast training at high rates (Smith, Topin 2018)."""
 
+    rises = True
+    peaks_at_updates = True
     name: Literal["one_cycle"] = "one_cycle"
     rise_frac: float = Field(default=0.3, ge=0, le=1)
     """Share of the updates in which the rate rises; rounded to whole updates so that the peak is reached."""
+
+    @property
+    def ends_at_final_factor(self) -> bool:
+        return self.rise_frac < 1
 
     def _factor(self, update: int, n_updates: int, updates_per_step: int) -> float:
         last = n_updates - 1
@@ -224,6 +255,10 @@ class WarmupStableDecaySchedule(_FinalFactor, ScheduleBase):
     name: Literal["warmup_stable_decay"] = "warmup_stable_decay"
     decay_frac: float = Field(default=0.2, ge=0, le=1)
     """Share of the updates after the warmup in which the rate falls."""
+
+    @property
+    def ends_at_final_factor(self) -> bool:
+        return self.decay_frac > 0
 
     def _factor(self, update: int, n_updates: int, updates_per_step: int) -> float:
         n_decay = round(self.decay_frac * n_updates)

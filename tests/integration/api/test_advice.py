@@ -4,11 +4,13 @@ import pytest
 from fastapi.testclient import TestClient
 from sqlalchemy import update
 
+from stepsize.domain.job import JobState
+from stepsize.domain.trial import TrialState
 from stepsize.store.database import Database, db_now
 from stepsize.store.leases import claim_job
 from stepsize.store.models import jobs, workers
 from stepsize.store.workers import register_worker
-from tests.builders import make_job, make_worker
+from tests.builders import make_job, make_trial, make_worker
 
 
 @pytest.fixture
@@ -45,6 +47,18 @@ def test_a_running_job_whose_worker_is_gone_says_so_since_when_and_what_to_do(
     with database.write() as connection:
         assert claim_job(connection, orphan, owner="worker-2", lease_s=30.0)
     assert client.get(f"/v1/jobs/{orphan}").json()["advice"] is None
+
+
+def test_a_job_that_completed_with_nothing_but_failures_says_where_they_are(
+    client: TestClient, database: Database
+) -> None:
+    with database.write() as connection:
+        job_id = make_job(connection, state=JobState.COMPLETED).id
+        make_trial(connection, job_id, state=TrialState.FAILED)
+    assert f"stepsize trials {job_id} --state failed" in client.get(f"/v1/jobs/{job_id}").json()["advice"]
+    with database.write() as connection:
+        make_trial(connection, job_id, state=TrialState.COMPLETED)
+    assert client.get(f"/v1/jobs/{job_id}").json()["advice"] is None
 
 
 def test_a_queued_job_says_why_no_worker_can_run_it(client: TestClient, database: Database) -> None:

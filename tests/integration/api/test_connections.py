@@ -26,6 +26,7 @@ N_TRIALS = 10_000
 
 class _Hasty(ImpatientProtocol):
     head_s = 0.5
+    body_s = 0.5
     stall_s = 1.0
     lost: ClassVar[list[object]] = []
 
@@ -88,6 +89,44 @@ def test_half_a_second_head_is_closed_and_a_whole_one_answered(server: str) -> N
             assert opened.recv(10_000).startswith(b"HTTP/1.1 200")
         opened.sendall(HEAD)
         assert opened.recv(1000) == b""
+
+
+POST = b"POST /v1/jobs HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+
+
+@pytest.mark.parametrize("framing", [b"Content-Length: 1000\r\n\r\n", b"Transfer-Encoding: chunked\r\n\r\n4\r\n"])
+@pytest.mark.parametrize("path", [b"/v1/jobs", b"/v1/datasets?name=x&format=csv"])
+def test_half_a_body_is_closed_and_nothing_is_logged(
+    server: str, framing: bytes, path: bytes, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with connection(server) as opened, contextlib.suppress(ConnectionError):
+        opened.sendall(POST.replace(b"/v1/jobs", path) + framing + b"{")
+        started = time.monotonic()
+        while opened.recv(1000):
+            pass
+        assert time.monotonic() - started < 8
+    assert "request failed" not in "".join(capfd.readouterr())
+
+
+def test_a_body_that_trickles_is_closed_all_the_same(server: str) -> None:
+    with connection(server) as opened, contextlib.suppress(ConnectionError):
+        opened.sendall(POST + b"Content-Length: 100000\r\n\r\n")
+        deadline = time.monotonic() + 8
+        while True:
+            opened.sendall(b" ")
+            time.sleep(0.1)
+            assert time.monotonic() < deadline, "a byte now and then keeps the connection"
+
+
+def test_a_body_that_comes_along_may_take_its_time(server: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("stepsize.api.connections.BODY_BYTES", 2)
+    body = b'{"trainer": {"name": "synthetic"}}'
+    with connection(server) as opened:
+        opened.sendall(POST + f"Content-Length: {len(body)}\r\n\r\n".encode())
+        for place in range(0, len(body), 3):
+            opened.sendall(body[place : place + 3])
+            time.sleep(0.1)
+        assert opened.recv(1000).startswith(b"HTTP/1.1 201")
 
 
 def test_a_long_answer_is_no_half_head(server: str, database: Database) -> None:

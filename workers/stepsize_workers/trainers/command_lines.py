@@ -15,6 +15,8 @@ from typing import Literal
 from stepsize.domain.said import check_step, clean_text
 
 _LONGEST_QUOTE = 200
+_LIKE_STEP = frozenset({"steps", "Step", "epoch", "epochs", "iteration", "iter", "global_step"})
+_LIKE_VALUES = ("value", "Values", "vals", "metric", "metrics")
 _MEANT_AS_ONE = re.compile(r"""(?=\{.*\bstep["']?\s*:)(?=\{.*\bvalues["']?\s*:)|\{\s*["']?infeasible["']?\s*:""")
 _BARE_WORD = re.compile(r'("(?:[^"\\]|\\.)*")|([-+]?(?:[A-Za-z]|1\.?#)[A-Za-z0-9#.]*(?:\(\w*\))?)')
 """A string, to be left alone; or a word or one of the numbers that Microsoft's C prints."""
@@ -104,7 +106,13 @@ def _non_finite(word: str) -> float | None:
 
 
 def _is_report(message: object) -> bool:
-    return isinstance(message, dict) and "step" in message and "values" in message
+    """Tell whether an object is meant as a report: one of its two names may be misspelt, or another tool's."""
+    if not isinstance(message, dict):
+        return False
+    has_values = any(isinstance(message.get(name), dict) for name in _LIKE_VALUES)
+    return ("step" in message and ("values" in message or has_values)) or (
+        isinstance(message.get("values"), dict) and not _LIKE_STEP.isdisjoint(message)
+    )
 
 
 def _decoded(text: str) -> object:
@@ -125,6 +133,10 @@ def _read_end(message: Mapping[str, object], text: str) -> Line:
 
 
 def _read_report(message: Mapping[str, object], text: str) -> Line:
+    if missing := [name for name in ("step", "values") if name not in message]:
+        return NotTaken(
+            _quoted(text), f"it has no {missing[0]!r}, only {', '.join(map(repr, message))}"[:_LONGEST_QUOTE]
+        )
     try:
         if isinstance(message["step"], bool):
             raise TypeError("step is a truth value, not a whole number")
@@ -145,8 +157,8 @@ def _number(name: str, value: object) -> float:
             return value
         case str() if (number := _non_finite(value)) is not None:
             return number
-        case None:
-            raise TypeError(f"{name} is null: print NaN for a number that is none, and leave out what was not measured")
+        case None:  # what JavaScript, Rust and quick JSON writers make of NaN and infinity
+            return math.nan
         case _:
             raise TypeError(f"{name} is no number")
 
