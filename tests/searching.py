@@ -10,6 +10,7 @@ from stepsize.spec.space import Scalar
 from stepsize.store.database import Database
 from stepsize_workers.engines.base import Outcome
 from stepsize_workers.loop import WorkerLoop
+from stepsize_workers.site import Asks
 from tests.fake_engine import FakeEngine
 from tests.job_play import take_over
 
@@ -35,8 +36,10 @@ def searching(database: Database, data_dir: Path) -> Iterator[WorkerLoop]:
 class Searcher:
     """The holder of one external job, moved on by hand."""
 
-    def __init__(self, database: Database, job_id: str, data_dir: Path, *, owner: str = "worker-1") -> None:
-        self.holder = take_over(database, job_id, FakeEngine(nothing), data_dir, owner=owner)
+    def __init__(
+        self, database: Database, job_id: str, data_dir: Path, *, owner: str = "worker-1", analyst: Asks | None = None
+    ) -> None:
+        self.holder = take_over(database, job_id, FakeEngine(nothing), data_dir, owner=owner, analyst=analyst)
         self.work()
 
     def work(self) -> None:

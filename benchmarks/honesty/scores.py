@@ -26,6 +26,8 @@ class Score:
     row_widths: tuple[float, ...]
     b: Interval | None
     b_covers: bool | None
+    b_error: float
+    """Standard error of the true b."""
     value_covers: bool | None
     """Whether the promised value's interval holds the mean of fresh seeds at the recommended rate."""
     confirmed_covers: bool | None
@@ -73,6 +75,7 @@ def score(job: Job) -> Score:
         row_widths=tuple(width for _, width in rows),
         b=answer.b,
         b_covers=answer.b.holds(landscape.slope) if answer.b else None,
+        b_error=landscape.slope_error,
         value_covers=_holds_value(answer.value, landscape, valley.cost(rate)) if valley else None,
         confirmed_covers=_holds_value(answer.confirmed, landscape, valley.cost(rate)) if valley else None,
         regret=valley.cost(rate) / best if valley else None,

@@ -130,7 +130,8 @@ def test_a_job_from_submission_to_its_best_trial(service: Service, tmp_path: Pat
     assert (job["state"], job["progress"]["total"]) == ("completed", 20)
 
     trials = json.loads(service.run("trials", job["id"], "--json", "--sort", "values.loss").stdout)
-    (best,) = json.loads(service.run("best", job["id"], "--json").stdout)
+    told = json.loads(service.run("best", job["id"], "--json").stdout)
+    (best,) = told["trials"]
     assert len(trials) == 20
     assert best["values"]["loss"] == min(trial["values"]["loss"] for trial in trials) == trials[0]["values"]["loss"]
 

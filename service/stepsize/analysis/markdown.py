@@ -10,6 +10,7 @@ from markdown_it import MarkdownIt
 
 from stepsize.domain.estimate import Estimate
 from stepsize.domain.job import JobKind
+from stepsize.domain.picture import draw_picture
 from stepsize.domain.report import (
     ByBatchSize,
     ByLearningRate,
@@ -20,6 +21,7 @@ from stepsize.domain.report import (
     Report,
     Sensitivity,
 )
+from stepsize.spec.objective import Direction
 from stepsize.spec.space import Scalar
 
 _SPECIAL = re.compile(r"[\\`*_\[\]<>|&~#]|(?<=\w):(?=//)|(?<=\w)@(?=\w)")
@@ -32,6 +34,7 @@ def report_markdown(report: Report) -> str:
     blocks = [
         f"# Learning-rate report: {_text(report.job_name or report.job_id)}",
         f"**{_text(report.recommendation)}**",
+        _picture(report),
         _facts(report),
     ]
     if report.kind is not JobKind.RANGE_TEST:  # which searches nothing: all the rest would say so
@@ -61,6 +64,19 @@ def _findings(report: Report) -> list[str]:
     if notes:
         blocks += ["## To bear in mind", "\n".join(f"- {_text(note)}" for note in notes)]
     return blocks
+
+
+def _picture(report: Report) -> str:
+    """Return the valley as a block of text."""
+    answer, rate = report.answer, report.answer.learning_rate.value
+    points = [(point.learning_rate, point.value.value) for point in answer.valley if point.value.value is not None]
+    maximizes = report.objective.direction is Direction.MAXIMIZE
+    picture = None if rate is None else draw_picture(points, rate, maximizes=maximizes)
+    if picture is None or rate is None:
+        return ""
+    ends, bounds = [_g(points[0][0]), _g(points[-1][0])], (_g(picture.low), _g(picture.high))
+    metric = " ".join(report.objective.metric.replace("`", "'").split())
+    return "\n".join(["```text", *picture.lines(ends[0], ends[1], _g(rate), metric, bounds), "```"])
 
 
 def jobs_markdown(report: JobsReport) -> str:

@@ -145,12 +145,12 @@ def best(
     server: Server = SERVER,
     as_json: AsJson = False,
 ) -> None:
-    """Show a job's answer, then its best trials (the only ones with --json); 1 while there is none."""
+    """Show a job's answer, then its best trials; with --json as `answer` and `trials`. 1 while there is no trial."""
     with connected(server, as_json=as_json) as client:
         job = client.job(job_id)
         found = client.best(job_id, n=n)
     if as_json:
-        print_json(found)
+        print_json({"answer": job.answer, "trials": found})
     else:
         for line in answer_lines(job):
             typer.echo(line)

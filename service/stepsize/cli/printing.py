@@ -13,6 +13,9 @@ from rich.markdown import Markdown
 from rich.table import Table
 
 from stepsize.client import Dataset, Estimate, Job, JobAnswer, Trial, TrialSummary
+from stepsize.domain.picture import draw_picture
+
+Printed = BaseModel | Sequence[BaseModel] | None
 
 _LONGEST_ERROR = 80
 _PIPED_WIDTH = 10_000
@@ -46,15 +49,22 @@ def print_markdown(text: str) -> None:
         typer.echo(text, nl=False)
 
 
-def print_json(answer: BaseModel | Sequence[BaseModel], *, indent: int | None = 2) -> None:
+def print_json(answer: BaseModel | Sequence[BaseModel] | Mapping[str, Printed], *, indent: int | None = 2) -> None:
     """Print what the service sent."""
-    rows = _plain(answer) if isinstance(answer, BaseModel) else [_plain(row) for row in answer]
-    typer.echo(json.dumps(rows, indent=indent, ensure_ascii=False))
+    typer.echo(json.dumps(_plain_all(answer), indent=indent, ensure_ascii=False))
+
+
+def _plain_all(answer: Printed | Mapping[str, Printed]) -> object:
+    if isinstance(answer, Mapping):
+        return {name: _plain_all(part) for name, part in answer.items()}
+    if answer is None or isinstance(answer, BaseModel):
+        return answer and _plain(answer)
+    return [_plain(row) for row in answer]
 
 
 def print_jobs(jobs: Iterable[Job]) -> None:
     """Print one line a job."""
-    table = _table("job", "name", "state", "trials", "answer", "best", "submitted")
+    table = _table("job", "name", "state", "trials", "answer", "valley", "best", "submitted")
     for job in jobs:
         table.add_row(
             *_cells(
@@ -63,6 +73,7 @@ def print_jobs(jobs: Iterable[Job]) -> None:
                 with_reason(job.state, job.reason),
                 trials_done(job),
                 short_answer(job),
+                short_valley(job),
                 best_value(job),
                 age(job),
             )
@@ -161,6 +172,17 @@ def short_answer(job: Job) -> str:
         return f"about {answer.missing_trials} more trials" if answer.missing_trials else "none"
     at = "" if answer.batch_size is None else f" at {answer.batch_size}"
     return f"{estimate(answer.learning_rate)}{at}, {in_words(answer)}"
+
+
+def short_valley(job: Job) -> str:
+    """Return the valley of a job's answer as a row of blocks, lowest rate first; nothing where there is none."""
+    answer = job.answer
+    if answer is None or answer.learning_rate.value is None or not job.objectives:
+        return ""
+    points = [(at.learning_rate, at.value.value) for at in answer.valley[::2] if at.value.value is not None]
+    maximizes = job.objectives[0].direction == "maximize"
+    picture = draw_picture(points, answer.learning_rate.value, maximizes=maximizes)
+    return "" if picture is None else picture.blocks
 
 
 def in_words(answer: JobAnswer) -> str:

@@ -68,6 +68,14 @@ class ValleyPoint(Answer):
     value: Estimate
 
 
+class Alternative(Answer):
+    """A choice that can't be told from the one that is recommended, or that the best trial made."""
+
+    parameter: str
+    choice: Scalar
+    learning_rate: float
+
+
 class JobAnswer(Answer):
     """Which learning rate to use, and how sure that is. It stands before the best trial, which owes much to luck."""
 
@@ -77,6 +85,8 @@ class JobAnswer(Answer):
     learning_rate: Estimate
     batch_size: int | None = None
     choices: dict[str, Scalar] = {}
+    alternatives: list[Alternative] = []
+    """All that may be the best of a parameter whose choices can't be told apart, most promising first."""
     value: Estimate | None = None
     """What the objective promises to be at that rate."""
     confirmed: Estimate | None = None

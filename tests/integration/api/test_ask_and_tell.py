@@ -11,6 +11,7 @@ from starlette.testclient import TestClient
 from stepsize.store.database import Database
 from stepsize.store.models import jobs, trials
 from tests.builders import expire_lease
+from tests.fake_analyst import FakeAnalyst
 from tests.integration.api.conftest import enlist, pointers, submit
 from tests.searching import Searcher
 
@@ -455,3 +456,32 @@ def test_a_target_met_ends_the_job_with_suggestions_left(world: World) -> None:
     job = asker.job()
     assert (job["state"], job["reason"]) == ("completed", "target")
     assert job["progress"]["counts"]["cancelled"] == job["progress"]["total"] - 1 >= 1
+
+
+# -- checks --------------------------------------------------------------------------------------------------------
+
+
+def test_clients_train_the_checks_of_an_answer_as_any_other_trial(
+    client: TestClient, database: Database, tmp_path: Path
+) -> None:
+    space = {"learning_rate": SPACE["lr"]}
+    spec = {**EXTERNAL, "search_space": space, "budget": {"max_trials": 20}, "confirm": True, "seeds": "fresh"}
+    job_id = client.post("/v1/jobs", json={**spec, "sampler": {"name": "random", "seed": 0}}).json()["id"]
+    asker = Asker(client, job_id)
+    searcher = Searcher(database, job_id, tmp_path, analyst=FakeAnalyst(database))
+    taken = []
+    for _ in range(20):
+        (trial,) = asker.ask()["trials"]
+        taken.append(trial)
+        told = {"loss": trial["params"]["learning_rate"]}
+        assert asker.complete(trial["number"], trial["lease"]["token"], values=told).status_code == 200
+        searcher.work()
+
+    searched, checks = taken[:17], taken[17:]
+    best = min(searched, key=lambda trial: float(trial["params"]["learning_rate"]))
+    assert [trial["purpose"] for trial in taken] == ["search"] * 17 + ["confirm"] * 3
+    assert all(trial["params"] == best["params"] for trial in checks)
+    assert len({trial["seed"] for trial in taken}) == 20, "a client that honours seeds trains checks afresh"
+    job = asker.job()
+    assert (job["state"], job["reason"]) == ("completed", "max_trials")
+    assert job["answer"]["confirmed"]["value"] == pytest.approx(best["params"]["learning_rate"])

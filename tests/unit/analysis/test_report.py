@@ -472,6 +472,22 @@ def test_every_report_can_be_read_by_people(found: Evidence) -> None:
     assert "nan" not in text
 
 
+def test_a_report_for_people_begins_with_a_picture_of_the_valley() -> None:
+    objective = Objective(metric="loss```\n# big", direction=Direction.MINIMIZE)
+    trials = [trial(params, **{objective.metric: values["loss"]}) for params, values in _pairs(valley_evidence(60))]
+    text = report_markdown(make_report(evidence(trials, objectives=(objective,))))
+
+    head = text[: text.index("## ")].splitlines()
+    start = head.index("```text")
+    blocks, mark, end = head[start + 1 : start + 4]
+    assert end == "```"
+    assert blocks[mark.index("↑")] == "▁", "the mark stands below the bottom"
+    assert "█" in blocks
+    page = to_html(text)
+    assert page.count("<h1>") == 1, "a metric's name ends no block"
+    assert page.count("<pre>") == 1
+
+
 def test_names_that_are_markup_stay_text() -> None:
     evil = "<script>alert(1)</script>|[x](http://evil.example)\n# big"
     space = {**SPACE, evil: CategoricalParameter(type="categorical", choices=[evil, "b"])}

@@ -33,6 +33,22 @@ def test_best_says_the_answer_before_the_best_trial(fake: FakeService) -> None:
     assert lines[-1].split()[:2] == ["2", "completed"]
 
 
+def test_best_as_json_has_the_answer_and_the_trials(fake: FakeService) -> None:
+    fake.on("GET /v1/jobs/job_1", job_json(answer=answer_json()))
+    fake.on("GET /v1/jobs/job_1/best", {"items": [trial_json(2)]})
+    told = json.loads(CliRunner().invoke(app, ["best", "job_1", "--json"]).stdout)
+    assert list(told) == ["answer", "trials"]
+    assert told["answer"]["sentence"] == SENTENCE
+    assert [trial["number"] for trial in told["trials"]] == [2]
+
+
+def test_best_as_json_says_that_there_is_nothing_yet(fake: FakeService) -> None:
+    fake.on("GET /v1/jobs/job_1", job_json(answer=None))
+    fake.on("GET /v1/jobs/job_1/best", {"items": []})
+    nothing = CliRunner().invoke(app, ["best", "job_1", "--json"])
+    assert (json.loads(nothing.stdout), nothing.exit_code) == ({"answer": None, "trials": []}, 1)
+
+
 def test_best_without_an_answer_shows_the_trial(fake: FakeService) -> None:
     fake.on("GET /v1/jobs/job_1", job_json(answer=None))
     fake.on("GET /v1/jobs/job_1/best", {"items": [trial_json(2)]})
@@ -52,6 +68,7 @@ def test_the_job_list_shows_answers_and_why_there_are_none(fake: FakeService) ->
     fake.on("GET /v1/jobs", {"items": jobs, "next_page_token": None})
     _, first, second, third = CliRunner().invoke(app, ["jobs"]).stdout.splitlines()
     assert "0.01 (0.008 to 0.013) at 64, fairly sure" in first
+    assert "█▃▁▃█" in first, "a small picture of the valley"
     assert "about 12 more trials" in second
     assert third.split()[:6] == ["job_3", "mnist", "running", "3/10", "loss", "0.125"]
 

@@ -113,7 +113,7 @@ def test_an_absent_service_is_one_line_that_says_how_to_start_it(fake: FakeServi
 def test_jobs_lists_one_line_each(fake: FakeService) -> None:
     fake.on("GET /v1/jobs", {"items": [job_json()], "next_page_token": None})
     header, line = run("jobs", "--state", "running", "--label", "team:vision").stdout.splitlines()
-    assert header.split() == ["job", "name", "state", "trials", "answer", "best", "submitted"]
+    assert header.split() == ["job", "name", "state", "trials", "answer", "valley", "best", "submitted"]
     assert line.split()[:6] == ["job_1", "mnist", "running", "3/10", "loss", "0.125"]
     assert dict(fake.requests[0].url.params) == {"state": "running", "label": "team:vision", "limit": "50"}
 
