@@ -51,6 +51,7 @@ __all__ = [
     "WaitTimeoutError",
     "__version__",
     "applies_when",
+    "figures",
     "load_model",
     "sweep_learning_rate",
     "trainer",
@@ -70,6 +71,7 @@ _HOMES = {
         "ONE_FOR_ALL Checkpoint Diverged Params Sweep Trainer TrialContext applies_when"
     ),
     "stepsize_workers.trainers.function": "trainer",
+    "stepsize_workers.training.figures": "figures",
     "stepsize_workers.training.models": "load_model",
     "stepsize_workers.training.optimizers": "ParameterGroup",
     "stepsize_workers.training.params": "TrainingParams",
@@ -99,6 +101,8 @@ def __getattr__(name: str) -> object:
             raise
         needs = f"stepsize.{name} needs: {how_to_install(['worker'])}  ({error.name} is missing)"
         raise ImportError(needs, name=error.name) from None
+    if home.endswith(f".{name}"):
+        return module
     return getattr(module, _NAMES_AT_HOME.get(name, name))
 
 

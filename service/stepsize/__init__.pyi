@@ -31,6 +31,7 @@ from stepsize_workers.trainers.base import Trainer as Trainer
 from stepsize_workers.trainers.base import TrialContext as TrialContext
 from stepsize_workers.trainers.base import applies_when as applies_when
 from stepsize_workers.trainers.function import trainer as trainer
+from stepsize_workers.training import figures as figures
 from stepsize_workers.training.models import load as load_model  # noqa: F401 - not `load as load`, but exported too
 from stepsize_workers.training.optimizers import ParameterGroup as ParameterGroup
 from stepsize_workers.training.params import TrainingParams as TrainingParams

@@ -9,7 +9,7 @@ from importlib.metadata import PackageNotFoundError, distribution, requires
 from types import MappingProxyType
 
 NEEDS: Mapping[str, tuple[str, ...]] = MappingProxyType(
-    {"up": ("server", "worker"), "api": ("server",), "migrate": ("server",), "worker": ("worker",)}
+    {"up": ("server", "worker"), "api": ("server",), "migrate": ("server",), "worker": ("worker",), "try": ("worker",)}
 )
 """Command → its extras. What is not listed only talks HTTP."""
 TALKING: tuple[str, ...] = ("cli",)

@@ -11,8 +11,8 @@ from pydantic import TypeAdapter
 
 from stepsize.application.hints import hint
 from stepsize.application.pointers import pointer
-from stepsize.application.wording import pydantic_words
 from stepsize.errors import FieldError
+from stepsize.spec.wording import pydantic_words
 
 Schema = Mapping[str, Any]
 

@@ -8,7 +8,6 @@ from jsonschema import Draft202012Validator
 
 from stepsize.application.hints import hint
 from stepsize.application.pointers import pointer
-from stepsize.application.wording import schema_words
 from stepsize.domain.trainer import TrainerCard
 from stepsize.errors import FieldError
 from stepsize.spec.space import (
@@ -24,6 +23,7 @@ from stepsize.spec.space import (
     is_among,
     is_same,
 )
+from stepsize.spec.wording import schema_words
 
 Params = Mapping[str, Scalar]
 

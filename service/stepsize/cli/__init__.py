@@ -41,6 +41,7 @@ def _add(panel: str, *commands: Callable[..., None]) -> None:
 
 
 _add("Run the service", servers.up, servers.api, servers.worker, servers.migrate)
+app.command("try", rich_help_panel="Run the service")(servers.try_)
 _add("Use it", jobs.submit, jobs.watch, jobs.jobs, jobs.trials, jobs.log, jobs.best)
 _add("Use it", trials.trial, trials.reports, trials.enqueue, trials.download)
 _add("Range tests", range_tests.range_test, range_tests.read_range_test)

@@ -86,6 +86,32 @@ def worker(slots: Slots = None) -> None:
     os.execv(command[0], command)
 
 
+def try_(
+    trainer: Annotated[str, typer.Argument(help="A file that defines a trainer, or a trainer's name.")],
+    params: Annotated[
+        list[str] | None, typer.Option("--param", metavar="NAME=VALUE", help="A parameter; repeat it for more.")
+    ] = None,
+    name: Annotated[str | None, typer.Option("--trainer", help="Which one, where the file defines several.")] = None,
+    seed: Annotated[int, typer.Option(help="The training seed.")] = 0,
+    device: Annotated[str, typer.Option(help="cpu or cuda:0; by default a GPU where torch sees one.")] = "",
+    data_dir: DataDir = None,
+    output: Annotated[Path | None, typer.Option(help="Keep the trial's files in this directory.")] = None,
+) -> None:
+    """Run one trial here, without a service, the file read anew; a JSON line for each report, then one for the end."""
+    _require_extras("try")
+    settings = _settings(data_dir)
+    options = [f"--param={pair}" for pair in params or []]
+    options += [f"--trainer={name}"] if name else []
+    options += [f"--output={output}"] if output else []
+    os.execv(
+        sys.executable,
+        [
+            *(sys.executable, "-P", "-m", "stepsize_workers.trying", trainer, *options),
+            *(f"--seed={seed}", f"--device={device}", f"--data-dir={settings.data_dir}"),
+        ],
+    )
+
+
 def migrate() -> None:
     """Bring the tables of the database in STEPSIZE_DATABASE_URL to this version."""
     _require_extras("migrate")

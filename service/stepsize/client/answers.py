@@ -15,6 +15,9 @@ class Answer(BaseModel):
 
     model_config = ConfigDict(extra="allow", frozen=True)
 
+    def __str__(self) -> str:
+        return repr(self)
+
 
 class Progress(Answer):
     """How far a job is."""

@@ -19,7 +19,7 @@ def job_line(job: "Job") -> str:
     state = f"{job.state} ({job.reason})" if job.reason else job.state
     most = "" if job.progress.max_trials is None else f"/{job.progress.max_trials}"
     parts = [state, f"{job.progress.n_finished}{most} trials", *([answer] if (answer := _answer(job.answer)) else [])]
-    return f"{job.id} {job.name}: {', '.join(parts)}"
+    return f"{f'{job.id} {job.name}'.rstrip()}: {', '.join(parts)}"
 
 
 def job_html(job: "Job") -> str:

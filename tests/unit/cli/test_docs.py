@@ -12,7 +12,9 @@ from stepsize.spec.budget import Budget
 ROOT = Path(__file__).parents[3]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), *sorted((ROOT / "docs" / "how-to").glob("*.md"))]
 COMMANDS = {
-    command.callback.__name__.replace("_", "-") for command in app.registered_commands if command.callback is not None
+    command.callback.__name__.strip("_").replace("_", "-")
+    for command in app.registered_commands
+    if command.callback is not None
 }
 
 
@@ -26,7 +28,7 @@ def test_every_relative_link_leads_somewhere(page: Path) -> None:
 def test_every_command_named_exists(page: Path) -> None:
     code = re.findall(r"```sh\n(.*?)```|`([^`\n]+)`", page.read_text(), re.DOTALL)
     text = "\n".join(block or inline for block, inline in code)
-    named = set(re.findall(r"(?:^|\s|/)stepsize ([a-z-]+)", text, re.MULTILINE))
+    named = set(re.findall(r"(?:^|\s|/)stepsize ([a-z][a-z-]*)", text, re.MULTILINE))
     assert named <= COMMANDS
 
 

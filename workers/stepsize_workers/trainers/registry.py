@@ -163,13 +163,17 @@ def _describe(error: BaseException) -> str:
 
 def _defined_in(module: str) -> list[type[Trainer[Params]]]:
     """Return the trainers that a module defines itself; those it only imports belong to others."""
-    members = vars(_import(module)).values()
+    return trainers_in(_import(module))
+
+
+def trainers_in(module: ModuleType) -> list[type[Trainer[Params]]]:
+    """Return the trainers that an imported module defines itself."""
     return [
         member
-        for member in members
+        for member in vars(module).values()
         if isinstance(member, type)
         and issubclass(member, Trainer)
-        and member.__module__ == module
+        and member.__module__ == module.__name__
         and not isabstract(member)
     ]
 

@@ -1,0 +1,213 @@
+"""One trial in the foreground, without a service: `stepsize try my_trainer.py --param learning_rate=0.1`.
+
+`python -m stepsize_workers.trying TRAINER [--param NAME=VALUE …]`; the command line starts it in a process of its own,
+so that the file is read anew each time.
+"""
+
+import argparse
+import importlib.util
+import json
+import sys
+import tempfile
+import time
+import traceback
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from types import ModuleType
+
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+
+from stepsize.domain.figures import check_figure
+from stepsize.domain.said import as_number, check_name, check_step, is_finite
+from stepsize.spec.wording import pydantic_words
+from stepsize_workers.out_of_memory import is_out_of_memory
+from stepsize_workers.trainers.base import Checkpoint, Diverged, Params, Trainer
+from stepsize_workers.trainers.registry import TrainerNotFoundError, load_trainer, trainers_in
+
+Say = Callable[[str], None]
+
+
+class ForegroundContext:
+    """A `TrialContext` that prints what a trainer reports; nobody prunes it, and Ctrl-C stops it."""
+
+    def __init__(self, params: Params, *, seed: int, device: str, data_dir: Path, directory: Path, say: Say) -> None:
+        self.params = params
+        self.seed = seed
+        self.attempt = 1
+        self.device = device
+        self.data_dir = data_dir
+        self.checkpoint: Checkpoint | None = None
+        self.values: dict[str, float] = {}
+        self._directory = directory
+        self._say = say
+        self._last_step: int | None = None
+        self._started = time.monotonic()
+
+    def report(self, step: int, values: Mapping[str, float]) -> bool:
+        step = check_step(step)
+        numbers = {check_name(name): as_number(name, value) for name, value in values.items()}
+        for name, number in numbers.items():
+            if not is_finite(number):
+                raise Diverged(f"{name} became {number} at step {step}", step=step)
+        if self._last_step is not None and step < self._last_step:
+            raise ValueError(f"step {step} was reported after step {self._last_step}; steps must rise")
+        elapsed_s = time.monotonic() - self._started
+        self._say(json.dumps({"step": step, "values": numbers, "elapsed_s": round(elapsed_s, 3)}))
+        self._last_step = step
+        self.values |= numbers
+        return False
+
+    def should_stop(self) -> bool:
+        return False
+
+    def save_checkpoint(self, step: int, write: Callable[[Path], None]) -> None:
+        check_step(step)
+        write(self._directory / "checkpoint")
+
+    def artifact(self, name: str) -> Path:
+        path = self._directory / "artifacts" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return path
+
+    def figure(self, name: str, picture: str | bytes) -> None:
+        file, content = check_figure(name, picture)
+        self.artifact(file).write_bytes(content)
+
+    def note_data(self, content_hash: str) -> None:
+        check_name(content_hash, what="data set's content")
+
+
+def find_trainer(wanted: str, name: str | None) -> type[Trainer[Params]]:
+    """Return the trainer of a file, or the one of this name.
+
+    Raises:
+        LookupError, ValueError: there is none, or more than one and nothing says which.
+        Exception: whatever importing the file raises.
+    """
+    path = Path(wanted)
+    if path.suffix != ".py":
+        return load_trainer(wanted)
+    found = {trainer.name: trainer for trainer in trainers_in(_read_anew(path))}
+    if name is not None and name not in found:
+        raise TrainerNotFoundError(name, sorted(found))
+    if not found:
+        raise LookupError(f"{wanted} defines no trainer: decorate a function with @stepsize.trainer(…)")
+    if name is None and len(found) > 1:
+        raise ValueError(f"{wanted} defines {', '.join(sorted(found))}: say which with --trainer")
+    return found[name] if name is not None else next(iter(found.values()))
+
+
+def _read_anew(path: Path) -> ModuleType:
+    if not path.exists():
+        raise LookupError(f"there is no file {path}")
+    sys.path.insert(0, str(path.parent.resolve()))  # modules beside it are found, as a worker started there finds them
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    if spec is None or spec.loader is None:
+        raise LookupError(f"{path} is no Python module")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[path.stem] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def read_params(trainer: type[Trainer[Params]], pairs: Sequence[str]) -> Params:
+    """Return the trainer's parameters, defaults filled in.
+
+    Raises:
+        ValueError: it names each wrong one, and what would do.
+    """
+    given: dict[str, object] = {}
+    for pair in pairs:
+        name, found, value = pair.partition("=")
+        if not found:
+            raise ValueError(f"a parameter is written NAME=VALUE, not {pair!r}")
+        given[name] = _value(value)
+    known = trainer.Params.model_fields
+    for name in given:
+        if name not in known:
+            raise ValueError(f"{name}: {trainer.name} has no such parameter; known: {', '.join(known)}")
+    try:
+        return trainer.Params.model_validate(given)
+    except ValidationError as error:
+        raise ValueError("; ".join(f"{each['loc'][0]}: {_in_words(each)}" for each in error.errors())) from None
+
+
+def _in_words(wrong: ErrorDetails) -> str:
+    return pydantic_words(wrong["type"], wrong.get("ctx", {}), wrong["msg"])
+
+
+def _value(text: str) -> object:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
+def run(trainer: type[Trainer[Params]], context: ForegroundContext) -> dict[str, object]:
+    """Run the trial to its end and return how that was."""
+    try:
+        trainer().train(context)
+    except Diverged as error:
+        return {"state": "infeasible", "reason": "diverged", "error": str(error)}
+    except Exception as error:  # noqa: BLE001 - a trainer may fail in any way
+        if is_out_of_memory(error):
+            return {"state": "infeasible", "reason": "oom", "error": str(error)}
+        traceback.print_exc()
+        return {"state": "failed", "reason": "error", "error": f"{type(error).__name__}: {error}"}
+    return {"state": "completed", "values": context.values}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one trial and return the exit code: 0 where it completed, 1 where it didn't, 2 for wrong usage."""
+    parser = argparse.ArgumentParser(prog="stepsize try", description="Run one trial here, without a service.")
+    parser.add_argument("trainer", help="a file that defines a trainer, or a trainer's name")
+    parser.add_argument("--param", action="append", default=[], metavar="NAME=VALUE", help="repeat it for more")
+    parser.add_argument("--trainer", dest="name", help="which one, where the file defines several")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--device", default="", help="cpu or cuda:0; by default a GPU where torch sees one")
+    parser.add_argument("--data-dir", type=Path, default=Path("stepsize-data"))
+    parser.add_argument("--output", type=Path, help="keep the trial's files here")
+    given = parser.parse_args(arguments)
+    try:
+        trainer = find_trainer(given.trainer, given.name)
+        trainer.card()
+        params = read_params(trainer, given.param)
+    except (LookupError, ValueError) as error:
+        sys.stderr.write(f"stepsize: {error}\n")
+        return 2
+    except Exception:  # noqa: BLE001 - a user's file may fail in any way
+        traceback.print_exc()
+        sys.stderr.write(f"stepsize: {given.trainer} can't be imported\n")
+        return 1
+    with tempfile.TemporaryDirectory() as scratch:
+        directory = given.output or Path(scratch)
+        directory.mkdir(parents=True, exist_ok=True)
+        context = ForegroundContext(
+            params,
+            seed=given.seed,
+            device=given.device or _device(),
+            data_dir=given.data_dir.resolve(),
+            directory=directory,
+            say=_print,
+        )
+        try:
+            end = run(trainer, context)
+        except KeyboardInterrupt:
+            end = {"state": "cancelled", "values": context.values}
+    _print(json.dumps(end))
+    return 0 if end["state"] == "completed" else 1
+
+
+def _device() -> str:
+    torch = sys.modules.get("torch")  # a trainer that needs a GPU has imported it
+    return "cuda:0" if torch is not None and torch.cuda.is_available() else "cpu"
+
+
+def _print(line: str) -> None:
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
