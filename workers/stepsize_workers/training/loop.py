@@ -45,9 +45,10 @@ class Loop(Generic[P, B]):
             trained = self._train_epoch(run, epoch)
             if trained is None:
                 return
-            values = trained | self._evaluate(run, epoch, trained["learning_rate"])
             progress.epoch = epoch
-            self._keep_if_best(run, values)
+            with run.weights_to_use():
+                values = trained | self._evaluate(run, epoch, trained["learning_rate"])
+                self._keep_if_best(run, values)
             should_stop = self._context.report(epoch, values)
             self._save_checkpoint(run)
             if should_stop:
@@ -70,8 +71,9 @@ class Loop(Generic[P, B]):
                 return
             progress.epoch += 1
             if progress.epoch == epochs:  # there is no validation data to choose a better epoch by
-                values |= run.test()
-                progress.best = Best(epochs, values, copy_state(run.model))
+                with run.weights_to_use():
+                    values |= run.test()
+                    progress.best = Best(epochs, values, copy_state(run.model))
             should_stop = self._context.report(progress.epoch, values)
             self._save_checkpoint(run)
             if should_stop:

@@ -16,7 +16,7 @@ from stepsize.spec.schedules import ScheduleBase
 from stepsize_workers.trainers.divergence import ROBUST_START, ExplosionWatch
 from stepsize_workers.training.checkpoint import Progress
 from stepsize_workers.training.devices import autocast
-from stepsize_workers.training.optimizers import GroupRates, build_optimizer
+from stepsize_workers.training.optimizers import GroupRates, build_optimizer, weights_to_use
 from stepsize_workers.training.params import TrainingParams
 from stepsize_workers.training.seeding import generator, preserved_generators, seed_global_generators
 from stepsize_workers.training.task import Metrics, Task
@@ -52,6 +52,7 @@ class Run(Generic[P, B]):
             groups=task.parameter_groups(model),
             learning_rate=params.learning_rate,
             weight_decay=params.weight_decay,
+            tables=embeddings_of(model),
         )
         return cls(
             task=task,
@@ -143,6 +144,10 @@ class Run(Generic[P, B]):
                 buffer.copy_(value)
         return torch.stack(losses).mean().item()
 
+    def weights_to_use(self) -> AbstractContextManager[None]:
+        """Have in its body the weights that the model is used with, for optimisers that train with others."""
+        return weights_to_use(self.optimizer)
+
     def evaluate(self) -> dict[str, float]:
         """Return the task's metrics as numbers; the model is left in eval mode."""
         self.model.eval()
@@ -168,6 +173,12 @@ class Run(Generic[P, B]):
             if not name.startswith("test_"):
                 raise ValueError(f"test() returned {name!r}; names of test metrics begin with test_")
         return values
+
+
+def embeddings_of(model: nn.Module) -> list[nn.Parameter]:
+    """Return the tables of which a model looks up rows."""
+    found = (module.weight for module in model.modules() if isinstance(module, nn.Embedding))
+    return [table for table in found if isinstance(table, nn.Parameter)]
 
 
 def as_numbers(metrics: Metrics) -> dict[str, float]:
