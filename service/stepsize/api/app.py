@@ -12,6 +12,7 @@ from stepsize.api.compression import Compression
 from stepsize.api.dependencies import Site
 from stepsize.api.feed import Feed
 from stepsize.api.group_commit import GroupCommit
+from stepsize.api.job_feed import JobFeed
 from stepsize.api.middleware import BodyLimit, EntityTags, LastResort
 from stepsize.api.notifier import Notifier
 from stepsize.api.origins import Origins, own_names
@@ -110,7 +111,16 @@ def _make_site(settings: Settings) -> Site:
     notifier = Notifier(database)
     feed = Feed(database, notifier, lease_s=settings.lease_s)
     waiting_room = WaitingRoom(database, notifier)
-    return Site(settings, database, notifier, feed, waiting_room, GroupCommit(database), Analyst(settings.url))
+    return Site(
+        settings,
+        database,
+        notifier,
+        feed,
+        JobFeed(database, lease_s=settings.lease_s),
+        waiting_room,
+        GroupCommit(database),
+        Analyst(settings.url),
+    )
 
 
 @asynccontextmanager

@@ -11,6 +11,7 @@ from pydantic import BaseModel, StringConstraints
 from stepsize.api.bodies import BodyHash
 from stepsize.api.feed import Feed
 from stepsize.api.group_commit import GroupCommit
+from stepsize.api.job_feed import JobFeed
 from stepsize.api.notifier import Notifier
 from stepsize.api.recent import Recent
 from stepsize.api.rendered import Rendered
@@ -50,6 +51,7 @@ class Site:
     database: Database
     notifier: Notifier
     feed: Feed
+    job_feed: JobFeed
     waiting_room: WaitingRoom
     group_commit: GroupCommit
     analyst: Analyst

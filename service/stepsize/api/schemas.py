@@ -11,6 +11,8 @@ from stepsize.application.submission import Resolution
 from stepsize.application.workers import WorkerReading
 from stepsize.clock import rfc3339
 from stepsize.domain.answer import Answer as JobAnswer
+from stepsize.domain.answer import Words
+from stepsize.domain.estimate import Estimate
 from stepsize.domain.job import Desired, JobReason, JobState
 from stepsize.domain.trainer import Capabilities, Metric
 from stepsize.domain.trial import Report, Trial, TrialBrief, TrialPurpose, TrialReason, TrialState
@@ -227,6 +229,48 @@ class JobOut(Answer):
             revision=job.revision,
             change=job.change,
             links={"self": here, **{name: f"{here}/{name}" for name in _LINKED}},
+        )
+
+
+class AnswerBriefOut(Answer):
+    """A job's answer, as far as a list shows it."""
+
+    words: Words
+    learning_rate: SkipValidation[Estimate]
+    batch_size: int | None
+    missing_trials: int | None
+
+
+class JobBriefOut(Answer):
+    """What changes of a job while it runs; the rest of it as it was read."""
+
+    id: str
+    kind: str
+    state: JobState
+    reason: JobReason | None
+    progress: ProgressOut
+    answer: AnswerBriefOut | None
+    best: TrialSummaryOut | None
+    started_at: Time | None
+    finished_at: Time | None
+    revision: int
+    change: int
+
+    @classmethod
+    def of(cls, reading: JobReading) -> Self:
+        job, told = reading.job, reading.answer
+        return cls(
+            id=job.id,
+            kind=job.kind,
+            state=job.state,
+            reason=reading.reason,
+            progress=ProgressOut.model_validate(reading.progress, from_attributes=True),
+            answer=AnswerBriefOut.model_validate(told, from_attributes=True) if told else None,
+            best=TrialSummaryOut.of(reading.best) if reading.best else None,
+            started_at=_time(job.started_at),
+            finished_at=_time(job.finished_at),
+            revision=job.revision,
+            change=job.change,
         )
 
 

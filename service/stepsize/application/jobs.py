@@ -27,7 +27,7 @@ from stepsize.store.keyset import Page
 from stepsize.store.ledger import Ledger, NewTrial, open_ledger
 from stepsize.store.listing import JobQuery
 from stepsize.store.listing import list_jobs as list_job_rows
-from stepsize.store.readings import JobRecord, add_to_jobs, read_record
+from stepsize.store.readings import JobRecord, add_to_jobs, read_record, read_records
 from stepsize.store.workers import Worker, list_workers
 
 
@@ -139,6 +139,11 @@ def read_job(connection: Connection, job_id: str, *, lease_s: float) -> JobReadi
         JobNotFoundError: no such job.
     """
     return _read(connection, [read_record(connection, job_id)], lease_s=lease_s)[0]
+
+
+def read_jobs(connection: Connection, job_ids: Sequence[str], *, lease_s: float) -> list[JobReading]:
+    """Return those of these jobs that exist, in no order."""
+    return _read(connection, read_records(connection, job_ids), lease_s=lease_s) if job_ids else []
 
 
 def list_jobs(connection: Connection, query: JobQuery, *, lease_s: float) -> Page[JobReading]:

@@ -101,6 +101,7 @@ class _Server(uvicorn.Server):
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """End what requests wait for first: uvicorn waits for them before it tells the application."""
         self._site.notifier.end_streams()
+        self._site.job_feed.end()
         self._site.analyst.end()
         await super().shutdown(sockets)
 

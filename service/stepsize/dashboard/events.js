@@ -64,13 +64,60 @@ async function keepPolling(line) {
   }
 }
 
+/**
+ * Follow all jobs: brief rows of those that change.
+ *
+ * @param {{onRows: (rows: object[]) => void, onLive: (isLive: boolean) => void}} listener `onLive`: what is read after
+ *   it, no change of is missed; before, and while it is false, the list must be read again and again
+ * @returns {() => void} stops it
+ */
+export function followJobs({ onRows, onLive }) {
+  const stopper = new AbortController();
+  const { signal } = stopper;
+  keepListeningToAll({ onRows, onLive, signal });
+  return () => stopper.abort();
+}
+
+async function keepListeningToAll(line) {
+  while (!line.signal.aborted) {
+    await untilSeen(line.signal);
+    const own = untilHiddenOrAborted(line.signal);
+    let silence = 0;
+    try {
+      const response = await fetch("/v1/events", { headers: { Accept: "text/event-stream" }, signal: own.signal });
+      if (!response.ok) throw new Error(`the stream answered ${response.status}`);
+      await readBlocks(response.body, (blocks) => {
+        clearTimeout(silence);
+        silence = setTimeout(() => own.abort(), SILENCE_MS);
+        line.onLive(true);
+        const rows = blocks.map(parseEvent).filter(Boolean).map((event) => event.row);
+        if (rows.length > 0) line.onRows(rows);
+      });
+    } catch {
+      // Refused, cut off, or let go because nobody looks: the list is read instead.
+    } finally {
+      clearTimeout(silence);
+      own.abort();
+    }
+    if (line.signal.aborted) return;
+    line.onLive(false);
+    await pause(RETRY_MS, line.signal);
+  }
+}
+
+/** @returns {AbortController} aborted once the page is hidden or `signal` is; abort it to let go of both */
+function untilHiddenOrAborted(signal) {
+  const own = new AbortController();
+  const letGo = () => (signal.aborted || document.hidden) && own.abort();
+  document.addEventListener("visibilitychange", letGo, { signal: own.signal });
+  signal.addEventListener("abort", letGo, { signal: own.signal });
+  letGo();
+  return own;
+}
+
 /** Read the stream to its end. @returns {Promise<boolean>} whether it came to it */
 async function listen(line) {
-  const own = new AbortController();
-  const letGo = () => (line.signal.aborted || document.hidden) && own.abort();
-  document.addEventListener("visibilitychange", letGo, { signal: own.signal });
-  line.signal.addEventListener("abort", letGo, { signal: own.signal });
-  letGo();
+  const own = untilHiddenOrAborted(line.signal);
   try {
     const response = await fetch(`/v1/jobs/${line.id}/events`, {
       headers: { "Last-Event-ID": String(line.after), Accept: "text/event-stream" },
@@ -94,14 +141,8 @@ async function listen(line) {
 
 /** Read events until the stream ends. */
 async function readStream(body, line) {
-  const reader = body.pipeThrough(new TextDecoderStream()).getReader();
-  let pending = "";
-  for (;;) {
-    const { done, value } = await reader.read();
-    if (done) return;
+  await readBlocks(body, (blocks) => {
     hear(line);
-    const blocks = (pending + value).split("\n\n");
-    pending = blocks.pop() ?? "";
     for (const block of blocks) {
       const event = parseEvent(block);
       if (!event) continue;
@@ -109,6 +150,19 @@ async function readStream(body, line) {
       if (event.id !== null) line.after = event.id;
       if (event.kind === "job") line.isFinished = event.row.finished_at !== null;
     }
+  });
+}
+
+/** Read a stream to its end. @param {(blocks: string[]) => void} take told what each piece completes, if anything */
+async function readBlocks(body, take) {
+  const reader = body.pipeThrough(new TextDecoderStream()).getReader();
+  let pending = "";
+  for (;;) {
+    const { done, value } = await reader.read();
+    if (done) return;
+    const blocks = (pending + value).split("\n\n");
+    pending = blocks.pop() ?? "";
+    take(blocks);
   }
 }
 

@@ -1,7 +1,7 @@
 /** How views get data: once, again and again, or live. */
 
 import { get, Problem, withQuery } from "./api.js";
-import { follow } from "./events.js";
+import { follow, followJobs } from "./events.js";
 import { useCallback, useEffect, useRef, useState } from "./vendor/preact-htm.js";
 
 /**
@@ -140,6 +140,30 @@ export function useLiveJob(jobId) {
     setRound((n) => n + 1);
   }, []);
   return { ...(state.jobId === jobId ? state : UNKNOWN), error: first.error, replace };
+}
+
+/**
+ * What changes of all jobs while they run.
+ *
+ * @param {(row: object) => void} onJob told of each row
+ * @returns {{isLive: boolean, rows: Map<string, object>}} `rows`: job id → its last row
+ */
+export function useJobRows(onJob) {
+  const [state, setState] = useState({ isLive: false, rows: new Map() });
+  const latest = useRef(onJob);
+  latest.current = onJob;
+  useEffect(
+    () =>
+      followJobs({
+        onRows: (rows) => {
+          setState((before) => ({ ...before, rows: new Map([...before.rows, ...rows.map((row) => [row.id, row])]) }));
+          rows.forEach((row) => latest.current(row));
+        },
+        onLive: (isLive) => setState((before) => (before.isLive === isLive ? before : { ...before, isLive })),
+      }),
+    [],
+  );
+  return state;
 }
 
 const UNKNOWN = { job: null, status: "connecting", version: 0, trials: new Map() };

@@ -28,6 +28,7 @@ class JobState(StrEnum):
 HELD_JOB_STATES = frozenset({JobState.RUNNING, JobState.STOPPING})
 """States in which a job is some worker's."""
 FINISHED_JOB_STATES = frozenset({JobState.COMPLETED, JobState.FAILED, JobState.CANCELLED})
+UNFINISHED_JOB_STATES = frozenset(JobState) - FINISHED_JOB_STATES
 
 
 class JobKind(StrEnum):

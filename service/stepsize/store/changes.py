@@ -4,8 +4,10 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from sqlalchemy import ColumnElement, Connection, Table, bindparam, select
+from sqlalchemy import ColumnElement, Connection, Table, bindparam, or_, select
 
+from stepsize.clock import now
+from stepsize.domain.job import UNFINISHED_JOB_STATES
 from stepsize.domain.trial import Report, Trial
 from stepsize.errors import JobNotFoundError
 from stepsize.store.models import jobs, reports, trials
@@ -35,6 +37,16 @@ def current_changes(connection: Connection, job_ids: Collection[str]) -> dict[st
             for row in connection.execute(select(jobs.c.id, jobs.c.change).where(jobs.c.id.in_(wanted)))
         }
     return found
+
+
+def active_changes(connection: Connection, *, recent_s: float, project: str = "default") -> dict[str, int]:
+    """Return the `change` of each job that has not finished, or was submitted within the last `recent_s` seconds."""
+    is_active = jobs.c.state.in_(sorted(UNFINISHED_JOB_STATES))
+    is_young = jobs.c.created_at > now() - recent_s
+    rows = connection.execute(
+        select(jobs.c.id, jobs.c.change).where(jobs.c.project == project, or_(is_active, is_young))
+    )
+    return {row.id: row.change for row in rows}
 
 
 def changes_of(connection: Connection, job_ids: Sequence[str]) -> tuple[int, ...]:

@@ -1,10 +1,10 @@
 """Jobs as clients read them: each with its answer and its best trial, as the job's row names it."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, RowMapping, Select, and_, bindparam, select
+from sqlalchemy import Connection, Row, RowMapping, Select, and_, bindparam, select
 
 from stepsize.domain.answer import Answer
 from stepsize.domain.job import Job
@@ -34,8 +34,13 @@ def read_record(connection: Connection, job_id: str, *, project: str = "default"
     row = connection.execute(_SELECT_RECORD, {"of_job": job_id, "of_project": project}).one_or_none()
     if row is None:
         raise JobNotFoundError(job_id)
-    beside = {name: row._mapping[name] for name in _BESIDE}
-    return _record_of(job_from_row(row, without=_BESIDE), beside)
+    return _record_in(row)
+
+
+def read_records(connection: Connection, job_ids: Iterable[str]) -> list[JobRecord]:
+    """Return those of these jobs that exist, in no order."""
+    rows = connection.execute(_SELECT_RECORDS, {"of_jobs": list(job_ids)})
+    return [_record_in(row) for row in rows]
 
 
 def add_to_jobs(connection: Connection, found: Iterable[Job]) -> list[JobRecord]:
@@ -46,7 +51,11 @@ def add_to_jobs(connection: Connection, found: Iterable[Job]) -> list[JobRecord]
     return [_record_of(job, beside[job.id]) for job in found]
 
 
-def _record_of(job: Job, beside: Mapping[str, Any] | RowMapping) -> JobRecord:
+def _record_in(row: Row[Any]) -> JobRecord:
+    return _record_of(job_from_row(row, without=_BESIDE), row._mapping)
+
+
+def _record_of(job: Job, beside: RowMapping) -> JobRecord:
     best = None
     if beside["best_params"] is not None and job.best_trial is not None:
         best = TrialBrief(job.id, job.best_trial, beside["best_params"], beside["best_values"])
@@ -70,4 +79,5 @@ def _joined(*columns: Any) -> Select[Any]:
 
 
 _SELECT_RECORD = _joined(*JOB_COLUMNS).where(*ONE_JOB)
+_SELECT_RECORDS = _joined(*JOB_COLUMNS).where(jobs.c.id.in_(bindparam("of_jobs", expanding=True)))
 _SELECT_BESIDE = _joined(jobs.c.id).where(jobs.c.id.in_(bindparam("of_jobs", expanding=True)))

@@ -42,6 +42,23 @@ def test_a_running_job_moves_without_a_reload(site: Site, open_page: OpenPage) -
     site.cancel(job_id)
 
 
+def test_a_list_of_jobs_moves_by_its_stream_and_is_not_read_again_and_again(site: Site, open_page: OpenPage) -> None:
+    job_id = site.submit(name="told", trainer=SLOW)
+    wait_for(lambda: site.job(job_id)["state"] == "running")
+    page = open_page("#/jobs")
+    cell = page.locator("tbody tr", has_text="told").locator(".progress-cell")
+    expect(cell).to_be_visible()
+    page.wait_for_timeout(3000)  # the stream has begun, and the list was read once more
+    lists: list[str] = []
+    page.on("request", lambda request: lists.append(request.url) if "/v1/jobs?" in request.url else None)
+    for _ in range(3):
+        seen = cell.inner_text()
+        expect(cell).not_to_have_text(seen, timeout=20_000)
+    assert len(lists) <= 1, "once for a job of another test at most"
+    site.cancel(job_id)
+    expect(page.locator("tbody tr", has_text="told").locator(".badge")).to_contain_text("cancelled")
+
+
 def test_a_trial_is_drawn_while_it_trains(site: Site, open_page: OpenPage) -> None:
     trainer = {"name": "synthetic", "params": {"n_reports": 1000, "step_s": 0.1}}
     job_id = site.submit(trainer=trainer, budget={"max_trials": 1})

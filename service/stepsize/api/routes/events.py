@@ -11,7 +11,7 @@ from stepsize.api.dependencies import AnySite, JobId
 from stepsize.api.responses import ALWAYS, problems
 from stepsize.application import jobs
 
-router = APIRouter(prefix="/v1/jobs/{job_id}", tags=["events"], dependencies=STRICT_QUERY, responses=ALWAYS)
+router = APIRouter(prefix="/v1", tags=["events"], dependencies=STRICT_QUERY, responses=ALWAYS)
 
 _STREAM: dict[int | str, dict[str, Any]] = {
     200: {"description": "The stream", "content": {"text/event-stream": {"schema": {"type": "string"}}}}
@@ -26,7 +26,10 @@ def existing_job(job_id: JobId, site: AnySite) -> str:
 
 
 @router.get(
-    "/events", response_class=StreamingResponse, responses=_STREAM | problems(404), summary="Follow a job (events)"
+    "/jobs/{job_id}/events",
+    response_class=StreamingResponse,
+    responses=_STREAM | problems(404),
+    summary="Follow a job (events)",
 )
 async def follow(
     job_id: Annotated[str, Depends(existing_job)],
@@ -48,3 +51,12 @@ async def follow(
     when the job has finished and all is told.
     """
     return EventSourceResponse(site.feed.follow(job_id, after=last_event_id), headers=_HEADERS)
+
+
+@router.get("/events", response_class=StreamingResponse, responses=_STREAM, summary="Follow all jobs (events)")
+async def follow_all(site: AnySite) -> Response:
+    """Server-Sent Events `job`: once a second, what changes of each unfinished job (`state`, `progress`, `answer`,
+    `best`, …), without its spec. It begins with now; to miss nothing, begin to listen before reading the list. Jobs
+    that are submitted or finish are told; labels of finished ones and deletions are not.
+    """
+    return EventSourceResponse(site.job_feed.follow(), headers=_HEADERS)

@@ -6,12 +6,14 @@ import { Empty, Loading, ProblemNote } from "../components/feedback.js";
 import { Code, Pager, Params } from "../components/pieces.js";
 import { JOB_STATES, ProgressBar, State } from "../components/state.js";
 import { Ago, formatCount, formatDuration, formatValue, words } from "../format.js";
-import { usePages, useResource, useTitle } from "../hooks.js";
+import { useJobRows, usePages, useResource, useTitle } from "../hooks.js";
 import { go, href, setQuery } from "../router.js";
-import { html, useState } from "../vendor/preact-htm.js";
+import { html, useEffect, useRef, useState } from "../vendor/preact-htm.js";
 import { Suggestions } from "./range_test.js";
 
 const REFRESH_MS = 2000;
+/** While the stream tells what changes; it does not tell of labels, nor of jobs that were deleted. */
+const LIVE_REFRESH_MS = 30_000;
 const PAGE = 50;
 /** The server finds labels, trainers and whole names; other words are looked for in this many jobs at a time. */
 const SEARCHED = 500;
@@ -66,13 +68,31 @@ function useJobs({ state, sort, text }) {
   const { labels, trainer, rest } = readSearch(text);
   const isSearch = rest.length > 0;
   const filters = { state, label: labels, trainer };
-  const everyMs = isSearch ? SEARCH_REFRESH_MS : REFRESH_MS;
+  const shown = useRef(new Map());
+  const reload = useRef(() => {});
+  const states = useRef(new Map());
+  // A job that came or went from one state to another may belong elsewhere in the list; else its row tells all.
+  const live = useJobRows(({ id, state: now }) => {
+    const before = states.current.get(id) ?? shown.current.get(id)?.state;
+    states.current.set(id, now);
+    if (before !== now) reload.current();
+  });
+  const everyMs = live.isLive ? LIVE_REFRESH_MS : isSearch ? SEARCH_REFRESH_MS : REFRESH_MS;
   const pages = usePages(withQuery("/jobs", { ...filters, sort, limit: isSearch ? SEARCHED : PAGE }), { everyMs });
   const named = useResource(isSearch && pages.next ? withQuery("/jobs", { ...filters, name: rest.join(" ") }) : null, { everyMs });
   const byId = useResource(/^job_[0-9a-f]{16,}$/.test(text.trim()) ? `/jobs/${text.trim()}` : null, { everyMs });
   const exact = [...(named.data?.items ?? []), ...(byId.data ? [byId.data] : [])];
   const matching = pages.items?.filter((job) => matches(job, rest));
-  return { pages, isSearch, items: matching && [...new Map([...exact, ...matching].map((job) => [job.id, job])).values()] };
+  reload.current = pages.reload;
+  useEffect(() => void (live.isLive && pages.reload()), [live.isLive]); // what happened before the stream began
+  const found = new Map([...exact, ...(matching ?? [])].map((job) => [job.id, newer(job, live.rows.get(job.id))]));
+  shown.current = found;
+  return { pages, isSearch, items: matching && [...found.values()] };
+}
+
+/** A job as its row in the stream says, unless it was read since. */
+function newer(job, row) {
+  return row?.change > job.change ? { ...job, ...row } : job;
 }
 
 /** @param {string} text @returns {{labels: string[], trainer: string | undefined, rest: string[]}} `rest`: the other words */
