@@ -8,6 +8,8 @@ import argparse
 import asyncio
 import json
 import os
+import random
+import re
 import shutil
 import statistics
 import subprocess
@@ -28,19 +30,30 @@ from optuna.storages import RDBStorage
 from benchmarks.history import add_history
 from benchmarks.orchestration import print_table, spec_of, submit
 from benchmarks.raw_http import RawClient
-from benchmarks.suggestions import add_optuna_history, free_port, serving, vacuum
+from benchmarks.suggestions import (
+    add_optuna_history,
+    free_port,
+    measure_optuna,
+    measure_stepsize,
+    serving,
+    vacuum,
+)
 from stepsize.domain.job import JobState
 from stepsize.domain.trial import Report, TrialState
 from stepsize.store import migrate
 from stepsize.store.database import Database
 from stepsize.store.jobs import get_job
 from stepsize.store.ledger import NewTrial, open_ledger
+from tests.builders import make_job
 from tests.postgres import PostgresServer
 from tests.worker_process import WorkerProcess
 
 N_POLLERS = 100
 N_STREAMS = 20
-LOAD_S = 20.0
+LOAD_S = 12.0
+N_ASKS = 40
+N_JOBS, N_RUNNING = 1_000, 17
+"""Jobs in a list, and how many of them run."""
 
 
 @dataclass(frozen=True)
@@ -66,12 +79,25 @@ class Service:
         times = self.process.cpu_times()
         return float(times.user + times.system)
 
-    def cost_ms(self, path: str, *, n: int, headers: dict[str, str] | None = None, n_before: int = 5) -> float:
-        """Return milliseconds of the API's CPU a request, the first `n_before` left out."""
+    def cost_ms(
+        self,
+        path: str,
+        *,
+        n: int,
+        headers: dict[str, str] | None = None,
+        n_before: int = 5,
+        meanwhile: Callable[[], None] = lambda: None,
+    ) -> float:
+        """Return milliseconds of the API's CPU a request, the first `n_before` left out.
+
+        Args:
+            meanwhile: done before each request.
+        """
         for _ in range(n_before):
             self.client.get(path, headers=headers)
         before = self.cpu_s()
         for _ in range(n):
+            meanwhile()
             response = self.client.get(path, headers=headers)
             assert response.status_code in (200, 304), response.text
         return 1000 * (self.cpu_s() - before) / n
@@ -100,20 +126,31 @@ def make_running_job(database: Database, *, n_trials: int, n_reports: int) -> st
 # -- single requests --------------------------------------------------------------------------------------------------
 
 
-def measure_requests(service: Service, kind: str, job_id: str, n_trials: int, beside: dict[str, str]) -> Iterator[Row]:
+def measure_requests(
+    service: Service, database: Database, kind: str, job_id: str, n_trials: int, beside: dict[str, str]
+) -> Iterator[Row]:
     """What one request costs."""
+
+    def change() -> None:
+        with database.write() as connection, open_ledger(connection, job_id):
+            pass
+
+    floor = service.cost_ms("/healthz", n=200)
+    yield Row("/healthz, which reads nothing", kind, "", f"{floor:.2f} ms", floor)
     path = f"/v1/jobs/{job_id}"
     tag = service.client.get(path).headers["ETag"]
     page_ms = 10 if n_trials <= 10_000 else 25
     requests: list[tuple[str, str, dict[str, str], int, float]] = [
-        ("job", path, {}, 400, 2.0),
-        ("job, answered 304", path, {"If-None-Match": tag}, 400, 1.0),
-        ("50 trials sorted by a value", f"{path}/trials?sort=-values.loss", {}, 60, page_ms),
-        ("50 trials sorted by a parameter", f"{path}/trials?sort=params.learning_rate", {}, 60, page_ms),
-        ("50 trials filtered", f"{path}/trials?filter=values.loss<0.011&filter=params.batch_size=64", {}, 60, page_ms),
+        ("job", path, {}, 200, 2.0),
+        ("job, changed since", path, {}, 200, 2.0),
+        ("job, answered 304", path, {"If-None-Match": tag}, 200, 1.0),
+        ("50 trials sorted by a value", f"{path}/trials?sort=-values.loss", {}, 40, page_ms),
+        ("50 trials sorted by a parameter", f"{path}/trials?sort=params.learning_rate", {}, 40, page_ms),
+        ("50 trials filtered", f"{path}/trials?filter=values.loss<0.011&filter=params.batch_size=64", {}, 40, page_ms),
     ]
     for what, address, headers, n, most in requests:
-        cost = service.cost_ms(address, n=n, headers=headers)
+        changing = change if what == "job, changed since" else lambda: None
+        cost = service.cost_ms(address, n=n, headers=headers, meanwhile=changing)
         name = f"{what}, {n_trials:,} trials"
         yield Row(name, kind, f"<= {most:g} ms", f"{cost:.2f} ms", cost, beside.get(what, ""))
 
@@ -258,6 +295,54 @@ def measure_fresh_stream(service: Service, kind: str, job_id: str) -> Row:
     return Row("a fresh stream of an idle job", kind, "begins with now", f"{n_bytes / 1000:.2f} KB", n_bytes)
 
 
+def measure_list(service: Service, database: Database, kind: str) -> Row:
+    """Bytes that tell a page of 1,000 jobs, of which some run, what has changed."""
+    with database.write() as connection:
+        ids = [make_job(connection, state=JobState.RUNNING).id for _ in range(N_JOBS)]
+    sizes: list[int] = []
+    draw = random.Random(0)
+
+    async def listen() -> None:
+        async with (
+            httpx.AsyncClient(base_url=str(service.client.base_url), trust_env=False, timeout=30) as client,
+            client.stream("GET", "/v1/events") as response,
+        ):
+            async for chunk in response.aiter_raw():
+                sizes.append(len(chunk))
+
+    async def play() -> None:
+        listener = asyncio.create_task(listen())
+        await asyncio.sleep(2)
+        sizes.clear()
+        for number in range(5):
+            for job_id in ids[:N_RUNNING]:
+                params, loss = {"learning_rate": draw.random(), "batch_size": 64}, draw.random() / (number + 1)
+                with database.write() as connection, open_ledger(connection, job_id) as ledger:
+                    ledger.insert_trials([NewTrial(number, TrialState.RUNNING, params, seed=0, worker="bench")])
+                    ledger.move_trial(
+                        number, TrialState.RUNNING, TrialState.COMPLETED, values={"loss": loss}, objective=loss
+                    )
+            await asyncio.sleep(2)
+        listener.cancel()
+        await asyncio.gather(listener, return_exceptions=True)
+
+    asyncio.run(play())
+    each = sum(sizes) / 5
+    what = f"a list of {N_JOBS:,} jobs, {N_RUNNING} running: an update"
+    return Row(what, kind, "< 2 KB", f"{each / 1000:.2f} KB", each)
+
+
+def measure_assets(service: Service) -> Row:
+    """What the page loads, as a browser takes it."""
+    page = service.client.get("/", headers={"Accept-Encoding": "gzip, br"})
+    paths = sorted(set(re.findall(r'(?:href|src)="(/dashboard/[^"]+)"', page.text)))
+    answers = [service.client.get(path, headers={"Accept-Encoding": "gzip, br"}) for path in paths]
+    texts = [answer for answer in answers if not answer.headers["content-type"].startswith("font/")]
+    n_compressed = sum("content-encoding" in answer.headers for answer in [page, *texts])
+    measured = f"{n_compressed} of {len(texts) + 1} text answers; {len(paths) + 1} requests"
+    return Row("the page and its files, compressed", "", "all", measured, n_compressed)
+
+
 # -- ask and tell -----------------------------------------------------------------------------------------------------
 
 
@@ -312,6 +397,16 @@ async def ask_for(
 
     await asyncio.gather(*(run(f"client-{index}") for index in range(n_clients)))
     return waits, n_told, loop.time() - begun
+
+
+def measure_back_to_back(new_url: Callable[[], str], work: Path) -> Iterator[Row]:
+    """What an ask waits on PostgreSQL without training in between, beside Optuna's own storage."""
+    ours = list(measure_stepsize(new_url(), work, n_asks=N_ASKS, trainings_s=(0.0,)))
+    for mine, theirs in zip(ours, measure_optuna(new_url(), n_asks=N_ASKS), strict=True):
+        target = "<= Optuna's" if mine.n_history < 10_000 else "<= half of Optuna's"
+        beside = f"{theirs.p50_ms:.0f} ms (RDBStorage)"
+        what = f"ask back to back, tpe, {mine.n_history:,} trials of history: p50"
+        yield Row(what, "postgresql", target, f"{mine.p50_ms:.0f} ms", mine.p50_ms, beside)
 
 
 def sampler_rate(sampler: str, *, n_trials: int) -> float:
@@ -382,11 +477,14 @@ def measure_database(kind: str, url: str, work: Path, sizes: Sequence[int], besi
         for n_trials in sizes:
             job_id = make_running_job(database, n_trials=n_trials, n_reports=5 if n_trials <= 10_000 else 1)
             its_like = beside if n_trials == 10_000 else {}
-            yield from measure_requests(service, kind, job_id, n_trials, its_like)
+            yield from measure_requests(service, database, kind, job_id, n_trials, its_like)
             if n_trials == 10_000:
                 yield measure_fresh_stream(service, kind, job_id)
                 yield from measure_page(service, database, kind, job_id)
                 yield from measure_crowd(service, database, kind, job_id)
+        yield measure_list(service, database, kind)
+        if kind == "sqlite":
+            yield measure_assets(service)
         memory = service.memory_mib()
         yield Row(
             "memory of the API after all that", kind, "< 150 MiB", f"{memory:.0f} MiB", memory, beside.get("memory", "")
@@ -395,7 +493,7 @@ def measure_database(kind: str, url: str, work: Path, sizes: Sequence[int], besi
 
 
 def main() -> None:
-    """Run everything; about six minutes on two cores."""
+    """Run everything; about ten minutes on two quiet cores."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.polling", description=__doc__)
     parser.add_argument("--sizes", type=int, nargs="+", default=[2_000, 10_000, 100_000], help="trials of history")
     parser.add_argument("--databases", nargs="+", default=["sqlite", "postgresql"])
@@ -425,6 +523,10 @@ def main() -> None:
                     row = measure_askers(url, work, kind, sampler, n_clients=200, own_rate=own)
                     print(row, file=sys.stderr, flush=True)  # noqa: T201
                     rows.append(row)
+        if server is not None and not arguments.without_asking:
+            for row in measure_back_to_back(lambda: new_url("postgresql"), work):
+                print(row, file=sys.stderr, flush=True)  # noqa: T201
+                rows.append(row)
     finally:
         if server is not None:
             server.close()

@@ -17,7 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import datetime
@@ -129,7 +129,9 @@ def ask_and_tell(client: httpx.Client, job_id: str, *, n_asks: int, training_s: 
     return spent
 
 
-def measure_stepsize(url: str, work: Path, *, n_asks: int) -> Iterator[Latency]:
+def measure_stepsize(
+    url: str, work: Path, *, n_asks: int, trainings_s: Sequence[float] = (0.0, 0.2)
+) -> Iterator[Latency]:
     migrate.upgrade(url)
     database = Database(url)
     with serving(url, work) as (client, _):
@@ -139,7 +141,7 @@ def measure_stepsize(url: str, work: Path, *, n_asks: int) -> Iterator[Latency]:
             vacuum(database.engine)
             with WorkerProcess(url, work, slots=1, lease_s=30.0) as worker:
                 client.post(f"/v1/jobs/{job_id}/suggestions", json={"client_id": "bench", "wait_s": 60})
-                for training_s in (0.0, 0.2):
+                for training_s in trainings_s:
                     spent = ask_and_tell(client, job_id, n_asks=n_asks, training_s=training_s)
                     yield latency_of("stepsize over HTTP", n_history, training_s, spent)
                 worker.stop()
