@@ -4,7 +4,7 @@ A page that watches a thousand jobs would otherwise read the list again and agai
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
 
 from fastapi.concurrency import run_in_threadpool
 from fastapi.sse import KEEPALIVE_COMMENT, format_sse_event
@@ -36,7 +36,7 @@ class JobFeed:
         self._listeners: set[asyncio.Queue[bytes | None]] = set()
         self._beats: asyncio.Task[None] | None = None
 
-    async def follow(self) -> AsyncIterator[bytes]:
+    async def follow(self) -> AsyncGenerator[bytes, None]:
         """Yield a row of each job that changes from now on, and a comment when none does.
 
         It ends when the database goes away, the server stops, or the reader is too far behind.
