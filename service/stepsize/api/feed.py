@@ -25,7 +25,7 @@ HEARTBEAT_S = 15.0
 """Longest silence on a stream: proxies close connections that say nothing."""
 
 
-_BEAT_S = 0.2
+_BEAT_S = 0.4
 """What happens within a beat is told together: a page shows no more, and a job of short trials commits at any time."""
 _SHARED_S = 0.1
 """Streams that come to the same place within this time are told the same."""

@@ -25,6 +25,8 @@ _MOST_FIELDS = 8
 """Columns kept of a job; the one not asked for the longest goes first."""
 _MOST_CELLS = 1_000_000
 """Values kept in all: about 16 MB with an order each."""
+_ROWS_AT_ONCE = 5_000
+"""All rows of 100,000 trials together would take 40 MB for a moment, which the process then keeps."""
 _REBUILT_FROM = 500
 """With so many changed rows, orders are made anew instead of mended."""
 
@@ -127,9 +129,10 @@ class _JobIndex:
             self._columns.move_to_end(field)
         if missing:
             statement = select(trials.c.number, trials.c.state, *_expressions(missing))
-            rows = connection.execute(statement.where(trials.c.job_id == self._job_id)).all()
-            for place, field in enumerate(missing):
-                _put_all(Column.fill, self._columns[field], rows, place)
+            of_job = statement.where(trials.c.job_id == self._job_id)
+            for rows in connection.execute(of_job, execution_options={"yield_per": _ROWS_AT_ONCE}).partitions():
+                for place, field in enumerate(missing):
+                    _put_all(Column.fill, self._columns[field], rows, place)
             self._seen = min(self._seen, change)  # others may have gone on; their changes are read once more
         while len(self._columns) > max(_MOST_FIELDS, len(wanted)):
             self._columns.popitem(last=False)
