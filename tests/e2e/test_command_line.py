@@ -122,7 +122,8 @@ def own_service(tmp_path: Path) -> Iterator[Service]:
 def test_a_job_from_submission_to_its_best_trial(service: Service, tmp_path: Path) -> None:
     path = tmp_path / "job.yaml"
     path.write_text(
-        "{trainer: {name: synthetic, params: {n_reports: 2}}, sampler: {name: tpe, seed: 1}, budget: {max_trials: 20}}"
+        "{trainer: {name: synthetic, params: {n_reports: 2}}, sampler: {name: tpe, seed: 1}, budget: {max_trials: 20}, "
+        "confirm: false}"
     )
     submitted = service.run("submit", str(path), "--wait", "--json")
     assert submitted.returncode == 0, submitted.stderr
