@@ -4,7 +4,7 @@ Shapes: N samples, B batch.
 """
 
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
@@ -18,6 +18,7 @@ from stepsize_workers.trainers.base import ONE_FOR_ALL
 from stepsize_workers.training.datasets import LabelledData, Part, load
 from stepsize_workers.training.model_params import ModelParams
 from stepsize_workers.training.models import Sizes, describe_model
+from stepsize_workers.training.optimizers import ParameterGroup
 from stepsize_workers.training.task import Extent
 from stepsize_workers.training.trainer import TaskTrainer
 
@@ -48,13 +49,14 @@ class LabelledTask(TaskTrainer[LP, Tensor]):
     target: ClassVar[TargetKind] = TargetKind.CLASSES
 
     params: LP
+    data_dir: Path
     data: LabelledData
     train_part: Part
     sizes: Sizes
 
     def prepare(self, params: LP, *, device: torch.device, data_dir: Path) -> None:
         """Load the data and make its training part as small as asked."""
-        self.params = params
+        self.params, self.data_dir = params, data_dir
         self.data = self.read(params, data_dir).to(device)
         self.train_part = self.as_asked(self.data.train)
         self.sizes = self.choose_sizes()
@@ -86,7 +88,13 @@ class LabelledTask(TaskTrainer[LP, Tensor]):
 
     def build(self, params: LP, rng: torch.Generator) -> nn.Module:
         """Return the model of the parameters."""
-        return params.build(self.sizes, rng)
+        model = params.build(self.sizes, rng)
+        params.start(model, self.data_dir)
+        return model
+
+    def parameter_groups(self, model: nn.Module) -> Sequence[ParameterGroup]:
+        """Return what trains with which multiple of the learning rate."""
+        return self.params.parameter_groups(model)
 
     def batches(self, epoch: int, rng: torch.Generator) -> tuple[Tensor, ...]:
         """Return all training samples' indices, shuffled; the last batch may be smaller."""

@@ -62,7 +62,7 @@ class LanguageModel(TextTask[LanguageModelParams]):
     )
     default_objectives = (Objective(metric="val_bits_per_character", direction=Direction.MINIMIZE),)
     default_search_space: ClassVar[SearchSpace] = {
-        "learning_rate": FloatParameter(type="float", low=1e-4, high=0.1, log=True),
+        "learning_rate": FloatParameter(type="float", low=1e-4, high=1.0, log=True),
         "batch_size": IntParameter(type="int", low=16, high=128, powers_of_two=True),
     }
 

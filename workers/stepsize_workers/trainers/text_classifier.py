@@ -46,7 +46,7 @@ class TextClassifier(TextTask[TextClassifierParams], Classifier[TextClassifierPa
     metrics = (Metric(name="val_macro_f1", direction=Direction.MAXIMIZE, range=(0.0, 1.0)), *Classifier.metrics)
     default_objectives = (Objective(metric="val_macro_f1", direction=Direction.MAXIMIZE),)
     default_search_space: ClassVar[SearchSpace] = {
-        "learning_rate": FloatParameter(type="float", low=1e-5, high=0.1, log=True),
+        "learning_rate": FloatParameter(type="float", low=1e-4, high=1.0, log=True),
         "batch_size": IntParameter(type="int", low=16, high=256, powers_of_two=True),
     }
 

@@ -1,13 +1,19 @@
 """The parameters of tasks that train a model of the registry."""
 
+import sys
+from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import torch
 from pydantic import Field
 from torch import nn
 
+from stepsize_workers.trainers.base import ONE_FOR_ALL, applies_when
 from stepsize_workers.training.models import MODELS, Init, Sizes, Use, build_model, names_for
 from stepsize_workers.training.models.activations import ACTIVATIONS
+from stepsize_workers.training.models.starting import body_and_head, saved_model, start_from
+from stepsize_workers.training.optimizers import ParameterGroup
 from stepsize_workers.training.params import Footprint, TrainingParams
 
 if TYPE_CHECKING:
@@ -42,6 +48,43 @@ class ModelParams(TrainingParams):
     """Share of units left out at random while training."""
     init: Annotated[Literal["ours", "torch"], Footprint.NONE] = "ours"
     """Weights to begin with. ours: to suit the model and its activation; torch: as PyTorch's layers are made."""
+
+    init_from: str = Field(
+        default="",
+        pattern=r"^([A-Za-z0-9_-]+(/[0-9]+)?)?$",
+        max_length=200,
+        json_schema_extra={**ONE_FOR_ALL, "x-saved-model": True},
+    )
+    """Fine-tuning: start from the model of this trial, JOB/NUMBER, or of a job's best one; empty: fresh weights."""
+    freeze: Literal["nothing", "body"] = "nothing"
+    """What stays as it was at the start. body: all but the last layer."""
+    body_rate_ratio: Annotated[float, Footprint.NONE] = Field(
+        default=1.0, gt=0, le=1000, json_schema_extra=applies_when(freeze="nothing")
+    )
+    """Rate of all but the last layer, as a multiple of learning_rate; below 1, what was learned before changes less."""
+
+    def parameter_groups(self, model: nn.Module) -> Sequence[ParameterGroup]:
+        """Return what trains with which multiple of the rate."""
+        if self.freeze == "body":
+            return [ParameterGroup(body_and_head(model)[1])]
+        if self.body_rate_ratio == 1:
+            return [ParameterGroup(tuple(model.parameters()))]
+        body, head = body_and_head(model)
+        return [ParameterGroup(head), ParameterGroup(body, self.body_rate_ratio)]
+
+    def start(self, model: nn.Module, data_dir: Path) -> None:
+        """Give a fresh model its start, and freeze what is to stay.
+
+        Raises:
+            NoStartError: there is nothing to start from.
+        """
+        if self.init_from:
+            start = start_from(model, saved_model(data_dir, self.init_from))
+            fresh = f"; fresh: {', '.join(start.fresh)}" if start.fresh else ""
+            sys.stdout.write(f"[starts from {self.init_from}: {len(start.taken)} tensors{fresh}]\n")
+        if self.freeze == "body":
+            for parameter in body_and_head(model)[0]:
+                parameter.requires_grad_(False)
 
     def build(self, sizes: Sizes, rng: torch.Generator) -> nn.Module:
         """Return the model, its weights fresh."""

@@ -15,6 +15,7 @@ from stepsize.api.schemas import DryRunOut, JobOut, PageOut
 from stepsize.application import controls, datasets, files, jobs
 from stepsize.application.filters import parse_job_sort, parse_labels
 from stepsize.application.jobs import JobVersion
+from stepsize.application.starts import settle_starts
 from stepsize.domain.job import JobState
 from stepsize.errors import checked_beside
 from stepsize.spec.job import JobSpec
@@ -53,15 +54,19 @@ def submit(
         most = settings.max_dataset_bytes
         datasets.check_named(connection, spec, settings.data_dir, lease_s=lease_s, max_bytes=most)
 
+    def settled(connection: Connection) -> JobSpec:
+        return settle_starts(connection, spec, lease_s=lease_s)
+
     def effect(connection: Connection) -> str:
         return checked_beside(
-            lambda: jobs.submit(connection, spec, lease_s=lease_s), lambda: check_datasets(connection)
+            lambda: jobs.submit(connection, settled(connection), lease_s=lease_s), lambda: check_datasets(connection)
         )
 
     if dry_run:
         with post.site.database.read() as connection:
             resolution = checked_beside(
-                lambda: jobs.dry_run(connection, spec, lease_s=lease_s), lambda: check_datasets(connection)
+                lambda: jobs.dry_run(connection, settled(connection), lease_s=lease_s),
+                lambda: check_datasets(connection),
             )
             return answer(DryRunOut.of(resolution))
     return post.run(
