@@ -10,7 +10,7 @@ from stepsize.clock import rfc3339
 from stepsize.domain.trial import Report, Trial
 from stepsize.spec.space import Scalar
 from stepsize.store.database import Database
-from stepsize.store.exports import iter_reports, iter_trials
+from stepsize.store.exports import iter_reports, iter_trials, metric_names, param_names
 
 Rows = Literal["trials", "reports"]
 Cell = Scalar | None
@@ -26,15 +26,17 @@ def iter_rows(database: Database, job_id: str, rows: Rows) -> Iterator[list[Row]
         yield from ([_report_row(report) for report in chunk] for chunk in iter_reports(database, job_id))
 
 
-def column_names(chunks: Iterable[list[Row]]) -> list[str]:
-    """Return every column that occurs: the fixed ones first, then parameters, then metrics."""
-    names = dict.fromkeys(name for chunk in chunks for row in chunk for name in row)
-    return sorted(names, key=lambda name: name.startswith("params.") + 2 * name.startswith("values."))
+def column_names(database: Database, job_id: str, rows: Rows, some: Iterable[Row]) -> list[str]:
+    """Return every column that occurs: the fixed ones, which any rows have, then parameters, then metrics."""
+    fixed = dict.fromkeys(name for row in some for name in row if not name.startswith(("params.", "values.")))
+    params = param_names(database, job_id) if rows == "trials" else []
+    metrics = metric_names(database, job_id, of_reports=rows == "reports")
+    return [*fixed, *(f"params.{name}" for name in params), *(f"values.{name}" for name in metrics)]
 
 
 def iter_csv(database: Database, job_id: str, rows: Rows) -> Iterator[str]:
-    """Yield CSV (RFC 4180) with a header; a first pass over the rows finds the columns, so memory stays constant."""
-    names = column_names(iter_rows(database, job_id, rows))
+    """Yield CSV (RFC 4180) with a header; the database finds the columns, so memory stays constant."""
+    names = column_names(database, job_id, rows, next(iter_rows(database, job_id, rows), []))
     yield _csv_lines(names, [dict(zip(names, names, strict=True))])
     for chunk in iter_rows(database, job_id, rows):
         yield _csv_lines(names, chunk)

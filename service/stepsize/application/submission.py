@@ -35,7 +35,7 @@ from stepsize.spec.constraints import admitted_cells, parameter_rule
 from stepsize.spec.expressions import Expression
 from stepsize.spec.grid import MAX_CELLS
 from stepsize.spec.job import JobSpec
-from stepsize.spec.objective import Objective
+from stepsize.spec.objective import Direction, Objective
 from stepsize.spec.resolved import ResolvedBudget, ResolvedJobSpec
 from stepsize.spec.samplers import GridSampler, Sampler, sampler_names
 from stepsize.spec.space import CategoricalParameter, FloatParameter, IntParameter, Parameter, SearchSpace, own_params
@@ -317,6 +317,7 @@ def _warnings(spec: ResolvedJobSpec, card: TrainerCard, total_cells: int | None)
     if spec.confirm and (n := n_kept(spec.confirm, spec.budget.max_trials)) < MIN_CHECKS:
         yield f"confirm keeps {n} of {spec.budget.max_trials} trials, too few to check anything"
     yield from _direction_warnings(spec, card)
+    yield from _unreached_warnings(spec, card)
     yield from _sampler_warnings(spec)
     yield from _pruner_warnings(spec, card)
     yield from _batch_warnings(spec)
@@ -330,6 +331,24 @@ def _direction_warnings(spec: ResolvedJobSpec, card: TrainerCard) -> Iterator[st
         expected = natural.get(objective.metric)
         if expected is not None and expected is not objective.direction:
             yield f"the job is to {objective.direction} {objective.metric}, which {card.name} means to {expected}"
+
+
+def _unreached_warnings(spec: ResolvedJobSpec, card: TrainerCard) -> Iterator[str]:
+    """Yield bounds that steps don't reach, and targets that a metric can't."""
+    for name, parameter in spec.search_space.items():
+        if isinstance(parameter, CategoricalParameter) or (parameter.step or 1) == 1 or parameter.high is None:
+            continue
+        if parameter.last != parameter.high:
+            yield (
+                f"{name}: steps of {parameter.step:g} from {parameter.low:g} end at {parameter.last:g}, and "
+                f"{parameter.high:g} is never tried"
+            )
+    ranges = {metric.name: metric.range for metric in card.metrics}
+    for objective in spec.objectives:
+        lowest, highest = ranges.get(objective.metric) or (None, None)
+        best = highest if objective.direction is Direction.MAXIMIZE else lowest
+        if objective.target is not None and best is not None and not objective.is_met(best):
+            yield f"the target {objective.target:g} is out of reach: {objective.metric} is {best:g} at best"
 
 
 def _sampler_warnings(spec: ResolvedJobSpec) -> Iterator[str]:

@@ -44,6 +44,9 @@ _INPUT_NAMES = ("x", "images", "features")
 _TARGET_NAMES = ("y", "labels", "target")
 _CHANNELS = (1, 3)
 _PARQUET = b"PAR1"
+_NUMBERS_PER_SLIP = 20
+_MOST_CODES = 20
+"""Different values up to which numbers may be names of categories, with a text among them."""
 
 
 @dataclass(frozen=True)
@@ -178,6 +181,8 @@ def _inspect_csv(stored: StoredDataset, max_bytes: int) -> _Facts:
         n += 1
         for column, text in zip(columns.values(), row, strict=True):
             column.take(text, line=line, is_target=column.name == target)
+    for column in columns.values():
+        column.check()
     predicted = columns.pop(target)
     if not columns:
         raise UnreadableDatasetError("there is no column beside the target")
@@ -198,14 +203,18 @@ class _Column:
         self.values: set[str] = set()
         self.is_whole = True
         """Whether all numbers so far are whole."""
+        self._text_line = self._n_texts = self._n_numbers = 0
 
     def take(self, value: str, *, line: int, is_target: bool) -> None:
         """Take in the value of a line."""
         number = read_value(value, name=self.name, line=line)
         if number is None:
-            self.text = self.text or value
-        elif not number.is_integer():
-            self.is_whole = False
+            self._n_texts += 1
+            if self.text is None:
+                self.text, self._text_line = value, line
+        else:
+            self._n_numbers += 1
+            self.is_whole = self.is_whole and number.is_integer()
         # Not all are remembered until a text shows that they are categories: there may be millions.
         most = MOST_CLASSES if is_target else MOST_CATEGORIES
         if len(self.values) <= most:
@@ -214,6 +223,18 @@ class _Column:
             raise UnreadableDatasetError(
                 f"{self.name} has more than {most} different values, and {self.text!r} is no number: "
                 "neither a column of numbers nor one of categories"
+            )
+
+    def check(self) -> None:
+        """Refuse what is neither numbers nor categories: many different numbers and now and then something else.
+
+        Raises:
+            UnreadableDatasetError: a few values are no numbers, and most are.
+        """
+        if self._n_numbers > _NUMBERS_PER_SLIP * self._n_texts > 0 and len(self.values) > _MOST_CODES:
+            raise UnreadableDatasetError(
+                f"line {self._text_line} has {self.name} {self.text!r}, and most of {self.name} is numbers; mend it or "
+                "drop the line"
             )
 
 

@@ -72,8 +72,16 @@ def read_csv(path: Path) -> Iterator[tuple[int, list[str]]]:
         for name, n_columns in Counter(header).items():
             if n_columns > 1:
                 raise UnreadableDatasetError(f"{n_columns} columns are called {name!r}; rename them")
-        if len(header) == 1 and ";" in header[0]:
-            raise UnreadableDatasetError("there is no column beside the target; separate them by commas, not by ;")
+        for sign, name in ((";", ";"), ("\t", "tabs"), ("|", "|")):
+            if len(header) == 1 and sign in header[0]:
+                raise UnreadableDatasetError(
+                    f"there is no column beside the target; separate them by commas, not {name}"
+                )
+        if len(header) > 1 and "" in map(str.strip, header):
+            place = [name.strip() for name in header].index("") + 1
+            raise UnreadableDatasetError(
+                f"column {place} has no name; name it, or leave it out (pandas writes its index so: use index=False)"
+            )
         yield 1, header
         for row in rows:
             if row and len(row) != len(header):

@@ -7,12 +7,14 @@ the API check against the same ones.
 import math
 from typing import SupportsIndex
 
+from stepsize.spec import base
+
 LARGEST = 1e308
 """Numbers from here on count as infinite: an average of two of them already is."""
 LARGEST_STEP = 2**63 - 1
 """What both databases can keep."""
+LONGEST_NAME = base.LONGEST_NAME
 MOST_METRICS = 1000
-LONGEST_NAME = 200
 LONGEST_MESSAGE = 2000
 LONGEST_HASH = 64
 MOST_ARTIFACTS = 1000

@@ -6,6 +6,8 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, GetCoreSchemaHandle
 from pydantic_core import CoreSchema, PydanticCustomError
 from pydantic_core.core_schema import no_info_before_validator_function
 
+LONGEST_NAME = 200
+"""Of a parameter or a metric."""
 _WORDS = {"bool": "true or false", "int": "a whole number", "float": "a number"}
 """What is expected of a field with a core schema of these types."""
 

@@ -105,7 +105,8 @@ class _Parser:
             raise self._error(f"a comparison is expected: <=, <, >=, >, == or !={self._quoting()}")
         compare, right = _COMPARISONS[symbol], self._sum()
         if self._next < len(self._tokens):
-            raise self._error(f"nothing more is expected{self._quoting()}")
+            more = self._quoting() or "; what must hold together is two constraints"
+            raise self._error(f"nothing more is expected{more}")
         return lambda values: compare(left(values), right(values))
 
     def _sum(self) -> _Value:
@@ -145,6 +146,8 @@ class _Parser:
         if kind == "number":
             self._next += 1
             number = float(token)
+            if math.isinf(number):
+                raise ExpressionError(f"{token} in {self._text!r} is larger than any number can be")
             return lambda values: number
         if kind == "name":
             self._next += 1
@@ -179,6 +182,8 @@ def _tokens(text: str) -> Iterator[tuple[str, str, int]]:
         match = _TOKEN.match(text, at)
         if match is None:
             wrong = len(text) - len(text[at:].lstrip())
+            if text[wrong] == "=":
+                raise ExpressionError(f"'=' at character {wrong + 1} of {text!r}: write == for equal")
             raise ExpressionError(
                 f"{text[wrong]!r} at character {wrong + 1} of {text!r} is nothing a constraint may hold; "
                 f"use names, numbers, + - * / ( ) and one comparison; {QUOTING}"

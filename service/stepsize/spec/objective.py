@@ -5,7 +5,7 @@ from enum import StrEnum
 
 from pydantic import Field
 
-from stepsize.spec.base import Spec
+from stepsize.spec.base import LONGEST_NAME, Spec
 
 
 class Direction(StrEnum):
@@ -28,7 +28,7 @@ class Direction(StrEnum):
 class Objective(Spec):
     """A metric and the direction in which it gets better."""
 
-    metric: str = Field(min_length=1)
+    metric: str = Field(min_length=1, max_length=LONGEST_NAME)
     direction: Direction
     target: float | None = None
     """End the job as soon as a trial is at least this good."""

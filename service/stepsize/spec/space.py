@@ -12,9 +12,9 @@ import random
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, StringConstraints, model_validator
 
-from stepsize.spec.base import Spec
+from stepsize.spec.base import LONGEST_NAME, Spec
 
 Scalar = bool | int | float | str
 """What a parameter's value can be. JSON scalars only: no lists, no nested models."""
@@ -344,7 +344,7 @@ class CategoricalParameter(_Parameter):
 
 
 Parameter = Annotated[FloatParameter | IntParameter | CategoricalParameter, Field(discriminator="type")]
-SearchSpace = dict[str, Parameter]
+SearchSpace = dict[Annotated[str, StringConstraints(min_length=1, max_length=LONGEST_NAME)], Parameter]
 
 
 def applies(parameter: Parameter, params: Params) -> bool:

@@ -66,11 +66,11 @@ def _submit(client: TestClient, body: object) -> dict[str, str]:
             "/objectives/0/direction",
             "did you mean 'minimize'?",
         ),
-        ({"trainer": TRAINER, "labels": {"a": 1}}, "/labels/a", "valid string"),
+        ({"trainer": TRAINER, "labels": {"a": 1}}, "/labels/a", "text"),
         ({"trainer": TRAINER, "name": "a\0b"}, "/name", "NUL"),
         ({"trainer": {"name": "synthetic", "params": {"a\0": 1}}}, "/trainer/params", "NUL"),
         ({"trainer": {"name": "synthetic", "params": {"batch_size": 2**63}}}, "/trainer/params/batch_size", "64 bits"),
-        ({"trainer": TRAINER, "resources": {"cpus": 2**40}}, "/resources/cpus", "less than or equal to 1024"),
+        ({"trainer": TRAINER, "resources": {"cpus": 2**40}}, "/resources/cpus", "must be at most 1024"),
         ([], "", "JSON object"),
     ],
 )
@@ -153,7 +153,7 @@ def test_a_range_test_too_is_told_all_that_is_wrong_at_once(client: TestClient) 
             "true or false",
         ),
         ({"search_space": {"learning_rate": {**RANGE, "step": 5e-324}}}, "/search_space/learning_rate", "larger one"),
-        ({"budget": {"trial_timeout_s": 5e-324}}, "/budget/trial_timeout_s", "greater than or equal to 0.01"),
+        ({"budget": {"trial_timeout_s": 5e-324}}, "/budget/trial_timeout_s", "must be at least 0.01"),
         ({"outcome_constraints": ["val loss < 1"]}, "/outcome_constraints/0", "stands in backticks"),
     ],
 )
@@ -199,6 +199,25 @@ def test_a_body_that_is_not_wanted_does_no_harm(client: TestClient, action: str)
     job_id = submit(client)["id"]
     response = client.post(f"/v1/jobs/{job_id}/{action}", content=b"{", headers={**JSON, "Idempotency-Key": "k"})
     assert response.status_code in (200, 409)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        '{"trainer": {"name": "synthetic"}, "trainer": {"name": "image_classifier"}}',
+        '{"trainer": {"name": "synthetic"}, "budget": {"max_trials": 3, "max_trials": 3}}',
+    ],
+)
+def test_a_name_given_twice_is_refused(client: TestClient, body: str) -> None:
+    response = client.post("/v1/jobs", content=body, headers={"Content-Type": "application/json"})
+    assert response.status_code == 422
+    assert "is given twice in one object" in response.json()["errors"][0]["message"]
+
+
+def test_a_query_parameter_given_twice_is_refused_unless_it_may_be_repeated(client: TestClient) -> None:
+    assert "?limit" in pointers(client.get("/v1/jobs?limit=1&limit=2"))
+    assert client.get("/v1/jobs?label=a:b&label=c:d").status_code == 200
+    assert client.get("/v1/trials?filter=number>1&filter=number<3").status_code == 200
 
 
 def test_unknown_query_parameters_are_refused(client: TestClient) -> None:

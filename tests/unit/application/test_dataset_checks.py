@@ -117,9 +117,21 @@ class Evil:
         return __import__("os").system, ("touch /tmp/stepsize-was-here",)
 
 
+def numbers_with(value: str) -> bytes:
+    """Return a table of many different numbers, and something else among them."""
+    lines = [f"{number / 8},{'xy'[number % 2]}" for number in range(60)]
+    return "\n".join(["a,target", *lines, f"{value},x", ""]).encode()
+
+
 @pytest.mark.parametrize(
     ("kind", "body", "words"),
     [
+        ("csv", numbers_with("1O"), "line 62 has a '1O', and most of a is numbers; mend it or drop the line"),
+        ("csv", numbers_with("?"), "line 62 has a '?'"),
+        ("csv", numbers_with("3\0"), "line 62 has a"),
+        ("csv", b"a;target\n" + b"1;x\n2;y\n" * 10, "separate them by commas, not ;"),
+        ("csv", b"a\ttarget\n" + b"1\tx\n2\ty\n" * 10, "separate them by commas, not tabs"),
+        ("csv", b",a,target\n" + b"1,1,x\n2,2,y\n" * 10, "column 1 has no name"),
         ("npz", b"", "can't be read"),
         ("npz", npz_bytes(x=np.ones((N, 2))), "no array 'y'"),
         ("npz", npz_bytes(x=np.ones((N, 2)), y=np.arange(N - 1)), "one label a sample"),

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from stepsize.application.catalogue import built_in_cards, make_catalogue
 from stepsize.application.submission import DEFAULT_MAX_TRIALS, Resolution, resolve
@@ -137,7 +138,11 @@ def test_a_living_worker_adds_its_trainers_and_a_dead_one_does_not() -> None:
         ),
         ({"params": {"optimizer": "lion"}}, "/trainer/params/optimizer", "is never 'lion'; known: adam, rmsprop, sgd"),
         ({"search_space": {"learning_rate": _float(0, 1)}}, "/search_space/learning_rate/low", "must be above 0"),
-        ({"search_space": {"learning_rate": _float(1, 101)}}, "/search_space/learning_rate/high", "maximum of 100"),
+        (
+            {"search_space": {"learning_rate": _float(1, 101)}},
+            "/search_space/learning_rate/high",
+            "must be at most 100",
+        ),
         ({"search_space": {"batch_size": _float(1, 8)}}, "/search_space/batch_size/type", "search it as int"),
         ({"search_space": {"optimizer": _float()}}, "/search_space/optimizer/type", "search it as categorical"),
         ({"search_space": {"optimizer": _choice("sgd", "lion")}}, "/search_space/optimizer/choices/1", "is never"),
@@ -335,6 +340,35 @@ def test_gp_is_not_asked_to_list_a_billion_values(range_: dict[str, Any]) -> Non
 def test_a_grid_too_large_in_all_is_refused() -> None:
     space = {"learning_rate": _float(), "momentum": _float(), "batch_size": {"type": "int", "low": 1, "high": 1024}}
     assert "more than" in _errors(search_space=space, sampler={"name": "grid", "points": 100})["/search_space"]
+
+
+@pytest.mark.parametrize(
+    ("parameter", "said"),
+    [
+        (
+            {"type": "float", "low": 0, "high": 1, "step": 0.3},
+            "x: steps of 0.3 from 0 end at 0.9, and 1 is never tried",
+        ),
+        ({"type": "float", "low": 0, "high": 1, "step": 3}, "x: steps of 3 from 0 end at 0, and 1 is never tried"),
+        ({"type": "int", "low": 1, "high": 10, "step": 4}, "x: steps of 4 from 1 end at 9, and 10 is never tried"),
+        ({"type": "float", "low": 0.1, "high": 0.3, "step": 0.1}, None),
+        ({"type": "int", "low": 1, "high": 9, "step": 4}, None),
+        ({"type": "int", "low": 2, "high": 8, "powers_of_two": True}, None),
+    ],
+)
+def test_a_bound_that_steps_never_reach_is_warned_of(parameter: dict[str, Any], said: str | None) -> None:
+    objectives = [{"metric": "loss", "direction": "minimize"}]
+    spec = JobSpec.model_validate({"engine": "external", "search_space": {"x": parameter}, "objectives": objectives})
+    assert list(resolve(spec, make_catalogue([], [])).warnings) == ([] if said is None else [said])
+
+
+@pytest.mark.parametrize("name", ["", "m" * 201])
+def test_names_that_no_trial_could_report_are_refused(name: str) -> None:
+    body = {"engine": "external", "search_space": {"x": {"type": "float", "low": 0, "high": 1}}}
+    with pytest.raises(ValidationError, match="metric"):
+        JobSpec.model_validate(body | {"objectives": [{"metric": name, "direction": "minimize"}]})
+    with pytest.raises(ValidationError, match="search_space"):
+        JobSpec.model_validate(body | {"search_space": {name: {"type": "float", "low": 0, "high": 1}}})
 
 
 def test_optimising_against_a_metrics_own_direction_is_warned_of() -> None:

@@ -80,7 +80,9 @@ def test_what_cannot_be_computed_holds_nothing(text: str, a: int) -> None:
         ("(a <= 1", 4, "a closing parenthesis is missing"),
         ("a <= 1 <= 2", 8, "nothing more is expected"),
         ("a <= 1 2", 8, "nothing more is expected"),
-        ("a = 1", 3, "is nothing a constraint may hold"),
+        ("a = 1", 3, "write == for equal"),
+        ("0 < a < 1", 7, "what must hold together is two constraints"),
+        ("a < 1 and b > 3", 7, "what must hold together is two constraints"),
         ("a ** 2 <= 1", 4, "a number, a name or a parenthesis is expected"),
         ("a.b <= 1", 2, "is nothing a constraint may hold"),
         ("f(a) <= 1", 2, "a comparison is expected"),
@@ -93,6 +95,11 @@ def test_an_error_says_what_is_wrong_and_at_which_character(text: str, at: int, 
         Expression.parse(text)
     assert what in str(caught.value)
     assert f"at character {at} of" in str(caught.value)
+
+
+def test_a_number_beyond_all_numbers_is_refused() -> None:
+    with pytest.raises(ExpressionError, match="1e999 in 'a <= 1e999' is larger than any number can be"):
+        Expression.parse("a <= 1e999")
 
 
 @pytest.mark.parametrize("opening", ["(", "-"])
