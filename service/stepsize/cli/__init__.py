@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from stepsize import __version__
-from stepsize.cli import catalogue, changes, datasets, jobs, range_tests, reports, results, servers, trials
+from stepsize.cli import catalogue, changes, datasets, doctor, jobs, range_tests, reports, results, servers, trials
 
 app = typer.Typer(
     name="stepsize",
@@ -40,7 +40,7 @@ def _add(panel: str, *commands: Callable[..., None]) -> None:
         app.command(rich_help_panel=panel)(command)
 
 
-_add("Run the service", servers.up, servers.api, servers.worker, servers.migrate)
+_add("Run the service", servers.up, servers.api, servers.worker, servers.migrate, doctor.doctor)
 app.command("try", rich_help_panel="Run the service")(servers.try_)
 _add("Use it", jobs.submit, jobs.watch, jobs.jobs, jobs.trials, jobs.log, jobs.best)
 _add("Use it", trials.trial, trials.reports, trials.enqueue, trials.download)

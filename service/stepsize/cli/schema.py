@@ -47,7 +47,7 @@ def require_tables(settings: Settings) -> None:
     while True:
         with _told("the database does not answer"):
             try:
-                wrong = _why_not_at_head(settings)
+                wrong = head_problem(settings)
             except DatabaseError as error:
                 if not _may_come_back(error):
                     raise
@@ -64,13 +64,18 @@ def warn_without_tables(settings: Settings) -> None:
     """Say what is wrong with the tables, if anything; an API may start before its database does, /readyz tells."""
     with _told("the database does not answer"):
         try:
-            if wrong := _why_not_at_head(settings):
+            if wrong := head_problem(settings):
                 say(f"warning: {wrong}")
         except DatabaseError as error:
             say(f"warning: the database does not answer: {_reason(error)}")
 
 
-def _why_not_at_head(settings: Settings) -> str | None:
+def head_problem(settings: Settings) -> str | None:
+    """Return what is wrong with the tables, or None where they are of this version.
+
+    Raises:
+        DatabaseError, OSError: the database does not answer.
+    """
     database = Database(settings.url, pool_size=1)
     try:
         with database.read() as connection:
