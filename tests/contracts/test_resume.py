@@ -88,7 +88,8 @@ PRUNERS: list[dict[str, Any]] = [
 ]
 BY_NAME = {pruner["name"]: pruner for pruner in PRUNERS}
 COMBINATIONS = [
-    *(("tpe", pruner["name"]) for pruner in PRUNERS),
+    *(("tpe", name) for name in ("none", "median", "asha")),
+    *(pytest.param("tpe", name, marks=pytest.mark.slow) for name in BY_NAME if name not in ("none", "median", "asha")),
     *(("random", name) for name in ("none", "asha")),
     *(("grid", name) for name in ("none", "median")),
     *(("qmc", name) for name in ("none", "hyperband")),
@@ -209,7 +210,7 @@ class Book:
         self.rebuild()
 
 
-@pytest.mark.parametrize("sampler", HEAVY)
+@pytest.mark.parametrize("sampler", [pytest.param("gp", marks=pytest.mark.slow), "cmaes", "nsgaii"])
 def test_resumed_heavy_search_equals_uninterrupted(sampler: str) -> None:
     n = N_HEAVY_TRIALS[sampler]
     whole = Book(wide_spec(sampler)).run(n)
@@ -219,6 +220,7 @@ def test_resumed_heavy_search_equals_uninterrupted(sampler: str) -> None:
     assert [visible(trial) for trial in killed] == [visible(trial) for trial in whole]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sampler", HEAVY)
 def test_a_process_of_its_own_proposes_what_this_one_would(sampler: str) -> None:
     n = min(8, N_HEAVY_TRIALS[sampler])

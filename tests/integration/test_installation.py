@@ -127,7 +127,10 @@ def test_the_bare_console_script_says_what_a_command_needs(
     assert len(done.stderr.splitlines()) == 1
 
 
-@pytest.fixture(scope="module", params=["cli", "server", "without torch"])
+@pytest.fixture(
+    scope="module",
+    params=["cli", *(pytest.param(name, marks=pytest.mark.slow) for name in ("server", "without torch"))],
+)
 def partly(
     request: pytest.FixtureRequest, wheel: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[str, Installation]:

@@ -55,6 +55,7 @@ def serious_findings(page: Page, rules: str | None = None) -> list[str]:
     return list(found)
 
 
+@pytest.mark.slow
 def test_every_page_suits_screen_readers_dark_rooms_and_phones(
     site: Site, ids: dict[str, str], open_page: OpenPage
 ) -> None:

@@ -21,6 +21,7 @@ from fastapi import FastAPI
 from stepsize.domain.trial import TrialState
 from stepsize.store.database import Database
 from stepsize.store.trials import load_trials
+from tests.databases import POSTGRESQL_WHEN_SLOW
 from tests.searching import searching
 from tests.training_client import LEASE_S, loss_at, train
 from tests.waiting import wait_for
@@ -123,6 +124,7 @@ def _check_exactly_once(server: str, database: Database, tmp_path: Path, *, n_tr
     assert len(counted) >= n_trials - math.ceil(n_trials / kill_every)
 
 
+@POSTGRESQL_WHEN_SLOW
 def test_each_trial_is_completed_exactly_once_though_clients_die(
     server: str, database: Database, tmp_path: Path
 ) -> None:

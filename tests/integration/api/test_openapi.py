@@ -23,6 +23,7 @@ from stepsize.domain.trial import TrialState
 from stepsize.store.database import Database
 from stepsize.store.ledger import open_ledger
 from tests.builders import make_job, make_report, make_trial
+from tests.databases import POSTGRESQL_WHEN_SLOW
 
 CHECKS = [
     not_a_server_error,
@@ -95,6 +96,7 @@ def _aim(case: Any, job_id: str | None, number: int | None) -> None:
         case.body["trainer"] = {"name": "synthetic"}
 
 
+@POSTGRESQL_WHEN_SLOW
 @pytest.mark.filterwarnings("ignore")  # schemathesis's own
 @pytest.mark.parametrize("mode", list(GenerationMode))
 def test_no_request_gets_a_5xx_or_an_undocumented_answer(

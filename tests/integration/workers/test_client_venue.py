@@ -124,8 +124,8 @@ def essence(trial: Trial) -> dict[str, Any]:
     return {name: value for name, value in vars(trial).items() if name not in differs}
 
 
-@pytest.mark.parametrize("pruner", ["none", "median", "asha"])
-@pytest.mark.parametrize("sampler", ["tpe", "grid"])
+@pytest.mark.parametrize("pruner", ["none", "asha", pytest.param("median", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("sampler", ["tpe", pytest.param("grid", marks=pytest.mark.slow)])
 def test_a_search_that_changes_hands_equals_one_that_does_not(
     sampler: str, pruner: str, two_databases: tuple[Database, Database], tmp_path: Path
 ) -> None:
@@ -163,6 +163,7 @@ def test_infeasible_trials_are_told_the_worst_feasible_value_before_them(databas
     assert len(losses) >= 2
 
 
+@pytest.mark.slow
 def test_a_wake_up_costs_no_more_on_top_of_thousands_of_trials(sqlite_url: str, tmp_path: Path) -> None:
     counts, times = [], []
     for n_trials in (100, 3000):

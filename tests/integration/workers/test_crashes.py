@@ -15,6 +15,7 @@ from stepsize.store.jobs import get_job
 from stepsize.store.models import reports
 from stepsize.store.trials import load_trials
 from tests.builders import make_job, make_spec
+from tests.databases import POSTGRESQL_WHEN_SLOW
 from tests.postgres import PostgresServer
 from tests.waiting import wait_for
 from tests.worker_process import WorkerProcess, wait_until_gone
@@ -62,6 +63,7 @@ def reports_per_trial(database: Database, job_id: str) -> Counter[int]:
         return Counter({row.number: row.n for row in rows})
 
 
+@POSTGRESQL_WHEN_SLOW
 def test_grid_survives_kills_with_every_cell_finished_exactly_once(
     database: Database, database_url: str, tmp_path: Path
 ) -> None:
@@ -153,6 +155,7 @@ def test_postgresql_restart_under_a_running_job_loses_nothing(
     database.dispose()
 
 
+@POSTGRESQL_WHEN_SLOW
 def test_sigterm_requeues_running_trials_and_releases_the_job(
     database: Database, database_url: str, tmp_path: Path
 ) -> None:

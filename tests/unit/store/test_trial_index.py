@@ -13,6 +13,7 @@ from stepsize.store.ledger import open_ledger
 from stepsize.store.listing import TrialQuery, list_trials
 from stepsize.store.trial_index import TrialIndex
 from tests.builders import make_job, make_trial
+from tests.databases import POSTGRESQL_WHEN_SLOW
 
 SORTS = [None, "number", "-number", "params.x", "-params.x", "values.loss", "-values.loss", "duration_s", "-step"]
 FILTERS: list[list[str]] = [
@@ -71,6 +72,7 @@ def _assert_alike(database: Database, index: TrialIndex, job_id: str) -> None:
                     assert here == _pages(lambda one: list_trials(connection, one), **query), (sort, filters, state)
 
 
+@POSTGRESQL_WHEN_SLOW
 def test_pages_are_those_of_the_database_as_trials_come_and_change(database: Database) -> None:
     draw, index = random.Random(0), TrialIndex()
     with database.write() as connection:
@@ -87,6 +89,7 @@ def test_pages_are_those_of_the_database_as_trials_come_and_change(database: Dat
     _assert_alike(database, index, job_id)
 
 
+@POSTGRESQL_WHEN_SLOW
 def test_many_changes_at_once_are_told_too(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("stepsize.store.trial_index._REBUILT_FROM", 3)
     draw, index = random.Random(1), TrialIndex()
