@@ -315,6 +315,37 @@ def test_a_worker_that_dies_is_replaced_and_the_job_goes_on(own_service: Service
     assert first.pid not in [worker.pid for worker in own_service.workers()]
 
 
+def test_a_job_whose_only_worker_was_killed_says_so_until_another_goes_on_with_it(tmp_path: Path) -> None:
+    settings = environment(STEPSIZE_DATA_DIR=str(tmp_path), STEPSIZE_LEASE_S="1")
+    subprocess.run([*STEPSIZE, "migrate"], env=settings, check=True)
+    log = tmp_path / "api.log"
+    with log.open("wb") as written:
+        api = psutil.Popen([*STEPSIZE, "api", "--port", "0"], stdout=written, stderr=written, env=settings)
+    worker = psutil.Popen([*STEPSIZE, "worker", "--slots", "1"], env=settings)
+    try:
+        url = (
+            wait_for(lambda: found[1] if (found := READY.search(log.read_text())) else None, timeout_s=PATIENCE_S) or ""
+        )
+        job_id = run("submit", "-", server=url, stdin=json.dumps(SLOW_JOB)).stdout.strip()
+        with Client(url) as client:
+            wait_for(lambda: client.job(job_id).progress.counts["completed"] > 0, timeout_s=PATIENCE_S)
+            worker.kill()
+            wait_for(lambda: client.job(job_id).reason == "no_worker", timeout_s=PATIENCE_S)
+            job = client.job(job_id)
+            assert (job.state, job.progress.limited_by) == ("running", None)
+            assert "no worker has it since" in (job.advice or "")
+            assert "no worker has it since" in run("jobs", server=url).stderr
+            worker.wait()
+            worker = psutil.Popen([*STEPSIZE, "worker", "--slots", "1"], env=settings)
+            wait_for(lambda: client.job(job_id).advice is None, timeout_s=PATIENCE_S)
+            n_before = client.job(job_id).progress.counts["completed"]
+            wait_for(lambda: client.job(job_id).progress.counts["completed"] > n_before, timeout_s=PATIENCE_S)
+    finally:
+        for process in (worker, api):
+            process.kill()
+            process.wait()
+
+
 def test_kill_9_of_up_leaves_no_process_behind(own_service: Service) -> None:
     _, family = running_job(own_service)
     own_service.process.kill()
