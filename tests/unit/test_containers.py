@@ -73,7 +73,7 @@ def test_a_gpu_is_asked_for_by_the_gpu_profile_alone() -> None:
 def test_each_image_installs_what_its_command_needs() -> None:
     for_api = _stage("dependencies") + _stage("build-api") + _stage("api")
     assert re.findall(r"'\.\[(\w+)\]'", for_api) == ["analysis"], "which includes the server's extra, and no torch"
-    assert re.findall(r"'\.\[(\w+)\]'", _stage("dependencies-worker")) == ["worker"]
+    assert re.findall(r"'\.\[([\w,]+)\]'", _stage("dependencies-worker")) == ["optimizers,worker"]
 
 
 @pytest.mark.parametrize("target", ["build-api", "build-worker"])
