@@ -11,7 +11,7 @@ from stepsize.cli.connection import SERVER, AsJson, JobId, Server, connected
 from stepsize.cli.failures import explain_end, say_where_logs_are, troubles
 from stepsize.cli.job_file import read_job
 from stepsize.cli.printing import print_jobs, print_json, print_trials, say, with_reason
-from stepsize.cli.watching import watch_job
+from stepsize.cli.watching import watch_all, watch_job
 from stepsize.client import Client, Control, Job, Trial
 
 Number = Annotated[int, typer.Argument(min=0, metavar="TRIAL", help="A trial's number.")]
@@ -54,11 +54,17 @@ def submit(
 
 
 def watch(
-    job_id: JobId,
+    job_id: Annotated[
+        str | None, typer.Argument(metavar="JOB", help="A job's id; left out: every job that changes, until Ctrl-C.")
+    ] = None,
     server: Server = SERVER,
     as_json: AsJson = False,
 ) -> None:
     """Show a job's progress until it has finished. Ctrl-C leaves the job running."""
+    if job_id is None:
+        with connected(server, as_json=as_json) as client:
+            watch_all(client, as_json=as_json)
+        return
     with connected(server, as_json=as_json) as client:
         if as_json:
             for job in client.follow(job_id):

@@ -1,5 +1,7 @@
 """Live progress of a job: a bar on a terminal, a line per change elsewhere."""
 
+import json
+
 import typer
 from rich.console import Console, Group
 from rich.live import Live
@@ -28,6 +30,22 @@ def watch_job(client: Client, job_id: str, *, quiet: bool = False) -> Job:
     except KeyboardInterrupt:
         say(f"\n{job_id} goes on; `stepsize watch {job_id}` shows it again")
         raise typer.Exit(1) from None
+
+
+def watch_all(client: Client, *, as_json: bool) -> None:
+    """Print a line for each change of any job, until Ctrl-C."""
+    try:
+        for event in client.all_events():
+            if as_json:
+                typer.echo(json.dumps(event.data, ensure_ascii=False))
+                continue
+            progress = event.data.get("progress")
+            counts = progress.get("counts") if isinstance(progress, dict) else None
+            told = {state: n for state, n in counts.items() if n} if isinstance(counts, dict) else {}
+            done = ", ".join(f"{n} {state}" for state, n in told.items())
+            typer.echo(f"{event.data.get('id')}: {event.data.get('state')}{f' · {done}' if done else ''}")
+    except KeyboardInterrupt:
+        say("")
 
 
 def _watch_live(client: Client, job_id: str, screen: Console) -> Job:

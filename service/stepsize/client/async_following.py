@@ -1,7 +1,7 @@
 """Following a job without a thread: as following.py does."""
 
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 
 import httpx
 
@@ -10,23 +10,52 @@ from stepsize.client.async_connection import AsyncConnection
 from stepsize.client.calls.jobs import job as job_call
 from stepsize.client.errors import ApiError, WaitTimeoutError
 from stepsize.client.events import Event, EventParser
-from stepsize.client.following import RECONNECT_PAUSES_S, has_seen_all, is_passing, poll_call, stream_headers
+from stepsize.client.following import (
+    ALL_EVENTS,
+    RECONNECT_PAUSES_S,
+    events_path,
+    has_seen_all,
+    is_passing,
+    poll_call,
+    stream_headers,
+)
 from stepsize.client.transport import pause_or_give_up, read
 
 
 async def events(connection: AsyncConnection, job_id: str, after: str | None) -> AsyncIterator[Event]:
     """Yield a job's changes after an event until it has finished; survives lost connections."""
+
+    async def is_done(last: str | None) -> bool:
+        return has_seen_all(await connection.send(job_call(job_id)), last)
+
+    async for event in _listen(connection, events_path(job_id), after, is_done):
+        yield event
+
+
+async def all_events(connection: AsyncConnection) -> AsyncIterator[Event]:
+    """Yield what changes of any job, until the caller has enough; survives lost connections."""
+
+    async def is_done(_last: str | None) -> bool:
+        return False
+
+    async for event in _listen(connection, ALL_EVENTS, None, is_done):
+        yield event
+
+
+async def _listen(
+    connection: AsyncConnection, path: str, after: str | None, is_done: Callable[[str | None], Awaitable[bool]]
+) -> AsyncIterator[Event]:
     pauses = iter(RECONNECT_PAUSES_S)
     while True:
         try:
             parser = EventParser()
-            async with connection.stream(f"/jobs/{job_id}/events", headers=stream_headers(after)) as response:
+            async with connection.stream(path, headers=stream_headers(after)) as response:
                 async for chunk in response.aiter_text():
                     for event in parser.feed(chunk):
                         pauses = iter(RECONNECT_PAUSES_S)
                         after = event.id or after
                         yield event
-            if has_seen_all(await connection.send(job_call(job_id)), after):
+            if await is_done(after):
                 return
             error: Exception = ConnectionError("the event stream keeps ending early")
         except (httpx.TransportError, ApiError) as broken:

@@ -9,7 +9,7 @@ import httpx
 
 from stepsize.client.answers import Dataset, Job
 from stepsize.client.async_connection import AsyncConnection
-from stepsize.client.async_following import events, follow
+from stepsize.client.async_following import all_events, events, follow
 from stepsize.client.events import Event
 from stepsize.client.files import ExportFormat, Rows, complete_file, dataset_query, export_format
 from stepsize.client.operations import Later, Operations
@@ -52,6 +52,10 @@ class AsyncClient(Operations, Later):
     def events(self, job_id: str, *, after: str | None = None) -> AsyncIterator[Event]:
         """Yield changes of a job as they happen, until it has finished; see `Client.events`."""
         return events(self._connection, job_id, after)
+
+    def all_events(self) -> AsyncIterator[Event]:
+        """Yield what changes of any unfinished job; see `Client.all_events`."""
+        return all_events(self._connection)
 
     def follow(self, job_id: str, *, poll_s: float = 1.0) -> AsyncIterator[Job]:
         """Yield a job now and after each change that a poll sees, until it has finished."""

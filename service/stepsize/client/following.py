@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import httpx
 
 from stepsize.client.answers import Job
-from stepsize.client.calls.base import Call, of
+from stepsize.client.calls.base import Call, of, part
 from stepsize.client.calls.jobs import job as job_call
 from stepsize.client.connection import Connection
 from stepsize.client.errors import ApiError, WaitTimeoutError
@@ -15,6 +15,7 @@ from stepsize.client.transport import RETRIED_STATUSES, pause_or_give_up, read
 
 RECONNECT_PAUSES_S = (0.1, 0.2, 0.4, 0.8, 1.6, *[3.0] * 8)
 """A watched job outlives a restart of the API, which takes seconds: about half a minute in all."""
+ALL_EVENTS = "/events"
 
 
 def events(connection: Connection, job_id: str, after: str | None) -> Iterator[Event]:
@@ -22,12 +23,28 @@ def events(connection: Connection, job_id: str, after: str | None) -> Iterator[E
     pauses = iter(RECONNECT_PAUSES_S)
     while True:
         try:
-            for event in _stream(connection, job_id, after):
+            for event in _stream(connection, events_path(job_id), after):
                 pauses = iter(RECONNECT_PAUSES_S)
                 after = event.id or after
                 yield event
             if has_seen_all(connection.send(job_call(job_id)), after):
                 return
+            error: Exception = ConnectionError("the event stream keeps ending early")
+        except (httpx.TransportError, ApiError) as broken:
+            if not is_passing(broken):
+                raise
+            error = broken
+        connection.sleep(pause_or_give_up(connection.base_url, pauses, error))
+
+
+def all_events(connection: Connection) -> Iterator[Event]:
+    """Yield what changes of any job, until the caller has enough; survives lost connections."""
+    pauses = iter(RECONNECT_PAUSES_S)
+    while True:
+        try:
+            for event in _stream(connection, ALL_EVENTS, None):
+                pauses = iter(RECONNECT_PAUSES_S)
+                yield event
             error: Exception = ConnectionError("the event stream keeps ending early")
         except (httpx.TransportError, ApiError) as broken:
             if not is_passing(broken):
@@ -78,6 +95,11 @@ def has_seen_all(job: Job, after: str | None) -> bool:
     return job.is_finished and int(after or 0) >= job.change
 
 
+def events_path(job_id: str) -> str:
+    """Return where a job's events come from."""
+    return f"/jobs/{part(job_id)}/events"
+
+
 def stream_headers(after: str | None) -> dict[str, str]:
     """Return the headers that open an event stream after an event."""
     return {"Accept": "text/event-stream"} | ({"Last-Event-ID": after} if after else {})
@@ -88,9 +110,9 @@ def poll_call(job_id: str, etag: str) -> Call[Job]:
     return Call("GET", job_call(job_id).path, of(Job), headers={"If-None-Match": etag} if etag else {})
 
 
-def _stream(connection: Connection, job_id: str, after: str | None) -> Iterator[Event]:
+def _stream(connection: Connection, path: str, after: str | None) -> Iterator[Event]:
     parser = EventParser()
-    with connection.stream(f"/jobs/{job_id}/events", headers=stream_headers(after)) as response:
+    with connection.stream(path, headers=stream_headers(after)) as response:
         for chunk in response.iter_text():
             yield from parser.feed(chunk)
 

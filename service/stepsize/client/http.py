@@ -19,7 +19,7 @@ from stepsize.client.display import ProgressView
 from stepsize.client.events import Event
 from stepsize.client.external import ExternalTrial, suggestions
 from stepsize.client.files import ExportFormat, Rows, complete_file, dataset_query, export_format
-from stepsize.client.following import events, follow, follow_until
+from stepsize.client.following import all_events, events, follow, follow_until
 from stepsize.client.operations import Now, Operations
 from stepsize.client.transport import address
 
@@ -70,6 +70,13 @@ class Client(Operations, Now):
             after: the id of the last event already seen, or the `change` of the job as it was read; null: from now.
         """
         return events(self._connection, job_id, after)
+
+    def all_events(self) -> Iterator[Event]:
+        """Yield what changes of any unfinished job, for as long as it is listened to; survives lost connections.
+
+        Each event's `data` is a part of a job: its `id` and what has changed. It begins with now.
+        """
+        return all_events(self._connection)
 
     def follow(self, job_id: str, *, poll_s: float = 1.0) -> Iterator[Job]:
         """Yield a job now and after each of its changes, until it has finished.

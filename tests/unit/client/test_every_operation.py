@@ -86,6 +86,7 @@ TABLE: dict[str, tuple[Act, str]] = {
     "read_v1_range_tests__job_id__get": (lambda c: c.read_range_test(T), "read-range-test rt_1"),
     "submit_v1_jobs__job_id__refit_post": (lambda c: c.refit(J), "refit job_1"),
     "follow_v1_jobs__job_id__events_get": (lambda c: c.events(J), "watch job_1"),
+    "follow_all_v1_events_get": (lambda c: c.all_events(), "watch"),
     "list_trainers_v1_trainers_get": (lambda c: c.trainers(), "trainers"),
     "list_samplers_v1_samplers_get": (lambda c: c.samplers(), "samplers"),
     "list_pruners_v1_pruners_get": (lambda c: c.pruners(), "pruners"),
