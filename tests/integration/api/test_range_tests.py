@@ -93,14 +93,14 @@ def test_a_test_that_was_ended_says_that_its_sweeps_were_never_read(client: Test
 @pytest.mark.parametrize(
     ("changes", "pointer", "words"),
     [
-        ({"batch_sizes": [0]}, "/batch_sizes/0", "minimum of 1"),
+        ({"batch_sizes": [0]}, "/batch_sizes/0", "must be at least 1"),
         ({"batch_sizes": []}, "/batch_sizes", "at least 1"),
         ({"batchsizes": [32]}, "/batchsizes", "did you mean 'batch_sizes'?"),
         ({"rule": "stepest"}, "/rule", "did you mean 'steepest'?"),
         ({"low": 1.0, "high": 0.1}, "", "low must be below high"),
         ({"trainer": {"name": "synthetik"}}, "/trainer/name", "did you mean 'synthetic'?"),
         ({"trainer": {"name": "synthetic", "params": {"flor": 1}}}, "/trainer/params/flor", "did you mean 'floor'?"),
-        ({"steps": 5}, "/steps", "greater than or equal to 10"),
+        ({"steps": 5}, "/steps", "must be at least 10"),
         (
             {"trainer": {"name": "image_classifier", "params": {"dataset": "digit"}}},
             "/trainer/params/dataset",

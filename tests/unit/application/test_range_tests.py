@@ -73,13 +73,13 @@ def test_a_trainer_without_batch_sizes_is_tested_as_it_is() -> None:
 @pytest.mark.parametrize(
     ("fields", "pointer", "words"),
     [
-        ({"batch_sizes": [32, 2048]}, "/batch_sizes/1", "maximum of 1024"),
-        ({"batch_sizes": [0]}, "/batch_sizes/0", "minimum of 1"),
+        ({"batch_sizes": [32, 2048]}, "/batch_sizes/1", "must be at most 1024"),
+        ({"batch_sizes": [0]}, "/batch_sizes/0", "must be at least 1"),
         ({"batch_sizes": [32, 32]}, "/batch_sizes/1", "already"),
         ({"batch_sizes": [16], "params": {"batch_size": 32}}, "/trainer/params/batch_size", "not both"),
         ({"params": {"widht": 3}}, "/trainer/params/widht", "did you mean 'width'?"),
         ({"params": {"optimizer": "adam", "momentum": 0.5}}, "/trainer/params/momentum", "applies only when"),
-        ({"high": 1000.0}, "/high", "maximum of 100"),
+        ({"high": 1000.0}, "/high", "must be at most 100"),
         ({"resources": {"gpus": 2}}, "/resources/gpus", "not offered"),
     ],
 )
