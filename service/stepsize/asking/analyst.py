@@ -17,6 +17,7 @@ from stepsize.asking.questions import Failure, Question, Reply
 from stepsize.children.child import Child, thinking_environment
 from stepsize.children.correspondent import ChildDiedError, ChildEndedError, ChildSilentError, Correspondent
 from stepsize.errors import AnalysisUnavailableError, JobNotFoundError
+from stepsize.extras import ANALYSIS, how_to_install, missing_extras
 from stepsize.single_flight import SingleFlight
 
 _IDLE_S = 60.0
@@ -77,6 +78,8 @@ class Analyst:
             kept = self._kept.get((question, changes))
         if kept is not None:
             flight.set_result(kept)
+        elif self._process.pid is None and (missing := missing_extras([ANALYSIS])):
+            flight.set_exception(AnalysisUnavailableError(f"reports and plots need: {how_to_install(missing)}"))
         else:
             asked = self._process.ask(partial(_exchange, question, self._limit_s))
             asked.add_done_callback(partial(self._land, question, flight))
@@ -108,7 +111,7 @@ class Analyst:
             case ChildSilentError():
                 return AnalysisUnavailableError(f"the analysis took longer than {self._limit_s:g} s")
             case ChildDiedError():
-                return AnalysisUnavailableError("the analysis process died; is stepsize[analysis] installed?")
+                return AnalysisUnavailableError("the analysis process died; the service's log says why")
         return error
 
 
