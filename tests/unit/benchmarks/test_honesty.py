@@ -20,6 +20,7 @@ def lowest_of(share: float, n: int) -> float:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)  # it plays for 300 s at most, and a busy machine fits for long after that
 def test_what_reports_claim_holds_on_tasks_they_were_not_made_for() -> None:
     tasks = [task for task in TASKS if task.name in SLICE]
     assert len(tasks) == len(SLICE)
