@@ -22,7 +22,15 @@ from stepsize_workers.trainers.synthetic import Synthetic
 from tests.fakes import RecordingContext
 from tests.unit.training import tiny
 
-BUILT_IN_NAMES = ["anomaly_detector", "image_classifier", "synthetic", "tabular_classifier", "tabular_regressor"]
+BUILT_IN_NAMES = [
+    "anomaly_detector",
+    "image_classifier",
+    "language_model",
+    "synthetic",
+    "tabular_classifier",
+    "tabular_regressor",
+    "text_classifier",
+]
 TINY_MODULE = "tests.unit.training.tiny"
 
 
