@@ -73,19 +73,26 @@ class Classifier(LabelledTask[CP]):
         logits = model(part.inputs[batch])
         return cross_entropy(logits, part.labels[batch], label_smoothing=self.params.label_smoothing)
 
-    def measure(self, model: nn.Module, part: Part) -> dict[str, Tensor | float]:
-        """Return a part's mean cross entropy and its accuracy, computed in double precision."""
-        logits = predict(model, part).double()
+    def scores(self, logits: Tensor, part: Part) -> dict[str, Tensor | float]:
+        """Return a part's mean cross entropy and its accuracy, computed in double precision.
+
+        Args:
+            logits: of its samples, shape (N, C).
+        """
+        logits = logits.double()
         accuracy = (logits.argmax(1) == part.labels).double().mean()
         return {"loss": cross_entropy(logits, part.labels), "accuracy": accuracy}
 
     def evaluate(self, model: nn.Module) -> Metrics:
-        """Return the validation part's measurements."""
-        return {f"val_{name}": value for name, value in self.measure(model, self.data.validation).items()}
+        """Return the validation part's scores."""
+        return self._measure(model, self.data.validation, "val")
 
     def test(self, model: nn.Module) -> Metrics:
-        """Return the test part's measurements."""
-        return {f"test_{name}": value for name, value in self.measure(model, self.data.test).items()}
+        """Return the test part's scores."""
+        return self._measure(model, self.data.test, "test")
+
+    def _measure(self, model: nn.Module, part: Part, prefix: str) -> Metrics:
+        return {f"{prefix}_{name}": value for name, value in self.scores(predict(model, part), part).items()}
 
     def figures(self, model: nn.Module) -> Mapping[str, str | bytes]:
         """Return which classes are taken for which, where they fit on a page."""

@@ -4,14 +4,14 @@ from typing import ClassVar
 
 import torch
 from pydantic import Field
-from torch import Tensor, nn
+from torch import Tensor
 
 from stepsize.datasets.cards import DatasetKind
 from stepsize.domain.trainer import Metric
 from stepsize.spec.objective import Direction, Objective
 from stepsize.spec.space import FloatParameter, IntParameter, SearchSpace
 from stepsize_workers.trainers.base import applies_when
-from stepsize_workers.trainers.classifier import Classifier, ClassifierParams, predict
+from stepsize_workers.trainers.classifier import Classifier, ClassifierParams
 from stepsize_workers.trainers.labelled import dataset_field
 from stepsize_workers.trainers.texts import TextParams, TextTask
 from stepsize_workers.training.datasets import Part
@@ -50,10 +50,10 @@ class TextClassifier(TextTask[TextClassifierParams], Classifier[TextClassifierPa
         "batch_size": IntParameter(type="int", low=16, high=256, powers_of_two=True),
     }
 
-    def measure(self, model: nn.Module, part: Part) -> dict[str, Tensor | float]:
+    def scores(self, logits: Tensor, part: Part) -> dict[str, Tensor | float]:
         """Return a part's loss, accuracy and macro-F1."""
-        predicted = predict(model, part).argmax(1)
-        return {**super().measure(model, part), "macro_f1": macro_f1(predicted, part.labels, self.data.n_classes)}
+        f1 = macro_f1(logits.argmax(1), part.labels, self.data.n_classes)
+        return {**super().scores(logits, part), "macro_f1": f1}
 
 
 def macro_f1(predicted: Tensor, labels: Tensor, n_classes: int) -> Tensor:
