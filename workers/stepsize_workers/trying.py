@@ -20,6 +20,7 @@ from pydantic_core import ErrorDetails
 
 from stepsize.domain.figures import check_figure
 from stepsize.domain.said import as_number, check_name, check_step, is_finite
+from stepsize.spec.pairs import read_scalars
 from stepsize.spec.wording import pydantic_words
 from stepsize_workers.out_of_memory import is_out_of_memory
 from stepsize_workers.trainers.base import Checkpoint, Diverged, Params, Trainer
@@ -117,12 +118,7 @@ def read_params(trainer: type[Trainer[Params]], pairs: Sequence[str]) -> Params:
     Raises:
         ValueError: it names each wrong one, and what would do.
     """
-    given: dict[str, object] = {}
-    for pair in pairs:
-        name, found, value = pair.partition("=")
-        if not found:
-            raise ValueError(f"a parameter is written NAME=VALUE, not {pair!r}")
-        given[name] = _value(value)
+    given = read_scalars(pairs)
     known = trainer.Params.model_fields
     for name in given:
         if name not in known:
@@ -135,13 +131,6 @@ def read_params(trainer: type[Trainer[Params]], pairs: Sequence[str]) -> Params:
 
 def _in_words(wrong: ErrorDetails) -> str:
     return pydantic_words(wrong["type"], wrong.get("ctx", {}), wrong["msg"])
-
-
-def _value(text: str) -> object:
-    try:
-        return json.loads(text)
-    except ValueError:
-        return text
 
 
 def run(trainer: type[Trainer[Params]], context: ForegroundContext) -> dict[str, object]:

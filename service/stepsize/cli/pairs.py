@@ -1,10 +1,10 @@
 """Options of the form `name=value` and `key:value`."""
 
-import json
 from collections.abc import Sequence
 
 import typer
 
+from stepsize.spec.pairs import read_scalars, split_pair
 from stepsize.spec.space import Scalar
 
 
@@ -14,13 +14,10 @@ def read_params(pairs: Sequence[str], *, what: str = "a parameter") -> dict[str,
     Raises:
         typer.BadParameter: one is no pair, or stands there twice.
     """
-    found: dict[str, Scalar] = {}
-    for pair in pairs:
-        name, value = _split(pair, "=", what)
-        if name in found:
-            raise typer.BadParameter(f"{name!r} stands there twice")
-        found[name] = _scalar(value)
-    return found
+    try:
+        return read_scalars(pairs, what=what)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
 
 
 def read_values(pairs: Sequence[str]) -> dict[str, float]:
@@ -58,15 +55,7 @@ def read_labels(pairs: Sequence[str]) -> dict[str, str]:
 
 
 def _split(pair: str, separator: str, what: str) -> tuple[str, str]:
-    name, found, value = pair.partition(separator)
-    if not found or not name:
-        raise typer.BadParameter(f"{what} is written NAME{separator}VALUE, not {pair!r}")
-    return name, value
-
-
-def _scalar(value: str) -> Scalar:
     try:
-        parsed = json.loads(value)
-    except ValueError:
-        return value
-    return parsed if isinstance(parsed, bool | int | float | str) else value
+        return split_pair(pair, separator, what=what)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None

@@ -66,6 +66,7 @@ def test_a_loss_that_explodes_is_infeasible(path: Path, capsys: pytest.CaptureFi
         (["--param=learning_rat=1"], "learning_rat: bowl has no such parameter; known: learning_rate, epochs"),
         (["--param=learning_rate=-1"], "learning_rate: must be above 0"),
         (["--param=learning_rate"], "a parameter is written NAME=VALUE"),
+        (["--param=learning_rate=0.1", "--param=learning_rate=0.2"], "'learning_rate' stands there twice"),
         (["--trainer=bowll"], "there is no trainer 'bowll'; did you mean 'bowl'?"),
     ],
 )
