@@ -19,8 +19,6 @@ _BEAT_S = 1.0
 """What happens to a job within a beat is told once: lists are for eyes."""
 _MOST_BEHIND = 60
 """Beats that a reader may be behind; one that is slower is let go, and reads the list again."""
-
-
 _MOST_AT_ONCE = 200
 """Rows in a beat; what is more comes with the next."""
 _RECENT_S = 60.0

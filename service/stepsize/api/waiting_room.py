@@ -67,10 +67,10 @@ class _Queue:
         """Wait until it is a waiter's turn; tell whether it must answer, if only that there is nothing."""
         if left_s <= 0:
             return True
-        waiter.call = asyncio.get_running_loop().create_future()
         if self._n_left > 0:
             self._n_left -= 1
             return False
+        waiter.call = asyncio.get_running_loop().create_future()
         self._stir()  # it may have trials already
         try:
             async with asyncio.timeout(left_s):
