@@ -7,6 +7,7 @@ from pydantic import ValidationError
 
 from stepsize.spec.base import Spec
 from stepsize.spec.space import CategoricalParameter, FloatParameter, IntParameter, Scalar
+from stepsize.spec.wording import pydantic_words
 
 GivenWhen = Mapping[str, Scalar | Sequence[Scalar]]
 """Parent parameter → the value, or the values, under which the child applies."""
@@ -97,7 +98,7 @@ def _built(model: type[S], called: str, **fields: object) -> S:
         return model.model_validate(fields)
     except ValidationError as error:
         wrong = [
-            ": ".join([*(str(part) for part in each["loc"][:1]), each["msg"].removeprefix("Value error, ")])
+            ": ".join([*map(str, each["loc"][:1]), pydantic_words(each["type"], each.get("ctx", {}), each["msg"])])
             for each in error.errors(include_url=False)
         ]
         raise ValueError(f"{called}: {'; '.join(dict.fromkeys(wrong))}") from None
