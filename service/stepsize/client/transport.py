@@ -16,9 +16,9 @@ from pydantic import ValidationError
 from stepsize.client.answers import Problem
 from stepsize.client.calls.base import Call
 from stepsize.client.errors import ApiError, ServerUnreachableError
-from stepsize.environment import SERVER
 
 DEFAULT_SERVER = "http://127.0.0.1:8000"
+SERVER_VARIABLE = "STEPSIZE_SERVER"
 
 RETRIED_STATUSES = frozenset({429, 503})
 TIMEOUT = httpx.Timeout(30.0, connect=5.0)
@@ -36,7 +36,7 @@ R = TypeVar("R")
 
 def address(base_url: str | None) -> str:
     """Return where the service is: as given, where the environment says, or on this machine."""
-    return (base_url or os.environ.get(SERVER) or DEFAULT_SERVER).rstrip("/")
+    return (base_url or os.environ.get(SERVER_VARIABLE) or DEFAULT_SERVER).rstrip("/")
 
 
 def trusts_environment(base_url: str) -> bool:

@@ -39,7 +39,8 @@ export function useResource(path, { everyMs, version } = {}) {
 
   const isCurrent = state.path === path;
   const isAway = isCurrent && state.error?.status === 0;
-  useInterval(reload, path === null ? undefined : (everyMs ?? (isAway ? AWAY_RETRY_MS : undefined)));
+  const pauseMs = isAway ? Math.min(everyMs ?? AWAY_RETRY_MS, AWAY_RETRY_MS) : everyMs;
+  useInterval(reload, path === null ? undefined : pauseMs);
   return {
     data: isCurrent ? state.data : null,
     error: isCurrent ? state.error : null,
