@@ -35,7 +35,8 @@ class TrainerEntry(SpecEntry):
     step_unit: str
     default_search_space: SearchSpace
     default_objectives: list[Objective]
-    capabilities: dict[str, bool]
+    capabilities: dict[str, JsonValue]
+    """`range_test`, `resume`, `refit`: bool; `fuse`: None, or `{"free": [parameters that may differ in a group]}`."""
     workers: list[str]
 
     def __repr__(self) -> str:

@@ -1,9 +1,9 @@
 """Trainer cards: everything the service knows of a trainer without importing it."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, BeforeValidator, ConfigDict
 
 from stepsize.spec.objective import Direction, Objective
 from stepsize.spec.space import Scalar, SearchSpace
@@ -24,13 +24,26 @@ class Metric(_Card):
     """The smallest and the largest value possible, null where there is none; null: not known."""
 
 
+class Fusing(_Card):
+    """How a trainer trains several trials together, as one."""
+
+    free: list[str]
+    """Parameters that may differ between trials that train together; all others are the same."""
+
+
+def _as_fusing(said: object) -> object:
+    """Read cards of earlier workers, which say that they can't by `false`."""
+    return None if said is False else said
+
+
 class Capabilities(_Card):
     """What may be asked of a trainer; asking for a missing one is refused."""
 
     range_test: bool = False
     resume: bool = False
     refit: bool = False
-    fuse: bool = False
+    fuse: Annotated[Fusing | None, BeforeValidator(_as_fusing)] = None
+    """Null: each trial trains alone."""
 
 
 class TrainerCard(_Card):

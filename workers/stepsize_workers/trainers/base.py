@@ -11,11 +11,15 @@ Obligations of `train(context)`:
   * raise `Diverged` when training has exploded (`ExplosionWatch` in divergence.py tells); let `MemoryError` and CUDA's
     out-of-memory error through; any other exception fails the trial and its traceback goes to the trial's log;
   * never write outside `context.artifact(...)`, `context.figure(...)` and `context.save_checkpoint(...)`.
+
+A trainer with the capability `fuse` also trains groups of trials as one, by `train_group(group)`; what is said above
+holds for each member of a group.
 """
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Generic, Protocol, TypeVar
@@ -150,6 +154,52 @@ class TrialContext(Protocol[P_co]):
         """Say what identifies the data the trial is trained on: it stands on the trial, for people who compare."""
 
 
+GroupReports = Mapping[TrialContext[P], tuple[int, Mapping[str, float]]]
+"""For each member that has something to report: its step, and its values."""
+
+
+class GroupContext(Protocol[P]):
+    """What a group of trials that train as one may know and say. Contexts are told apart by identity.
+
+    All members have the same parameters but for those that the trainer's card calls free (`capabilities.fuse.free`).
+    A member's own context still gives its parameters, seed and checkpoint, and takes its files; only reports go through
+    the group.
+    """
+
+    @property
+    def members(self) -> Sequence[TrialContext[P]]:
+        """Those the group begins with."""
+
+    def joined(self) -> Sequence[TrialContext[P]]:
+        """Return those that have come to take free places since the last call; asked between two epochs.
+
+        Each begins with its own first epoch, or after its checkpoint, while the others go on.
+        """
+
+    def report(self, values: GroupReports[P]) -> AbstractSet[TrialContext[P]]:
+        """Record one measurement of each member, as one message, and return those that should stop now.
+
+        With a pruner this waits for the verdicts. Numbers are finite: a member without ends as `Diverged`.
+
+        Args:
+            values: a step is in the trainer's `step_unit`, greater than every step that this member reported before.
+        """
+
+    def ended(self, member: TrialContext[P], error: BaseException | None = None) -> None:
+        """Say that a member is done and its place is free.
+
+        Args:
+            error: what ended it, `Diverged` among it; None: it is complete, or was told to stop.
+        """
+
+
+class NotFusedError(Exception):
+    """A group can't be trained as one, which showed only when it was tried; nothing was reported of any member.
+
+    The members are trained one by one instead, and the message stands on each as the reason.
+    """
+
+
 class Trainer(ABC, Generic[P]):
     """Code that trains one trial. One class a trainer; an instance is made for each trial."""
 
@@ -185,6 +235,27 @@ class Trainer(ABC, Generic[P]):
         Only asked of a trainer with the capability `refit`. There is no validation data left to choose or to stop by.
         """
         raise NotImplementedError(f"{self.name} can't be refitted")
+
+    @classmethod
+    def why_not_fused(cls, params: P) -> str | None:
+        """Return why trials with such parameters can't train as one, e.g. "dropout > 0"; None: they can.
+
+        All members of a group agree in what this may depend on.
+        """
+        return None if cls.capabilities.fuse else f"{cls.name} trains each trial alone"
+
+    def train_group(self, group: GroupContext[P]) -> None:
+        """Train the members of a group as one, and those that join it, until all have ended.
+
+        Only asked of a trainer with the capability `fuse`, for members of whose parameters `why_not_fused` has nothing
+        to say. Every member is handed to `group.ended` exactly once, unless this raises: then whoever has not ended
+        ends with the exception.
+
+        Raises:
+            NotFusedError: it can't be done; nothing was reported.
+            MemoryError: the group does not fit; a smaller one may. CUDA's own error comes through as it is.
+        """
+        raise NotImplementedError(f"{self.name} trains each trial alone")
 
     @classmethod
     def card(cls) -> TrainerCard:
