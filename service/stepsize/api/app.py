@@ -13,6 +13,7 @@ from stepsize.api.dependencies import Site
 from stepsize.api.feed import Feed
 from stepsize.api.group_commit import GroupCommit
 from stepsize.api.job_feed import JobFeed
+from stepsize.api.metrics import Metrics, Stopwatch
 from stepsize.api.middleware import BodyLimit, EntityTags, LastResort
 from stepsize.api.notifier import Notifier
 from stepsize.api.origins import Origins, own_names
@@ -28,6 +29,7 @@ from stepsize.api.routes import (
     health,
     history,
     jobs,
+    metrics,
     plots,
     range_tests,
     refits,
@@ -91,6 +93,7 @@ def create_app(settings: Settings | None = None, *, listening_on: str | None = N
         datasets.router,
         workers.router,
         health.router,
+        metrics.router,
         dashboard.router,
         documentation.router,
     ):
@@ -102,6 +105,7 @@ def create_app(settings: Settings | None = None, *, listening_on: str | None = N
     app.add_middleware(BodyLimit, max_bytes=settings.max_body_bytes, uploads=uploads)
     app.add_middleware(Origins, names=own_names(settings.host_names, listening_on))
     app.add_middleware(LastResort)
+    app.add_middleware(Stopwatch, metrics=app.state.site.metrics)
     _document_problems(app)
     return app
 
@@ -110,16 +114,23 @@ def _make_site(settings: Settings) -> Site:
     database = Database(settings.url)
     notifier = Notifier(database)
     feed = Feed(database, notifier, lease_s=settings.lease_s)
+    job_feed = JobFeed(database, lease_s=settings.lease_s)
     waiting_room = WaitingRoom(database, notifier)
+    metrics = Metrics()
+    metrics.watch(
+        streams={"one_job": lambda: feed.n_open, "all_jobs": lambda: job_feed.n_open},
+        waiters=lambda: waiting_room.n_waiting,
+    )
     return Site(
         settings,
         database,
         notifier,
         feed,
-        JobFeed(database, lease_s=settings.lease_s),
+        job_feed,
         waiting_room,
         GroupCommit(database),
         Analyst(settings.url),
+        metrics,
     )
 
 

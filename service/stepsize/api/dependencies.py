@@ -12,6 +12,7 @@ from stepsize.api.bodies import BodyHash
 from stepsize.api.feed import Feed
 from stepsize.api.group_commit import GroupCommit
 from stepsize.api.job_feed import JobFeed
+from stepsize.api.metrics import Metrics
 from stepsize.api.notifier import Notifier
 from stepsize.api.recent import Recent
 from stepsize.api.rendered import Rendered
@@ -55,6 +56,7 @@ class Site:
     waiting_room: WaitingRoom
     group_commit: GroupCommit
     analyst: Analyst
+    metrics: Metrics
     rendered: Rendered = field(default_factory=Rendered)
     recent: Recent = field(default_factory=Recent)
     index: TrialIndex = field(default_factory=TrialIndex)

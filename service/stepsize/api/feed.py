@@ -6,7 +6,8 @@ job, half of what the process did.
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import zip_longest
 
@@ -47,6 +48,8 @@ class Feed:
         self._notifier = notifier
         self._lease_s = lease_s
         self._pending: dict[tuple[str, int | None], asyncio.Task[_Told]] = {}
+        self.n_open = 0
+        """Streams being followed now."""
 
     async def follow(self, job_id: str, *, after: int | None) -> AsyncIterator[bytes]:
         """Yield a job's changes as they happen, until it has finished and all is told, and a comment when nothing does.
@@ -57,7 +60,7 @@ class Feed:
         Args:
             after: the change up to which the client knows all; None: it begins with the job as it is now.
         """
-        with self._notifier.watch(job_id) as watch:
+        with self._notifier.watch(job_id) as watch, self._counted():
             while True:
                 try:
                     told = await self._read(job_id, after)
@@ -72,6 +75,14 @@ class Feed:
                     yield (await self._read_silent(job_id)) or KEEPALIVE_COMMENT
                 if wake is Wake.END or await watch.ends_within(_until_next_beat()):
                     return
+
+    @contextmanager
+    def _counted(self) -> Iterator[None]:
+        self.n_open += 1
+        try:
+            yield
+        finally:
+            self.n_open -= 1
 
     async def _read(self, job_id: str, after: int | None) -> _Told:
         """Read what follows, together with whoever stands at the same place at this beat."""

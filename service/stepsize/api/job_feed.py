@@ -56,6 +56,11 @@ class JobFeed:
         finally:
             self._listeners.discard(mine)
 
+    @property
+    def n_open(self) -> int:
+        """Streams being followed now."""
+        return len(self._listeners)
+
     def end(self) -> None:
         """End every stream, from the event loop."""
         for listener in list(self._listeners):

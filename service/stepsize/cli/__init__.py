@@ -52,4 +52,5 @@ _add("Control a job", jobs.pause, jobs.resume, jobs.stop, jobs.cancel, jobs.retr
 _add("Control a job", changes.change, changes.delete, changes.refit)
 _add("Train elsewhere", trials.ask, trials.tell)
 _add("See what there is", catalogue.trainers, catalogue.samplers, catalogue.pruners, catalogue.optimizers)
-_add("See what there is", catalogue.schedules, catalogue.schedule, catalogue.workers, catalogue.health)
+_add("See what there is", catalogue.schedules, catalogue.schedule, catalogue.workers)
+_add("See what there is", catalogue.health, catalogue.metrics)

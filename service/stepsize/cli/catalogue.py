@@ -106,6 +106,12 @@ def health(server: Server = SERVER, as_json: AsJson = False) -> None:
         typer.echo(f"{client.base_url} is {found.status}")
 
 
+def metrics(server: Server = SERVER) -> None:
+    """Print what monitoring reads at /metrics, in Prometheus' text format."""
+    with connected(server) as client:
+        typer.echo(client.metrics(), nl=False)
+
+
 def _entries(read: Callable[[Client], Sequence[SpecEntry]], server: str, as_json: bool) -> None:
     with connected(server, as_json=as_json) as client:
         found = read(client)

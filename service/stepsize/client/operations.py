@@ -140,4 +140,5 @@ class Operations:
     delete_dataset = _Operation(catalogue_calls.delete_dataset)
     workers = _Operation(catalogue_calls.workers)
     is_alive = _Operation(catalogue_calls.is_alive)
+    metrics = _Operation(catalogue_calls.metrics)
     is_ready = _Operation(catalogue_calls.is_ready)

@@ -98,6 +98,7 @@ TABLE: dict[str, tuple[Act, str]] = {
     "read_dataset_v1_datasets__name__get": (lambda c: c.dataset("digits"), "dataset digits"),
     "delete_dataset_v1_datasets__name__delete": (lambda c: c.delete_dataset("digits"), "delete-dataset digits"),
     "list_workers_v1_workers_get": (lambda c: c.workers(), "workers"),
+    "metrics_metrics_get": (lambda c: c.metrics(), "metrics"),
     "healthz_healthz_get": (lambda c: c.is_alive(), "health"),
     "readyz_readyz_get": (lambda c: c.is_ready(), "health"),
 }

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from stepsize.client.answers import Dataset
-from stepsize.client.calls.base import Call, delete, get, get_bytes, get_items, part
+from stepsize.client.calls.base import Call, delete, get, get_bytes, get_items, get_text, part
 from stepsize.client.calls.results import ImageFormat, Theme
 from stepsize.client.catalogue import Health, SchedulePreview, SpecEntry, TrainerEntry, Worker
 
@@ -79,6 +79,11 @@ def delete_dataset(name: str) -> Call[None]:
 def workers() -> Call[list[Worker]]:
     """Return the workers seen within a day: their slots, and what runs where."""
     return get_items(Worker, "/workers")
+
+
+def metrics() -> Call[str]:
+    """Return what monitoring reads, in Prometheus' text format."""
+    return get_text("//metrics", accept="text/plain")
 
 
 def is_alive() -> Call[Health]:
