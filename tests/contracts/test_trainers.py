@@ -32,6 +32,7 @@ DRAWS = {
     "anomaly_detector",
     "image_classifier",
     "language_model",
+    "reinforcement_learner",
     "tabular_classifier",
     "tabular_regressor",
     "text_classifier",
@@ -51,6 +52,7 @@ QUICK: list[tuple[str, dict[str, Scalar]]] = [
     ("tabular_regressor", {"epochs": 3, "dropout": 0.1, "train_fraction": 0.5, "init": "torch"}),
     ("text_classifier", {**QUICK_TEXTS, "model": "transformer", "train_fraction": 0.05}),
     ("language_model", {**QUICK_TEXTS, "model": "lstm", "train_fraction": 0.001, "batch_size": 16}),
+    ("reinforcement_learner", {"epochs": 3, "environments": 2, "passes": 1, "width": 8, "dropout": 0.1}),
     ("image_classifier", quick_classifier(model="resnet18", width=2, train_fraction=0.1, activation="silu")),
     ("image_classifier", quick_classifier(model="cnn", clip_norm=1.0, grad_accumulation=3)),
     ("image_classifier", quick_classifier(optimizer="sgd", schedule="one_cycle", label_noise=0.1)),
@@ -113,6 +115,11 @@ def run(trainer: type[Trainer[Params]], params: Params, directory: Path, **optio
     return context
 
 
+def pictures(directory: Path) -> dict[str, bytes]:
+    """Return the pictures a trial kept, by their files' names."""
+    return {path.name: path.read_bytes() for path in directory.glob("artifacts/*.figure.*")}
+
+
 def without_seconds(
     trainer: type[Trainer[Params]], context: RecordingContext[Params]
 ) -> list[tuple[int, dict[str, float]]]:
@@ -148,8 +155,8 @@ class TestEveryTrainer:
         self, trainer: type[Trainer[Params]], params: Params, tmp_path: Path
     ) -> None:
         one, same = run(trainer, params, tmp_path / "1", seed=5), run(trainer, params, tmp_path / "2", seed=5)
-        drawn = {path.name: path.read_bytes() for path in (tmp_path / "1").glob("artifacts/*.figure.*")}
-        assert drawn == {path.name: path.read_bytes() for path in (tmp_path / "2").glob("artifacts/*.figure.*")}
+        drawn = pictures(tmp_path / "1")
+        assert drawn == pictures(tmp_path / "2")
         assert bool(drawn) == (trainer.name in DRAWS), f"add {trainer.name!r} to DRAWS, or drop it"
         assert one.reports[-1][0] == same.reports[-1][0]
 
@@ -181,6 +188,7 @@ class TestEveryTrainer:
             expected = [report for report in without_seconds(trainer, whole) if report[0] > step]
             assert without_seconds(trainer, rest) == expected
             assert rest.artifact("model.safetensors").read_bytes() == whole.artifact("model.safetensors").read_bytes()
+            assert pictures(directory) == pictures(tmp_path / "whole")
 
 
 REFITTED: list[tuple[str, dict[str, Scalar]]] = [

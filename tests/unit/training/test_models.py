@@ -17,7 +17,7 @@ NEXT = replace(TEXTS, n_out=30, each_token=True)
 ROWS = replace(SIZES, in_shape=(9,), n_out=9, width=16, depth=2, bottleneck=3)
 PLAIN = ("mlp", "cnn")
 SIZES_OF = {Use.IMAGES: replace(SIZES, width=8), Use.ROWS: ROWS, Use.TEXTS: TEXTS, Use.NEXT_TOKEN: NEXT}
-SIZES_OF[Use.RECONSTRUCTION] = ROWS
+SIZES_OF[Use.RECONSTRUCTION] = SIZES_OF[Use.ACTIONS] = ROWS
 USES = [(use, name) for use in Use for name in names_for(use)]
 
 
@@ -32,6 +32,11 @@ def samples(use: Use, n: int) -> Tensor:
     return torch.randn(n, *SIZES_OF[use].in_shape, generator=rng)
 
 
+def as_one(output: Tensor | tuple[Tensor, Tensor]) -> Tensor:
+    """Return what a model gives, with a value (B,) beside logits (B, A) as one more column: (B, A + 1)."""
+    return output if isinstance(output, Tensor) else torch.cat([output[0], output[1].unsqueeze(1)], 1)
+
+
 def images(n: int, shape: tuple[int, ...] = SIZES.in_shape) -> Tensor:
     return torch.randn(n, *shape, generator=torch.Generator().manual_seed(1))
 
@@ -40,10 +45,12 @@ def images(n: int, shape: tuple[int, ...] = SIZES.in_shape) -> Tensor:
 class TestEveryModel:
     def test_gives_what_its_use_says(self, use: Use, name: str) -> None:
         sizes = SIZES_OF[use]
-        shape = (3, *sizes.in_shape, sizes.n_out) if use is Use.NEXT_TOKEN else (3, sizes.n_out)
+        shape: tuple[int, ...] = (3, sizes.n_out + (use is Use.ACTIONS))
+        if use is Use.NEXT_TOKEN:
+            shape = (3, *sizes.in_shape, sizes.n_out)
         for activation in ACTIVATIONS:
             model = build(name, replace(sizes, activation=activation, dropout=0.5))
-            assert model(samples(use, 3)).shape == shape
+            assert as_one(model(samples(use, 3))).shape == shape
 
     @pytest.mark.parametrize("init", list(Init))
     def test_weights_come_from_one_generator(self, use: Use, name: str, init: Init) -> None:
@@ -60,7 +67,8 @@ class TestEveryModel:
 
     def test_every_weight_trains(self, use: Use, name: str) -> None:
         model = build(name, SIZES_OF[use], init=Init.TORCH)
-        model(samples(use, 3)).pow(2).sum().backward()
+        loss = as_one(model(samples(use, 3))).pow(2).sum()
+        loss.backward()  # type: ignore[no-untyped-call]
         assert not [key for key, parameter in model.named_parameters() if parameter.grad is None]
 
     def test_files_give_it_back(self, use: Use, name: str, tmp_path: Path) -> None:

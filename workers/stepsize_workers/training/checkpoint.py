@@ -3,6 +3,7 @@
 Random numbers are not among it: see workers/stepsize_workers/training/seeding.py.
 """
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -36,6 +37,8 @@ class Progress:
     train_time_s: float = 0.0
     """Seconds spent in updates, by all attempts together."""
     best: Best | None = None
+    collected: Mapping[str, Tensor] = field(default_factory=dict)
+    """The task's own state."""
 
 
 def copy_state(model: nn.Module) -> State:

@@ -16,7 +16,7 @@ _FONT = 'font-family="system-ui, sans-serif"'
 _INK, _QUIET, _GRID = "#1f2430", "#667085", "#e4e7ec"
 _BLUE, _RED = "#2563eb", "#c2410c"
 _MOST_POINTS = 600
-"""Of a scatter plot; more are thinned evenly."""
+"""Of a plot; more are thinned evenly."""
 
 
 def confusion_matrix(predicted: Tensor, labels: Tensor, classes: Sequence[str]) -> str:
@@ -51,8 +51,7 @@ def confusion_matrix(predicted: Tensor, labels: Tensor, classes: Sequence[str]) 
 
 def scatter(x: Tensor, y: Tensor, *, x_label: str, y_label: str, is_zero_marked: bool = False) -> str:
     """Return points (N,), (N,) against each other; a line marks y = 0 where asked, else y = x."""
-    every = max(1, -(-len(x) // _MOST_POINTS))
-    xs, ys = x[::every].double().cpu(), y[::every].double().cpu()
+    xs, ys = _thin(x), _thin(y)
     frame = _Frame(_limits(xs), _limits(ys))
     low, high = frame.x_limits
     ends = ((low, 0.0), (high, 0.0)) if is_zero_marked else ((low, low), (high, high))
@@ -64,6 +63,32 @@ def scatter(x: Tensor, y: Tensor, *, x_label: str, y_label: str, is_zero_marked:
     return frame.draw(
         [f'<polyline points="{line}" stroke="{_RED}" clip-path="url(#in)" fill="none"/>', *points], x_label, y_label
     )
+
+
+def curves(
+    lines: Sequence[tuple[str, Tensor, Tensor]],
+    *,
+    x_label: str,
+    y_label: str,
+    points: tuple[Tensor, Tensor] | None = None,
+) -> str:
+    """Return at most two lines, each a name with its x (N,) and y (N,), over pale points (N,), (N,)."""
+    thinned = [(_thin(x), _thin(y)) for x, y in ([points] if points else [])]
+    drawn = [(name, _thin(x), _thin(y)) for name, x, y in lines]
+    frame = _Frame(
+        _limits(torch.cat([*(x for _, x, _ in drawn), *(x for x, _ in thinned)])),
+        _limits(torch.cat([*(y for _, _, y in drawn), *(y for _, y in thinned)])),
+    )
+    parts = [
+        f'<circle cx="{frame.x(a):.1f}" cy="{frame.y(b):.1f}" r="2" fill="{_QUIET}" fill-opacity="0.4"/>'
+        for x, y in thinned
+        for a, b in zip(x.tolist(), y.tolist(), strict=True)
+    ]
+    for index, ((name, x, y), colour) in enumerate(zip(drawn, (_BLUE, _RED), strict=False)):
+        line = " ".join(f"{frame.x(a):.1f},{frame.y(b):.1f}" for a, b in zip(x.tolist(), y.tolist(), strict=True))
+        parts.append(f'<polyline points="{line}" stroke="{colour}" stroke-width="2" fill="none"/>')
+        parts.append(_text(452, 26 + 18 * index, name, anchor="end", fill=colour))
+    return frame.draw(parts, x_label, y_label)
 
 
 def histograms(groups: Sequence[tuple[str, Tensor]], *, x_label: str, n_bins: int = 40) -> str:
@@ -165,6 +190,11 @@ class _Frame:
             f'<g transform="rotate(-90 14 {middle})">{_text(14, middle, y_label, anchor="middle")}</g>',
         ]
         return _svg(480, 320, parts)
+
+
+def _thin(values: Tensor) -> Tensor:
+    """Return at most `_MOST_POINTS` of values (N,), evenly spread."""
+    return values[:: max(1, -(-len(values) // _MOST_POINTS))].double().cpu()
 
 
 def _limits(values: Tensor) -> tuple[float, float]:

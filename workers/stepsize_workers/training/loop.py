@@ -117,6 +117,7 @@ class Loop(Generic[P, B]):
         run = Run.begin(task, params, seed=context.seed, device=device)
         if context.checkpoint is not None:
             run.progress = read_checkpoint(context.checkpoint.path, model=run.model, optimizer=run.optimizer)
+            task.restore(run.progress.collected)
         return run
 
     def _train_epoch(self, run: Run[P, B], epoch: int) -> dict[str, float] | None:
@@ -160,6 +161,7 @@ class Loop(Generic[P, B]):
     def _save_checkpoint(self, run: Run[P, B]) -> None:
         epoch = run.progress.epoch
         if epoch % self._params.checkpoint_every == 0 or epoch == self._params.epochs:
+            run.progress.collected = self._task.state()
             write = partial(write_checkpoint, model=run.model, optimizer=run.optimizer, progress=run.progress)
             self._context.save_checkpoint(epoch, write)
 

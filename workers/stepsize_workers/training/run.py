@@ -69,9 +69,16 @@ class Run(Generic[P, B]):
     def groups(self, epoch: int) -> list[Sequence[B]]:
         """Return an epoch's batches in groups that each make one update; what the epoch draws is seeded first.
 
+        What the task collects for the epoch, it collects here.
+
         A last batch of one sample is left out, another sample each epoch: it would be an update like all others, made
         of noise, and normalisation over a batch can't do with one.
         """
+        is_training = self.model.training
+        self.model.eval()
+        with torch.no_grad():  # not inference mode, whose tensors can't be trained on
+            self.task.collect(self.model, epoch, generator(self.seed, "collect", epoch))
+        self.model.train(is_training)
         seed_global_generators(self.seed, "epoch", epoch)
         batches = self.task.batches(epoch, generator(self.seed, "order", epoch))
         if self.samples_of(batches[-1:]) == 1 < self.samples_of(batches[:1]):

@@ -87,6 +87,20 @@ class Task(Trainer[P], Generic[P, B]):
 
     # -- what follows may be left out, as `prepare` and `parameter_groups` may --
 
+    def collect(self, model: nn.Module, epoch: int, rng: torch.Generator) -> None:
+        """Make the data that an epoch trains on, before its `batches`, where the model itself makes it, or chance does.
+
+        Episodes of an agent, games against itself, scenes composed afresh: keep them on `self`. All randomness comes
+        from `rng`; the model is in eval mode, gradients are off, and its weights stay as they are.
+        """
+
+    def state(self) -> Mapping[str, Tensor]:
+        """Return what `collect` has kept that later epochs or pictures need: it goes into checkpoints."""
+        return {}
+
+    def restore(self, state: Mapping[str, Tensor]) -> None:
+        """Take back what `state` returned, in an interrupted training's next attempt."""
+
     def test(self, model: nn.Module) -> Metrics:
         """Return metrics named `test_…` of the best epoch's model, on data never used to choose; for its files only."""
         return {}

@@ -11,7 +11,7 @@ from functools import partial
 import torch
 from torch import nn
 
-from stepsize_workers.training.models import lstm, mlp, resnet, transformer
+from stepsize_workers.training.models import actor_critic, lstm, mlp, resnet, transformer
 from stepsize_workers.training.models.autoencoder import autoencoder
 from stepsize_workers.training.models.cnn import cnn
 from stepsize_workers.training.models.sizes import Sizes
@@ -30,6 +30,8 @@ class Use(StrEnum):
     """Token numbers (B, T) → (B, T, V), each knowing those before it alone."""
     RECONSTRUCTION = "reconstruction"
     """(B, F) → (B, F) through a bottleneck."""
+    ACTIONS = "actions"
+    """Observations (B, F) → logits of actions (B, A), and values (B,)."""
 
 
 class Init(StrEnum):
@@ -83,6 +85,12 @@ MODELS = {
     ),
     "lstm": ModelRow("a recurrent net", frozenset({Use.TEXTS, Use.NEXT_TOKEN}), lstm.lstm, lstm.initialise),
     "autoencoder": ModelRow("layers that narrow and widen again", frozenset({Use.RECONSTRUCTION}), autoencoder),
+    "actor_critic": ModelRow(
+        "two nets of fully connected layers, one that acts and one that foresees",
+        frozenset({Use.ACTIONS}),
+        actor_critic.ActorCritic,
+        actor_critic.initialise,
+    ),
 }
 
 
