@@ -9,7 +9,19 @@ from typing import Annotated
 import typer
 
 from stepsize import __version__
-from stepsize.cli import catalogue, changes, datasets, doctor, jobs, range_tests, reports, results, servers, trials
+from stepsize.cli import (
+    catalogue,
+    changes,
+    conversion,
+    datasets,
+    doctor,
+    jobs,
+    range_tests,
+    reports,
+    results,
+    servers,
+    trials,
+)
 
 app = typer.Typer(
     name="stepsize",
@@ -44,6 +56,7 @@ _add("Run the service", servers.up, servers.api, servers.worker, servers.migrate
 app.command("try", rich_help_panel="Run the service")(servers.try_)
 _add("Use it", jobs.submit, jobs.watch, jobs.jobs, jobs.trials, jobs.log, jobs.best)
 _add("Use it", trials.trial, trials.reports, trials.enqueue, trials.download)
+_add("Come from elsewhere", conversion.convert)
 _add("Range tests", range_tests.range_test, range_tests.read_range_test)
 _add("Read the answers", reports.report, reports.compare, reports.export)
 _add("Read the answers", results.curves, results.history, results.pareto, results.importances, results.plot)

@@ -19,13 +19,26 @@ def read_job(path: str) -> dict[str, JsonValue]:
     Raises:
         typer.BadParameter: unreadable, or neither JSON nor YAML of one object.
     """
+    return _read(path, "a job")
+
+
+def read_foreign(path: str) -> dict[str, JsonValue]:
+    """Return what another tool's file holds, as `read_job` does.
+
+    Raises:
+        typer.BadParameter: unreadable, or neither JSON nor YAML of one object.
+    """
+    return _read(path, "JSON or YAML")
+
+
+def _read(path: str, what: str) -> dict[str, JsonValue]:
     text = sys.stdin.read() if path == "-" else _read_file(Path(path))
     try:
         content = _parse_json(text) if path.endswith(".json") else _parse_yaml(text)
         return _MAPPING.validate_python(content)
     except (ValueError, yaml.YAMLError) as error:
         reason = "it must hold one object" if isinstance(error, ValidationError) else str(error)
-        raise typer.BadParameter(f"{path} can't be read as a job: {reason}") from error
+        raise typer.BadParameter(f"{path} can't be read as {what}: {reason}") from error
 
 
 def _read_file(path: Path) -> str:
@@ -86,6 +99,8 @@ def _decimal(_loader: yaml.SafeLoader, node: yaml.ScalarNode) -> int:
 
 def _mapping(loader: yaml.SafeLoader, node: yaml.MappingNode) -> dict[str, object]:
     pairs: list[tuple[str, object]] = loader.construct_pairs(node, deep=True)
+    if any(key == "<<" for key, _ in pairs):
+        raise ValueError("<< is YAML 1.1's way to merge and not taken; write the keys out")
     return _without_repeats(pairs)
 
 

@@ -8,6 +8,7 @@ import typer
 
 from stepsize.cli.answers import answer_lines
 from stepsize.cli.connection import SERVER, AsJson, JobId, Server, connected
+from stepsize.cli.conversion import job_of
 from stepsize.cli.failures import explain_end, say_where_logs_are, troubles
 from stepsize.cli.job_file import read_job
 from stepsize.cli.printing import print_jobs, print_json, print_trials, say, with_reason
@@ -21,7 +22,12 @@ Limit = Annotated[int | None, typer.Option(min=1, help="At most this many; all b
 
 
 def submit(
-    file: Annotated[str, typer.Argument(metavar="FILE", help="A job in JSON or YAML; `-` reads standard input.")],
+    file: Annotated[
+        str,
+        typer.Argument(
+            metavar="FILE", help="A job in JSON or YAML, or what `convert` takes; `-` reads standard input."
+        ),
+    ],
     wait: Annotated[
         bool, typer.Option("--wait", help="Show progress until it has finished; 1 unless it completed.")
     ] = False,
@@ -32,7 +38,7 @@ def submit(
     as_json: AsJson = False,
 ) -> None:
     """Submit a job and print its id."""
-    spec = read_job(file)
+    spec = job_of(read_job(file), file)
     if dry_run:
         with connected(server, as_json=as_json) as client:
             typer.echo(json.dumps(client.dry_run(spec), indent=2, ensure_ascii=False))
