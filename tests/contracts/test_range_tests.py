@@ -26,6 +26,7 @@ QUICK: list[tuple[str, dict[str, Scalar]]] = [
     ("anomaly_detector", {"batch_size": 256, "train_fraction": 0.2}),
     ("text_classifier", {"model": "lstm", "width": 8, "context": 8}),
     ("language_model", {"model": "gpt", "width": 8, "context": 8, "train_fraction": 0.1}),
+    ("object_detector", {"dataset": "digits", "width": 2, "scenes": 64, "scene_size": 32, "batch_size": 16}),
     *(("image_classifier", {**CLASSIFIER, "optimizer": optimizer}) for optimizer in optimizer_types()),
     ("image_classifier", {**CLASSIFIER, "model": "cnn", "clip_norm": 1.0, "grad_accumulation": 3}),
 ]

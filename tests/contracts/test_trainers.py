@@ -28,10 +28,13 @@ def quick_classifier(**params: Scalar) -> dict[str, Scalar]:
 
 QUICK_TEXTS: dict[str, Scalar] = {"epochs": 3, "dropout": 0.1, "width": 8, "depth": 1, "context": 8}
 
+QUICK_SCENES: dict[str, Scalar] = {"dataset": "digits", "epochs": 3, "width": 2, "scenes": 32, "scene_size": 32}
+
 DRAWS = {
     "anomaly_detector",
     "image_classifier",
     "language_model",
+    "object_detector",
     "reinforcement_learner",
     "tabular_classifier",
     "tabular_regressor",
@@ -52,6 +55,7 @@ QUICK: list[tuple[str, dict[str, Scalar]]] = [
     ("tabular_regressor", {"epochs": 3, "dropout": 0.1, "train_fraction": 0.5, "init": "torch"}),
     ("text_classifier", {**QUICK_TEXTS, "model": "transformer", "train_fraction": 0.05}),
     ("language_model", {**QUICK_TEXTS, "model": "lstm", "train_fraction": 0.001, "batch_size": 16}),
+    ("object_detector", {**QUICK_SCENES, "dropout": 0.1, "train_fraction": 0.5}),
     ("reinforcement_learner", {"epochs": 3, "environments": 2, "passes": 1, "width": 8, "dropout": 0.1}),
     ("image_classifier", quick_classifier(model="resnet18", width=2, train_fraction=0.1, activation="silu")),
     ("image_classifier", quick_classifier(model="cnn", clip_norm=1.0, grad_accumulation=3)),
@@ -198,6 +202,7 @@ REFITTED: list[tuple[str, dict[str, Scalar]]] = [
     ("anomaly_detector", {"epochs": 2, "train_fraction": 0.01}),
     ("text_classifier", {**QUICK_TEXTS, "train_fraction": 0.05}),
     ("language_model", {**QUICK_TEXTS, "model": "gpt", "train_fraction": 0.001, "batch_size": 16}),
+    ("object_detector", QUICK_SCENES),
     ("image_classifier", quick_classifier(optimizer="adam", schedule="cosine", learning_rate=1e-3)),
 ]
 

@@ -12,8 +12,17 @@ from tests.e2e.dashboard.site import Site, running_site
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 MANUAL = (EXAMPLES.parent / "docs" / "how-to" / "choose-a-task.md").read_text()
-FILES = ["digits-cnn", "tumours", "diabetes", "shuttle-anomalies", "play-genres", "shakespeare", "cartpole"]
-TINY = {"epochs": 1, "train_fraction": 0.02}
+FILES = [
+    "digits-cnn",
+    "tumours",
+    "diabetes",
+    "shuttle-anomalies",
+    "play-genres",
+    "shakespeare",
+    "cartpole",
+    "digit-scenes",
+]
+TINY = {"epochs": 1, "train_fraction": 0.02, "scenes": 64}
 """Where the trainer knows them."""
 
 

@@ -17,6 +17,7 @@ NEXT = replace(TEXTS, n_out=30, each_token=True)
 ROWS = replace(SIZES, in_shape=(9,), n_out=9, width=16, depth=2, bottleneck=3)
 PLAIN = ("mlp", "cnn")
 SIZES_OF = {Use.IMAGES: replace(SIZES, width=8), Use.ROWS: ROWS, Use.TEXTS: TEXTS, Use.NEXT_TOKEN: NEXT}
+SIZES_OF[Use.BOXES] = replace(SIZES, in_shape=(1, 32, 48), width=4, depth=1)
 SIZES_OF[Use.RECONSTRUCTION] = SIZES_OF[Use.ACTIONS] = ROWS
 USES = [(use, name) for use in Use for name in names_for(use)]
 
@@ -48,6 +49,8 @@ class TestEveryModel:
         shape: tuple[int, ...] = (3, sizes.n_out + (use is Use.ACTIONS))
         if use is Use.NEXT_TOKEN:
             shape = (3, *sizes.in_shape, sizes.n_out)
+        elif use is Use.BOXES:
+            shape = (3, 5 + sizes.n_out, 4, 6)
         for activation in ACTIVATIONS:
             model = build(name, replace(sizes, activation=activation, dropout=0.5))
             assert as_one(model(samples(use, 3))).shape == shape

@@ -26,6 +26,7 @@ BUILT_IN_NAMES = [
     "anomaly_detector",
     "image_classifier",
     "language_model",
+    "object_detector",
     "reinforcement_learner",
     "synthetic",
     "tabular_classifier",

@@ -32,6 +32,7 @@ BUILT_IN = {
     "anomaly_detector": "stepsize_workers.trainers.anomaly_detector:AnomalyDetector",
     "image_classifier": "stepsize_workers.trainers.image_classifier:ImageClassifier",
     "language_model": "stepsize_workers.trainers.language_model:LanguageModel",
+    "object_detector": "stepsize_workers.trainers.object_detector:ObjectDetector",
     "reinforcement_learner": "stepsize_workers.trainers.reinforcement_learner:ReinforcementLearner",
     "synthetic": "stepsize_workers.trainers.synthetic:Synthetic",
     "tabular_classifier": "stepsize_workers.trainers.tabular_classifier:TabularClassifier",

@@ -226,8 +226,9 @@ class ReinforcementLearner(TaskTrainer[ReinforcementLearnerParams, Tensor]):
         episode = play_episodes(self.judges, greedy(model, device=self.device), seed=_TEST_SEED)[0]
         horizon = 1 / (1 - self.params.discount)
         foreseen = horizon * model.values(episode.observations[:-1, 0].to(self.device)).cpu()
-        nothing = torch.zeros(len(foreseen) + 1, 1)
-        got = advantages(episode, nothing, discount=self.params.discount, trace=1.0)[:, 0]
+        later = torch.zeros(len(foreseen) + 1, 1)  # an episode that was cut off had more to come
+        later[-1] = horizon * model.values(episode.observations[-1].to(self.device)).cpu()
+        got = advantages(episode, later, discount=self.params.discount, trace=1.0)[:, 0]
         steps = torch.arange(len(foreseen))
         return {
             "returns_by_episode": curves(

@@ -7,6 +7,7 @@ import base64
 import struct
 import zlib
 from collections.abc import Sequence
+from dataclasses import dataclass
 from xml.sax.saxutils import escape
 
 import torch
@@ -15,6 +16,8 @@ from torch import Tensor
 _FONT = 'font-family="system-ui, sans-serif"'
 _INK, _QUIET, _GRID = "#1f2430", "#667085", "#e4e7ec"
 _BLUE, _RED = "#2563eb", "#c2410c"
+_SKY, _CORAL = "#38bdf8", "#fb7185"
+"""The same on dark ground."""
 _MOST_POINTS = 600
 """Of a plot; more are thinned evenly."""
 
@@ -87,7 +90,8 @@ def curves(
     for index, ((name, x, y), colour) in enumerate(zip(drawn, (_BLUE, _RED), strict=False)):
         line = " ".join(f"{frame.x(a):.1f},{frame.y(b):.1f}" for a, b in zip(x.tolist(), y.tolist(), strict=True))
         parts.append(f'<polyline points="{line}" stroke="{colour}" stroke-width="2" fill="none"/>')
-        parts.append(_text(452, 26 + 18 * index, name, anchor="end", fill=colour))
+        place, anchor = ((64, "start"), (464, "end"))[index]  # beside the label below: lines may be anywhere
+        parts.append(_text(place, 306, name, anchor=anchor, fill=colour))
     return frame.draw(parts, x_label, y_label)
 
 
@@ -118,14 +122,42 @@ def image_grid(images: Tensor, captions: Sequence[str], is_right: Sequence[bool]
     for index, (image, caption, right) in enumerate(zip(images, captions, is_right, strict=True)):
         row, column = divmod(index, n_columns)
         x, y = 10 + column * (cell + 6), 10 + row * (cell + line + 6)
-        picture = base64.b64encode(png(image)).decode()
-        parts.append(
-            f'<image x="{x}" y="{y}" width="{cell}" height="{cell}" style="image-rendering:pixelated"'
-            f' href="data:image/png;base64,{picture}"/>'
-        )
+        parts.append(_image(image, x, y, cell))
         ink = _INK if right else _RED
         parts.append(_text(x + cell / 2, y + cell + 13, _short(caption, 12), anchor="middle", fill=ink))
     return _svg(14 + n_columns * (cell + 6), 14 + n_rows * (cell + line + 6), parts)
+
+
+@dataclass(frozen=True)
+class Box:
+    """What was found in an image."""
+
+    corners: tuple[float, ...]
+    """Left, top, right and bottom, in pixels."""
+    caption: str
+    is_right: bool
+
+
+def boxed_images(images: Tensor, boxes: Sequence[Sequence[Box]], *, n_columns: int = 4) -> str:
+    """Return images (N, channels, H, W), pixels in [0, 1], with boxes in each; those that are wrong are red."""
+    cell, gap = 168, 8
+    scale = cell / images.shape[-1]
+    parts = []
+    for index, (image, found) in enumerate(zip(images, boxes, strict=True)):
+        row, column = divmod(index, n_columns)
+        x, y = gap + column * (cell + gap), gap + row * (cell + gap)
+        parts.append(_image(image, x, y, cell))
+        for box in found:
+            left, top, right, bottom = (scale * edge for edge in box.corners)
+            colour = _SKY if box.is_right else _CORAL
+            parts.append(
+                f'<rect x="{x + left:.1f}" y="{y + top:.1f}" width="{right - left:.1f}" height="{bottom - top:.1f}"'
+                f' stroke="{colour}" stroke-width="2" fill="none"/>'
+            )
+            above = y + top - 4 if top > 16 else y + top + 14
+            parts.append(_text(x + left + 2, above, _short(box.caption), anchor="start", fill=colour))
+    n_rows = -(-len(images) // n_columns)
+    return _svg(gap + n_columns * (cell + gap), gap + n_rows * (cell + gap), parts)
 
 
 def text_page(text: str, *, n_marked: int = 0) -> str:
@@ -211,6 +243,15 @@ def _ticks(limits: tuple[float, float], n: int = 5) -> list[float]:
     step = power * next((round_ for round_ in (1, 2, 5) if round_ * power >= rough), 10)
     first = -int(-low // step)
     return [number * step for number in range(first, int(high // step) + 1)]
+
+
+def _image(image: Tensor, x: float, y: float, side: float) -> str:
+    """Return an image (channels, H, W) as a square."""
+    picture = base64.b64encode(png(image)).decode()
+    return (
+        f'<image x="{x}" y="{y}" width="{side}" height="{side}" style="image-rendering:pixelated"'
+        f' href="data:image/png;base64,{picture}"/>'
+    )
 
 
 def _text(x: float, y: float, text: str, *, anchor: str, fill: str = _INK) -> str:

@@ -25,17 +25,17 @@ class Block(nn.Module):
         act = ACTIVATIONS[activation].layer
         if is_bottleneck:
             layers = [
-                *_convolution(n_in, channels, 1),
+                *convolution(n_in, channels, 1),
                 act(),
-                *_convolution(channels, channels, 3, stride),
+                *convolution(channels, channels, 3, stride),
                 act(),
-                *_convolution(channels, n_out, 1),
+                *convolution(channels, n_out, 1),
             ]
         else:
-            layers = [*_convolution(n_in, channels, 3, stride), act(), *_convolution(channels, n_out, 3)]
+            layers = [*convolution(n_in, channels, 3, stride), act(), *convolution(channels, n_out, 3)]
         self.branch = nn.Sequential(*layers)
         is_same = stride == 1 and n_in == n_out
-        self.shortcut = nn.Identity() if is_same else nn.Sequential(*_convolution(n_in, n_out, 1, stride))
+        self.shortcut = nn.Identity() if is_same else nn.Sequential(*convolution(n_in, n_out, 1, stride))
         self.activation = act()
 
     def forward(self, x: Tensor) -> Tensor:
@@ -49,9 +49,9 @@ def resnet(sizes: Sizes, n_layers: int) -> nn.Sequential:
     act = ACTIVATIONS[sizes.activation].layer
     n_in = sizes.width
     if sizes.large_stem:
-        stem = [*_convolution(sizes.in_shape[0], n_in, 7, 2), act(), nn.MaxPool2d(3, stride=2, padding=1)]
+        stem = [*convolution(sizes.in_shape[0], n_in, 7, 2), act(), nn.MaxPool2d(3, stride=2, padding=1)]
     else:
-        stem = [*_convolution(sizes.in_shape[0], n_in, 3), act()]
+        stem = [*convolution(sizes.in_shape[0], n_in, 3), act()]
     stages: list[nn.Module] = []
     for stage, count in enumerate(counts):
         channels = sizes.width * 2**stage
@@ -81,6 +81,6 @@ def initialise(model: nn.Module, sizes: Sizes, rng: torch.Generator) -> None:
             nn.init.zeros_(last.weight)
 
 
-def _convolution(n_in: int, n_out: int, size: int, stride: int = 1) -> list[nn.Module]:
+def convolution(n_in: int, n_out: int, size: int, stride: int = 1) -> list[nn.Module]:
     """Return a convolution and its normalisation, whose shift stands in for a bias."""
     return [nn.Conv2d(n_in, n_out, size, stride, padding=size // 2, bias=False), nn.BatchNorm2d(n_out)]
