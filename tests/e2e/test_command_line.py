@@ -13,10 +13,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
+import optuna
 import psutil
 import pytest
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend
 
-from stepsize import Client
+from stepsize import Client, JobSpec
 from tests.postgres import PostgresServer
 from tests.waiting import wait_for
 from tests.worker_process import wait_until_gone
@@ -351,3 +354,31 @@ def test_kill_9_of_up_leaves_no_process_behind(own_service: Service) -> None:
     own_service.process.kill()
     # The kernel tells the worker at once; 5 s for a busy machine to run what it does then.
     assert not wait_until_gone(family, timeout_s=5)
+
+
+@pytest.mark.slow
+def test_a_study_of_optuna_becomes_a_job_and_teaches_the_next(service: Service, tmp_path: Path) -> None:
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    path = tmp_path / "journal"
+    study = optuna.create_study(study_name="old", storage=JournalStorage(JournalFileBackend(str(path))))
+    ends = (0.5, 0.25, None)
+    for value in ends:
+        trial = study.ask()
+        trial.suggest_float("learning_rate", 1e-3, 1.0, log=True)
+        trial.report(1.0, 0)
+        study.tell(trial, value, state=None if value else optuna.trial.TrialState.PRUNED)
+    next_job = tmp_path / "next.json"
+    next_job.write_text(json.dumps({"trainer": {"name": "synthetic"}, "budget": {"max_trials": 1}}))
+
+    done = service.run("import", "optuna", str(path), "--metric", "loss", "--warm-start", str(next_job))
+
+    assert done.returncode == 0, done.stderr
+    with Client(service.url) as client:
+        job = client.job(done.stdout.strip())
+        (history,) = JobSpec.model_validate(job.spec).warm_start.jobs  # type: ignore[union-attr]
+        trials = list(client.trials(history))
+        assert client.job(history).state == "completed"
+        assert [trial.params for trial in trials] == [trial.params for trial in study.trials]
+        assert [trial.state for trial in trials] == ["completed", "completed", "pruned"]
+        assert [trial.values["loss"] for trial in trials] == [0.5, 0.25, 1.0]
+        assert client.wait(job.id, timeout=PATIENCE_S).state == "completed"

@@ -1,5 +1,7 @@
 """Ask and tell: what clients send and are sent."""
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, ConfigDict, Field, StringConstraints
@@ -94,6 +96,10 @@ class TrialErrorIn(Spec):
     message: Annotated[str, StringConstraints(max_length=LONGEST_MESSAGE)]
 
 
+_IMPLIED: Mapping[str, str] = MappingProxyType({"failed": "error", "pruned": "pruner"})
+"""How a trial ended → why, where nothing is said."""
+
+
 class CompletionRequest(Leased):
     """How a trial ended: its values; or that it could not be trained, and why."""
 
@@ -106,9 +112,9 @@ class CompletionRequest(Leased):
         }
     )
 
-    state: Literal["completed", "infeasible", "failed"] = "completed"
-    """`infeasible`: this configuration can't be trained, and the search learns to avoid its like; `failed`: something
-    else went wrong, and the search learns nothing."""
+    state: Literal["completed", "infeasible", "pruned", "failed"] = "completed"
+    """`infeasible`: this configuration can't be trained, and the search learns to avoid its like; `pruned`: a rule of
+    yours has ended it as hopeless; `failed`: something else went wrong, and the search learns nothing."""
     reason: Literal["diverged", "oom", "error", "timeout", "stalled"] | None = None
     """Infeasible: diverged or oom. Failed: error (the default), timeout or stalled."""
     values: Values = Field(default_factory=dict)
@@ -117,9 +123,10 @@ class CompletionRequest(Leased):
 
     def ending(self) -> Ending:
         """Return how the trial ended."""
-        reason = self.reason or ("error" if self.state == "failed" else None)
+        reason = self.reason or _IMPLIED.get(self.state)
         error = None if self.error is None else TrialError(self.error.type, self.error.message)
-        return Ending(TrialState(self.state), reason and TrialReason(reason), self.values, error)
+        why = None if reason is None else TrialReason(reason)
+        return Ending(TrialState(self.state), why, self.values, error)
 
 
 class LeaseOut(Answer):

@@ -84,6 +84,7 @@ class Ending:
 _REASONS: dict[TrialState, tuple[TrialReason | None, ...]] = {
     TrialState.COMPLETED: (None,),
     TrialState.INFEASIBLE: (TrialReason.DIVERGED, TrialReason.OOM),
+    TrialState.PRUNED: (TrialReason.PRUNER,),
     TrialState.FAILED: (TrialReason.ERROR, TrialReason.TIMEOUT, TrialReason.STALLED),
 }
 """Which reasons a client may give for which end."""
@@ -311,6 +312,8 @@ def _check_ending(job: Job, ending: Ending) -> Iterator[FieldError]:
         yield FieldError(
             pointer("reason"), f"a trial that is {ending.state} {f'says {named}' if named else 'has none'}"
         )
+    if ending.state is TrialState.PRUNED and len(job.spec.objectives) > 1:
+        yield FieldError(pointer("state"), "with several objectives no value says that a trial is hopeless")
     if ending.state is not TrialState.COMPLETED:
         return
     for objective in job.spec.objectives:

@@ -20,6 +20,7 @@ from stepsize.cli import (
     reports,
     results,
     servers,
+    studies,
     trials,
 )
 
@@ -57,6 +58,7 @@ app.command("try", rich_help_panel="Run the service")(servers.try_)
 _add("Use it", jobs.submit, jobs.watch, jobs.jobs, jobs.trials, jobs.log, jobs.best)
 _add("Use it", trials.trial, trials.reports, trials.enqueue, trials.download)
 _add("Come from elsewhere", conversion.convert)
+app.command("import", rich_help_panel="Come from elsewhere")(studies.import_)
 _add("Range tests", range_tests.range_test, range_tests.read_range_test)
 _add("Read the answers", reports.report, reports.compare, reports.export)
 _add("Read the answers", results.curves, results.history, results.pareto, results.importances, results.plot)

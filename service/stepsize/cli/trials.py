@@ -105,6 +105,7 @@ def tell(
     infeasible: Annotated[
         Literal["diverged", "oom"] | None, typer.Option(help="It can't be trained: the search keeps away from there.")
     ] = None,
+    pruned: Annotated[bool, typer.Option("--pruned", help="A rule of yours has ended it as hopeless.")] = False,
     failed: Annotated[str | None, typer.Option(metavar="WHY", help="Something else broke.")] = None,
     wait_s: Annotated[float, typer.Option(help="Seconds to wait for a verdict that covers this report.")] = 0.0,
     server: Server = SERVER,
@@ -126,8 +127,8 @@ def tell(
             job_id,
             number,
             lease_token=token,
-            values=None if infeasible or failed else measured,
-            state="infeasible" if infeasible else "failed" if failed else None,
+            values=None if infeasible or failed or pruned else measured,
+            state="infeasible" if infeasible else "failed" if failed else "pruned" if pruned else None,
             reason=infeasible,
             error={"type": "Error", "message": failed} if failed else None,
         )

@@ -83,6 +83,10 @@ class ExternalTrial:
         """Say that this configuration can't be trained: the search learns to avoid its like."""
         self._end({"state": "infeasible", "reason": reason})
 
+    def prune(self) -> None:
+        """Say that a rule of yours has ended it as hopeless; the search learns how far it came."""
+        self._end({"state": "pruned"})
+
     def fail(self, error: Exception | str) -> None:
         """Say that something went wrong which says nothing about the configuration."""
         kind = type(error).__name__ if isinstance(error, Exception) else "Error"

@@ -372,6 +372,15 @@ def test_a_reason_must_fit_the_state(world: World) -> None:
     assert "/reason" in pointers(asker.complete(number, token, values={"loss": 1.0}, reason="oom"))
 
 
+def test_a_trial_that_its_client_has_pruned_counts_as_pruned(world: World) -> None:
+    asker, _ = world.open()
+    number, token = asker.take()
+    asker.report(number, token, (1, 0.4))
+    assert asker.complete(number, token, state="pruned").status_code == 200
+    trial = asker.trial(number)
+    assert (trial["state"], trial["reason"], trial["values"]) == ("pruned", "pruner", {"loss": 0.4})
+
+
 def test_an_outcome_constraint_makes_a_completion_infeasible(world: World) -> None:
     asker, _ = world.open(outcome_constraints=["seconds <= 60"])
     number, token = asker.take()

@@ -117,7 +117,7 @@ def complete_trial(
     *,
     lease_token: int,
     values: Mapping[str, float] | None = None,
-    state: Literal["infeasible", "failed"] | None = None,
+    state: Literal["infeasible", "pruned", "failed"] | None = None,
     reason: Literal["diverged", "oom"] | None = None,
     error: Mapping[str, str] | None = None,
 ) -> Call[Trial]:
