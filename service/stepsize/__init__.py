@@ -1,8 +1,8 @@
 """Stepsize tunes hyperparameters as a service, and understands the learning rate.
 
-`Client` speaks to a running service; `Float`, `Int`, `Choice` and `Bool` say what to search; `trainer`, `Task` and the
-rest are for whoever writes a trainer. What isn't listed here may change without notice. `__init__.pyi` tells type
-checkers where each name lives.
+`tune` tunes a function where it is, `Client` speaks to a running service; `Float`, `Int`, `Choice` and `Bool` say what
+to search; `trainer`, `Task` and the rest are for whoever writes a trainer. What isn't listed here may change without
+notice. `__init__.pyi` tells type checkers where each name lives.
 
 The service itself (specification, record, HTTP API, command line) lives in the sub-packages; none of them imports torch
 or `stepsize_workers`, and neither does this one until a name that lives there is asked for.
@@ -48,6 +48,9 @@ __all__ = [
     "TrainingParams",
     "Trial",
     "TrialContext",
+    "TuneError",
+    "TuneResult",
+    "TuneTrial",
     "WaitTimeoutError",
     "__version__",
     "applies_when",
@@ -55,6 +58,7 @@ __all__ = [
     "load_model",
     "sweep_learning_rate",
     "trainer",
+    "tune",
 ]
 
 _HOMES = {
@@ -63,13 +67,13 @@ _HOMES = {
         "Trial WaitTimeoutError"
     ),
     "stepsize.domain.trainer": "Capabilities Metric",
+    "stepsize.infeasibility": "Diverged",
     "stepsize.spec.job": "JobSpec",
     "stepsize.spec.objective": "Direction Objective",
     "stepsize.spec.shorthand": "Bool Choice Float Int",
     "stepsize.spec.space": "SearchSpace",
-    "stepsize_workers.trainers.base": (
-        "ONE_FOR_ALL Checkpoint Diverged Params Sweep Trainer TrialContext applies_when"
-    ),
+    "stepsize.tuning": "TuneError TuneResult TuneTrial tune",
+    "stepsize_workers.trainers.base": ("ONE_FOR_ALL Checkpoint Params Sweep Trainer TrialContext applies_when"),
     "stepsize_workers.trainers.function": "trainer",
     "stepsize_workers.training.figures": "figures",
     "stepsize_workers.training.models": "load_model",

@@ -14,6 +14,7 @@ from stepsize.client import Trial as Trial
 from stepsize.client import WaitTimeoutError as WaitTimeoutError
 from stepsize.domain.trainer import Capabilities as Capabilities
 from stepsize.domain.trainer import Metric as Metric
+from stepsize.infeasibility import Diverged as Diverged
 from stepsize.spec.job import JobSpec as JobSpec
 from stepsize.spec.objective import Direction as Direction
 from stepsize.spec.objective import Objective as Objective
@@ -22,9 +23,12 @@ from stepsize.spec.shorthand import Choice as Choice
 from stepsize.spec.shorthand import Float as Float
 from stepsize.spec.shorthand import Int as Int
 from stepsize.spec.space import SearchSpace as SearchSpace
+from stepsize.tuning import TuneError as TuneError
+from stepsize.tuning import TuneResult as TuneResult
+from stepsize.tuning import TuneTrial as TuneTrial
+from stepsize.tuning import tune as tune
 from stepsize_workers.trainers.base import ONE_FOR_ALL as ONE_FOR_ALL
 from stepsize_workers.trainers.base import Checkpoint as Checkpoint
-from stepsize_workers.trainers.base import Diverged as Diverged
 from stepsize_workers.trainers.base import Params as Params
 from stepsize_workers.trainers.base import Sweep as Sweep
 from stepsize_workers.trainers.base import Trainer as Trainer

@@ -9,7 +9,14 @@ from importlib.metadata import PackageNotFoundError, distribution, requires
 from types import MappingProxyType
 
 NEEDS: Mapping[str, tuple[str, ...]] = MappingProxyType(
-    {"up": ("server", "worker"), "api": ("server",), "migrate": ("server",), "worker": ("worker",), "try": ("worker",)}
+    {
+        "up": ("server", "worker"),
+        "api": ("server",),
+        "migrate": ("server",),
+        "worker": ("worker",),
+        "try": ("worker",),
+        "tune": ("server", "worker"),
+    }
 )
 """Command → its extras. What is not listed only talks HTTP."""
 TALKING: tuple[str, ...] = ("cli",)

@@ -1,46 +1,16 @@
-"""How running out of memory shows: in exceptions, in what programs print, and in the kernel's count of its victims.
+"""How running out of memory shows in the kernel's count of its victims; what exceptions say: `stepsize.infeasibility`.
 
 On the CPU an allocation seldom fails: Linux promises more memory than there is, and kills a process that takes it.
 """
 
-import errno
 import re
 import signal
 from functools import cache
 from pathlib import Path
 
-_WORDS = (
-    "MemoryError",
-    "OutOfMemoryError",
-    "can't allocate memory",  # torch's allocator on the CPU
-    "CUDA out of memory",  # torch's allocator on CUDA
-    "CUDA error: out of memory",  # CUDA itself
-    "_ALLOC_FAILED",  # cuBLAS, and cuDNN before version 9
-    "ALLOCATION_FAILED",  # cuDNN since
-    "RESOURCE_EXHAUSTED: Out of memory",  # XLA: JAX and TensorFlow
-    "std::bad_alloc",
-)
 _KILLED = (-signal.SIGKILL, 128 + signal.SIGKILL)
 """How a process that the kernel killed ends, itself or as the last command of a shell."""
 _COUNT = re.compile(rb"^oom_kill (\d+)$", re.MULTILINE)
-
-
-def says_so(text: str) -> bool:
-    """Tell whether a message, or what a program wrote to standard error, says that memory ran out."""
-    return any(words in text for words in _WORDS)
-
-
-def is_out_of_memory(error: Exception) -> bool:
-    """Tell whether an exception says so; torch need not be imported for its sake."""
-    match error:
-        case MemoryError():  # numpy's own derives from it
-            return True
-        case OSError(errno=errno.ENOMEM):
-            return True
-        case RuntimeError():  # torch's own derive from it, and CUDA's libraries raise nothing better
-            return says_so(f"{type(error).__name__}: {error}")
-        case _:
-            return type(error).__name__ == "OutOfMemoryError"
 
 
 class KernelWatch:

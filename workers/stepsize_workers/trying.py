@@ -20,9 +20,9 @@ from pydantic_core import ErrorDetails
 
 from stepsize.domain.figures import check_figure
 from stepsize.domain.said import as_number, check_name, check_step, is_finite
+from stepsize.infeasibility import is_out_of_memory
 from stepsize.spec.pairs import read_scalars
 from stepsize.spec.wording import pydantic_words
-from stepsize_workers.out_of_memory import is_out_of_memory
 from stepsize_workers.trainers.base import Checkpoint, Diverged, Params, Trainer
 from stepsize_workers.trainers.registry import TrainerNotFoundError, load_trainer, trainers_in
 

@@ -48,10 +48,14 @@ class SuggestionRequest(Spec):
     """Seconds between two signs of life after which a trial may be given to another client."""
     wait_s: WaitS = 0
     """Seconds to wait where nothing is ready."""
+    restarted: bool = False
+    """The client has been started anew and knows nothing of the trials it has: they are given out once more, as if its
+    lease had run out (`attempt` + 1, a higher token, from the first step). After `max_attempts` they are `failed`,
+    `lost`."""
 
     def asking(self) -> Asking:
         """Return what is asked for."""
-        return Asking(self.client_id, self.count, self.lease_s)
+        return Asking(self.client_id, self.count, self.lease_s, self.restarted)
 
 
 class Leased(Spec):

@@ -16,7 +16,7 @@ from stepsize.domain.outcomes import outcome_error
 from stepsize.domain.trial import Report, Trial, TrialError, TrialReason, TrialState
 from stepsize.errors import FieldError, InvalidRequestError, LeaseLostError, StateConflictError
 from stepsize.store import suggestions as store
-from stepsize.store.columns import TrialColumns
+from stepsize.store.columns import ErrorColumn, TrialColumns
 from stepsize.store.database import Connection
 from stepsize.store.jobs import get_job
 from stepsize.store.ledger import Ledger, open_ledger
@@ -42,6 +42,8 @@ class Asking:
     client_id: str
     count: int
     lease_s: float
+    restarted: bool = False
+    """The client has lost what it knew of the trials it has: they begin anew."""
 
 
 @dataclass(frozen=True)
@@ -108,6 +110,8 @@ def take_trials(connection: Connection, job_id: str, asking: Asking) -> Suggesti
         _refuse_slot_jobs(job)
         held = store.trials_of_client(connection, job_id, asking.client_id)
         lease = _lease(connection, asking.lease_s)
+        if asking.restarted:
+            held = list(_begin_anew(ledger, held, lease, asking))
         ledger.touch_trials([trial.number for trial in held], **lease)
         given = _offered(connection, job, room=asking.count - len(held))
         for trial in given:
@@ -173,6 +177,19 @@ def _give(ledger: Ledger, trial: Trial, lease: TrialColumns, *, client_id: str) 
     ledger.forget_reports(trial.number, after_step=-1)
     given["step"], given["values"], given["judged_step"] = None, {}, None
     ledger.touch_trial(trial.number, **given)
+
+
+def _begin_anew(ledger: Ledger, held: Sequence[Trial], lease: TrialColumns, asking: Asking) -> Iterator[Trial]:
+    """Give a client its trials once more, from their first step; yield those that have not been lost too often."""
+    for trial in held:
+        if trial.attempt < ledger.job.spec.budget.max_attempts:
+            _give(ledger, trial, lease, client_id=asking.client_id)
+            yield trial
+        else:
+            said = ErrorColumn(
+                type="Lost", message="its client was lost and started again, each time it had this trial"
+            )
+            ledger.move_trial(trial.number, TrialState.RUNNING, TrialState.FAILED, reason=TrialReason.LOST, error=said)
 
 
 def _why_empty(connection: Connection, job: Job, *, lease_s: float) -> WhyEmpty:

@@ -11,7 +11,7 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from multiprocessing.connection import Connection, Pipe
-from typing import Generic, TypeVar
+from typing import IO, Generic, TypeVar
 
 from stepsize.children.ties import tied_command
 
@@ -39,18 +39,28 @@ class TiedProcess:
     started.
     """
 
-    def __init__(self, module: str, *arguments: str, env: Mapping[str, str], pass_fds: Sequence[int] = ()) -> None:
+    def __init__(
+        self,
+        module: str,
+        *arguments: str,
+        env: Mapping[str, str],
+        pass_fds: Sequence[int] = (),
+        output: IO[bytes] | None = None,
+    ) -> None:
         """Start it.
 
         Args:
             env: its whole environment.
             pass_fds: file descriptors it inherits.
+            output: where what it prints goes; null: where this process's does.
         """
         self._process = subprocess.Popen(
             tied_command(module, *arguments),
             stdin=subprocess.DEVNULL,
             pass_fds=pass_fds,
             env=env,
+            stdout=output,
+            stderr=output,
             start_new_session=True,
         )
 

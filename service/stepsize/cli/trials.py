@@ -76,12 +76,17 @@ def ask(
     count: Annotated[int, typer.Option(min=1, help="How many trials to have.")] = 1,
     lease_s: Annotated[float, typer.Option(help="Seconds of silence after which others may get them.")] = 60.0,
     wait_s: Annotated[float, typer.Option(help="Seconds to wait where there are none yet.")] = 10.0,
+    restarted: Annotated[
+        bool, typer.Option("--restarted", help="The trials it has begin anew: it knows nothing of them any more.")
+    ] = False,
     server: Server = SERVER,
     as_json: AsJson = False,
 ) -> None:
     """Ask for trials of an external job to train here; 1 where there are none."""
     with connected(server, as_json=as_json) as client:
-        found = client.suggest(job_id, client_id=client_id, count=count, lease_s=lease_s, wait_s=wait_s)
+        found = client.suggest(
+            job_id, client_id=client_id, count=count, lease_s=lease_s, wait_s=wait_s, restarted=restarted
+        )
     if as_json:
         print_json(found)
     else:

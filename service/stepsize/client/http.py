@@ -17,7 +17,7 @@ from stepsize.client.calls.base import Call
 from stepsize.client.connection import Connection
 from stepsize.client.display import ProgressView
 from stepsize.client.events import Event
-from stepsize.client.external import ExternalTrial, suggestions
+from stepsize.client.external import ExternalTrial, SuggestedTrial, Tell, suggestions
 from stepsize.client.files import ExportFormat, Rows, complete_file, dataset_query, export_format
 from stepsize.client.following import all_events, events, follow, follow_until
 from stepsize.client.operations import Now, Operations
@@ -169,13 +169,21 @@ class Client(Operations, Now):
             wait_s: seconds one request waits; it is repeated.
         """
 
+        tell = self._teller(job_id)
+        return suggestions(tell, client_id=client_id or process_name(), lease_s=lease_s, wait_s=wait_s)
+
+    def external_trial(self, job_id: str, suggested: SuggestedTrial) -> ExternalTrial:
+        """Return a trial that `suggest` gave, to report on and to end."""
+        return ExternalTrial(suggested, self._teller(job_id))
+
+    def _teller(self, job_id: str) -> Tell:
         def tell(path: str, body: Mapping[str, JsonValue]) -> JsonValue:
             call: Call[JsonValue] = Call(
                 "POST", f"/jobs/{job_id}{path}", lambda response: response.json(), body=dict(body)
             )
             return self._connection.send(call)
 
-        return suggestions(tell, client_id=client_id or process_name(), lease_s=lease_s, wait_s=wait_s)
+        return tell
 
 
 class _Told:

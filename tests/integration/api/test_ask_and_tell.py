@@ -271,6 +271,31 @@ def test_a_trial_that_every_client_lost_is_failed_lost(world: World) -> None:
     assert asker.take()[0] == 1
 
 
+def test_a_client_started_anew_has_its_trial_back_from_the_first_step(world: World) -> None:
+    asker, searcher = world.open()
+    number, old = asker.take()
+    asker.report(number, old, (1, 0.5))
+    assert asker.take(restarted=True) == (number, old + 1)
+    trial = asker.trial(number)
+    assert (trial["attempt"], trial["step"], trial["values"]) == (2, None, {})
+    assert is_lease_lost(asker.report(number, old, (2, 0.4)))
+    assert asker.report(number, old + 1, (1, 0.7)).status_code == 200, "another value: the old one is forgotten"
+    assert asker.take() == (number, old + 1), "asking again is not starting anew"
+    searcher.work()
+    assert asker.beside("gpu-2").take(restarted=True)[0] != number, "each its own"
+    assert asker.complete(number, old + 1, values={"loss": 0.5}).json()["state"] == "completed"
+
+
+def test_a_trial_that_kills_its_client_each_time_is_failed_lost(world: World) -> None:
+    asker, searcher = world.open(budget={"max_trials": 5, "max_attempts": 2})
+    assert [asker.take(restarted=True)[0] for _ in range(2)] == [0, 0]
+    assert asker.ask(restarted=True)["trials"] == []
+    searcher.work()
+    assert asker.take(restarted=True)[0] == 1
+    trial = asker.trial(0)
+    assert (trial["state"], trial["reason"], trial["error"]["type"]) == ("failed", "lost", "Lost")
+
+
 def test_a_trial_retried_is_nobodys_until_it_is_given_out_again(world: World) -> None:
     asker, searcher = world.open()
     number, token = asker.take()

@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 import torch
 
+from stepsize.infeasibility import is_out_of_memory
 from stepsize.store.workers import SlotRecord
 from stepsize_workers import out_of_memory
 from stepsize_workers.engines.base import Assignment, Ended, Outcome, TrialKey
 from stepsize_workers.engines.local import LocalEngine, Preload
-from stepsize_workers.out_of_memory import KernelWatch, is_out_of_memory
+from stepsize_workers.out_of_memory import KernelWatch
 
 
 def raised_by_torch() -> Exception:

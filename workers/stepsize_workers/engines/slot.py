@@ -19,13 +19,13 @@ from typing import Any
 
 from stepsize.domain.said import LONGEST_NAME, clean_text
 from stepsize.domain.trial import TrialError
+from stepsize.infeasibility import is_out_of_memory
 from stepsize.spec.space import Scalar
 from stepsize_workers.engines.base import Assignment, Begun, Ended, Mode, Outcome
 from stepsize_workers.engines.context import SlotContext
 from stepsize_workers.engines.surroundings import Surroundings
 from stepsize_workers.engines.trial_log import TrialLog
 from stepsize_workers.engines.wire import WIRE_CLOSED, SlotEnd, take_up
-from stepsize_workers.out_of_memory import is_out_of_memory
 from stepsize_workers.trainers.base import Diverged, Params, Sweep, Trainer
 from stepsize_workers.trainers.registry import load_trainer
 

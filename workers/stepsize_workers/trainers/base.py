@@ -27,6 +27,7 @@ from typing import Any, ClassVar, Generic, Protocol, TypeVar
 from pydantic import BaseModel, ConfigDict
 
 from stepsize.domain.trainer import Capabilities, Metric, TrainerCard
+from stepsize.infeasibility import Diverged as Diverged
 from stepsize.spec.objective import Objective
 from stepsize.spec.space import Scalar, SearchSpace
 
@@ -39,20 +40,6 @@ class Params(BaseModel):
 
 P_co = TypeVar("P_co", bound=Params, covariant=True)
 P = TypeVar("P", bound=Params)
-
-
-class Diverged(Exception):  # noqa: N818 - an outcome, not a mistake
-    """Training exploded: the trial ends as `infeasible, diverged`.
-
-    Attributes:
-        step: the step being worked on when it happened.
-        learning_rate: the rate at that moment, where known.
-    """
-
-    def __init__(self, message: str, *, step: int, learning_rate: float | None = None) -> None:
-        super().__init__(message)
-        self.step = step
-        self.learning_rate = learning_rate
 
 
 @dataclass(frozen=True)

@@ -24,9 +24,10 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model, model_validator
 
 from stepsize.domain.trainer import Metric
+from stepsize.infeasibility import says_out_of_memory
 from stepsize.spec.objective import Direction, Objective
 from stepsize.spec.space import Scalar, SearchSpace
-from stepsize_workers.out_of_memory import KernelWatch, says_so
+from stepsize_workers.out_of_memory import KernelWatch
 from stepsize_workers.trainers.base import Diverged, Params, Trainer, TrialContext
 from stepsize_workers.trainers.command_lines import InfeasibleLine, Line, NotTaken, ReportLine, read_line
 
@@ -288,7 +289,7 @@ class _Program:
         if not status or self.is_stopping:
             return
         tail = "".join(self._errors).strip()
-        if says_so(tail):
+        if says_out_of_memory(tail):
             raise MemoryError(tail[-1000:])
         if self._kernel.killed(status):
             raise MemoryError("memory ran out, and the kernel killed the program")

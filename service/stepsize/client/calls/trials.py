@@ -78,7 +78,13 @@ def artifact(job_id: str, number: int, name: str) -> Call[bytes]:
 
 
 def suggest(
-    job_id: str, *, client_id: str, count: int = 1, lease_s: float = 60.0, wait_s: float = 0.0
+    job_id: str,
+    *,
+    client_id: str,
+    count: int = 1,
+    lease_s: float = 60.0,
+    wait_s: float = 0.0,
+    restarted: bool = False,
 ) -> Call[Suggestions]:
     """Ask for trials of an external job to train here; `Client.suggestions` is the comfortable way.
 
@@ -87,8 +93,10 @@ def suggest(
         count: how many trials to have.
         lease_s: seconds of silence after which they may be given to another client.
         wait_s: seconds to wait where there are none yet.
+        restarted: the trials it has begin anew: it was started again, and knows nothing of them.
     """
-    asked: JsonValue = {"client_id": client_id, "count": count, "lease_s": lease_s, "wait_s": wait_s}
+    asked: dict[str, JsonValue] = {"client_id": client_id, "count": count, "lease_s": lease_s, "wait_s": wait_s}
+    asked |= {"restarted": True} if restarted else {}
     return say(Suggestions, f"/jobs/{part(job_id)}/suggestions", asked)
 
 

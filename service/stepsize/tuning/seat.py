@@ -1,0 +1,76 @@
+"""The name under which a process asks for trials: its own for as long as it lives, and its successor's afterwards.
+
+A process that dies with a trial leaves its seat; whoever takes it next has that trial back at once, instead of when its
+lease runs out. The kernel unlocks a seat with its holder's end, however that came.
+"""
+
+import fcntl
+import hashlib
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from itertools import count
+from pathlib import Path
+from uuid import uuid4
+
+
+@contextmanager
+def taken_seat(server: str, job_id: str) -> Iterator[str]:
+    """Take the first free seat at a job on this machine, and give its client's name."""
+    folder = _own_folder()
+    if folder is None:
+        yield _fresh_name()
+        return
+    digest = hashlib.sha256(f"{server}\n{job_id}".encode()).hexdigest()[:24]
+    for number in count():
+        with (folder / f"{digest}-{number}").open("a+") as seat:
+            if not _lock(seat.fileno(), wait=False):
+                continue
+            yield _name_in(seat.fileno())
+            return
+
+
+@contextmanager
+def alone(server: str, name: str) -> Iterator[None]:
+    """Wait until no other process of this machine is inside with the same name."""
+    folder = _own_folder()
+    if folder is None:
+        yield
+        return
+    digest = hashlib.sha256(f"{server}\n{name}".encode()).hexdigest()[:24]
+    with (folder / f"{digest}-door").open("a+") as door:
+        _lock(door.fileno(), wait=True)
+        yield
+
+
+def _own_folder() -> Path | None:
+    """Return a folder that only this user can write to, or None where there is none to be had."""
+    folder = Path(tempfile.gettempdir()) / f"stepsize-tune-{os.getuid()}"
+    with suppress(OSError):
+        folder.mkdir(mode=0o700, exist_ok=True)
+        found = folder.lstat()
+        if found.st_uid == os.getuid() and not found.st_mode & 0o077 and not folder.is_symlink():
+            return folder
+    return None
+
+
+def _lock(fd: int, *, wait: bool) -> bool:
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _name_in(fd: int) -> str:
+    """Return the name that is written in a seat, which its first holder wrote."""
+    name = os.pread(fd, 64, 0).decode(errors="replace")
+    if not name:
+        name = _fresh_name()
+        os.write(fd, name.encode())
+    return name
+
+
+def _fresh_name() -> str:
+    return f"tune-{uuid4().hex[:16]}"
