@@ -111,7 +111,7 @@ def train(cell: Cell, learning_rate: float, seed: int, data_dir: Path) -> Outcom
         run.model.train()
         watch = run.watch(groups)
         for index, group in enumerate(groups):
-            run.set_rate((epoch - 1) * len(groups) + index, updates_per_epoch=len(groups))
+            run.rates.set(run.rate((epoch - 1) * len(groups) + index, updates_per_epoch=len(groups)))
             loss = run.backward(group)
             first = loss if first is None else first
             old_rule_flags |= not loss - first <= 9 * abs(first)

@@ -1,18 +1,19 @@
 """Fakes that tests share."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Generic, TypeVar
 
 from stepsize.domain.figures import check_figure
-from stepsize_workers.trainers.base import Checkpoint, Diverged, Params
+from stepsize_workers.trainers.base import Checkpoint, Diverged, GroupReports, Params, TrialContext
 
 P_co = TypeVar("P_co", bound=Params, covariant=True)
+P = TypeVar("P", bound=Params)
 
 
-@dataclass
+@dataclass(eq=False)  # a group tells its members apart by identity
 class RecordingContext(Generic[P_co]):
     """A `TrialContext` that keeps what a trainer says, and says stop when told to.
 
@@ -74,3 +75,32 @@ class RecordingContext(Generic[P_co]):
     def checkpoint_after(self, step: int) -> Checkpoint:
         """Return the checkpoint that was saved after a step."""
         return Checkpoint(step, self.checkpoints[step])
+
+
+@dataclass
+class RecordingGroup(Generic[P]):
+    """A `GroupContext` that hands each member's words to its own context.
+
+    Attributes:
+        waiting: for each call of `joined`, who comes.
+        errors: of those that have ended, in that order; None: none.
+    """
+
+    members: Sequence[RecordingContext[P]]
+    waiting: list[Sequence[RecordingContext[P]]] = field(default_factory=list)
+    errors: dict[TrialContext[P], BaseException | None] = field(default_factory=dict)
+    n_reports: int = 0
+
+    def joined(self) -> Sequence[RecordingContext[P]]:
+        """Return who comes now."""
+        return self.waiting.pop(0) if self.waiting else ()
+
+    def report(self, values: GroupReports[P]) -> set[TrialContext[P]]:
+        """Record the members' measurements."""
+        self.n_reports += 1
+        return {member for member, (step, numbers) in values.items() if member.report(step, numbers)}
+
+    def ended(self, member: TrialContext[P], error: BaseException | None = None) -> None:
+        """Note who ends, once."""
+        assert member not in self.errors, "a member ends once"
+        self.errors[member] = error

@@ -19,6 +19,7 @@ from stepsize_workers.training.datasets import LabelledData, Part, load
 from stepsize_workers.training.model_params import ModelParams
 from stepsize_workers.training.models import Sizes, describe_model
 from stepsize_workers.training.optimizers import ParameterGroup
+from stepsize_workers.training.params import FUSING
 from stepsize_workers.training.task import Extent
 from stepsize_workers.training.trainer import TaskTrainer
 
@@ -44,7 +45,7 @@ def dataset_field(default: str, kind: DatasetKind, target: TargetKind = TargetKi
 class LabelledTask(TaskTrainer[LP, Tensor]):
     """The task; a batch is a tensor of indices (B,) into the training samples."""
 
-    capabilities = Capabilities(range_test=True, resume=True, refit=True)
+    capabilities = Capabilities(range_test=True, resume=True, refit=True, fuse=FUSING)
     kind: ClassVar[DatasetKind]
     target: ClassVar[TargetKind] = TargetKind.CLASSES
 

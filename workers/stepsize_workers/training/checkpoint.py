@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
+from torch.utils._pytree import tree_map_only
 
 State = dict[str, Tensor]
 """A model's `state_dict`, on the CPU."""
@@ -48,7 +49,13 @@ def copy_state(model: nn.Module) -> State:
 
 def write_checkpoint(path: Path, *, model: nn.Module, optimizer: Optimizer, progress: Progress) -> None:
     """Write everything to one file, of plain types and tensors only."""
-    torch.save({"model": model.state_dict(), "optimizer": optimizer.state_dict(), "progress": asdict(progress)}, path)
+    state = {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "progress": asdict(progress)}
+    torch.save(tree_map_only(Tensor, _on_its_own, state), path)
+
+
+def _on_its_own(tensor: Tensor) -> Tensor:
+    """Return the tensor, or a copy if it is part of a larger one, which would be written whole."""
+    return tensor if tensor.untyped_storage().nbytes() == tensor.nbytes else tensor.clone()
 
 
 def read_checkpoint(path: Path, *, model: nn.Module, optimizer: Optimizer) -> Progress:

@@ -6,6 +6,7 @@ accumulation and clipping, the watch for explosions, reports, checkpoints with e
 
 import math
 import time
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 from itertools import chain
@@ -14,9 +15,9 @@ from typing import Generic, TypeVar
 import torch
 
 from stepsize_workers.trainers.base import TRAINING_UPDATES, Diverged, Sweep, TrialContext
-from stepsize_workers.trainers.divergence import ExplosionWatch
 from stepsize_workers.training.checkpoint import Best, copy_state, read_checkpoint, write_checkpoint
 from stepsize_workers.training.devices import use_device
+from stepsize_workers.training.epoch import Epoch
 from stepsize_workers.training.memory import check_memory
 from stepsize_workers.training.models.artifact import CONFIG_FILE, MODEL_FILE, write_model
 from stepsize_workers.training.params import TrainingParams
@@ -38,22 +39,32 @@ class Loop(Generic[P, B]):
 
     def train(self) -> None:
         """Train for `params.epochs` epochs or until told to stop, and write the best epoch's model."""
-        run = self._set_out()
-        progress = run.progress
-        while progress.epoch < self._params.epochs:
-            epoch = progress.epoch + 1
-            trained = self._train_epoch(run, epoch)
+        self.prepare()
+        run = self.begin()
+        while run.progress.epoch < self._params.epochs:
+            trained = self._train_epoch(run)
             if trained is None:
                 return
-            progress.epoch = epoch
-            with run.weights_to_use():
-                values = trained | self._evaluate(run, epoch, trained["learning_rate"])
-                self._keep_if_best(run, values)
-            should_stop = self._context.report(epoch, values)
-            self._save_checkpoint(run)
+            should_stop = self._context.report(run.progress.epoch, self.measure(run, trained))
+            self.save_checkpoint(run)
             if should_stop:
                 break
-        best = progress.best
+        self.complete(run)
+
+    def measure(self, run: Run[P, B], trained: Mapping[str, float]) -> dict[str, float]:
+        """Return what an epoch is reported with, and keep its model if it is the best so far.
+
+        Raises:
+            Diverged: a metric is not finite; the epoch's last update may have been one too many.
+        """
+        with run.weights_to_use():
+            values = {**trained, **self._evaluate(run, trained["learning_rate"])}
+            self._keep_if_best(run, values)
+        return values
+
+    def complete(self, run: Run[P, B]) -> None:
+        """Write the best epoch's model, and what it does."""
+        best = run.progress.best
         assert best is not None, "at least one epoch was trained"
         run.model.load_state_dict(best.state)
         self._write_model(run, replace(best, values={**best.values, **run.test()}))
@@ -62,20 +73,20 @@ class Loop(Generic[P, B]):
 
     def refit(self) -> None:
         """Train on training and validation data for all epochs, and measure the last model on test data, once."""
-        run = self._set_out(refit=True)
+        self.prepare(refit=True)
+        run = self.begin()
         progress = run.progress
         epochs = self._params.epochs
         while progress.epoch < epochs:
-            values = self._train_epoch(run, progress.epoch + 1)
+            values = self._train_epoch(run)
             if values is None:
                 return
-            progress.epoch += 1
             if progress.epoch == epochs:  # there is no validation data to choose a better epoch by
                 with run.weights_to_use():
                     values |= run.test()
                     progress.best = Best(epochs, values, copy_state(run.model))
             should_stop = self._context.report(progress.epoch, values)
-            self._save_checkpoint(run)
+            self.save_checkpoint(run)
             if should_stop:
                 return
         assert progress.best is not None, "at least one epoch was trained"
@@ -83,7 +94,8 @@ class Loop(Generic[P, B]):
 
     def sweep(self, sweep: Sweep) -> None:
         """Raise the rate from `sweep.low` to `sweep.high`, with the updates training would make."""
-        run = self._set_out()
+        self.prepare()
+        run = self.begin()
         groups = run.endless_groups()
         length = {TRAINING_UPDATES: float(self._params.epochs * len(run.groups(1)))}
         first = next(groups)
@@ -99,56 +111,52 @@ class Loop(Generic[P, B]):
             batch_size=run.samples_of(first),
         )
 
-    def _set_out(self, *, refit: bool = False) -> Run[P, B]:
-        """Prepare everything up to the next update.
+    def prepare(self, *, refit: bool = False, n_members: int = 1) -> None:
+        """Load what the task needs.
+
+        Args:
+            refit: train on validation data too.
+            n_members: trials that will train as one.
 
         Raises:
             MemoryError: a batch would not fit into memory, as two small ones foretell.
         """
-        task, context, params = self._task, self._context, self._params
-        device = use_device(context.device)
-        task.prepare(params, device=device, data_dir=context.data_dir)
+        task, params = self._task, self._params
+        device = use_device(self._context.device)
+        task.prepare(params, device=device, data_dir=self._context.data_dir)
         if refit:
             task.train_on_validation()
-        if (content_hash := task.content_hash()) is not None:
-            context.note_data(content_hash)
         if (extent := task.extent()) is not None:
-            check_memory(type(task), params, extent=extent, device=device, data_dir=context.data_dir)
-        run = Run.begin(task, params, seed=context.seed, device=device)
+            data_dir = self._context.data_dir
+            check_memory(type(task), params, extent=extent, device=device, data_dir=data_dir, n_members=n_members)
+
+    def begin(self) -> Run[P, B]:
+        """Return the training as it is before its next update; the task is prepared, by this loop or by another."""
+        context = self._context
+        if (content_hash := self._task.content_hash()) is not None:
+            context.note_data(content_hash)
+        run = Run.begin(self._task, self._params, seed=context.seed, device=torch.device(context.device))
         if context.checkpoint is not None:
             run.progress = read_checkpoint(context.checkpoint.path, model=run.model, optimizer=run.optimizer)
             task.restore(run.progress.collected)
         return run
 
-    def _train_epoch(self, run: Run[P, B], epoch: int) -> dict[str, float] | None:
+    def _train_epoch(self, run: Run[P, B]) -> dict[str, float] | None:
         """Make an epoch's updates and return its measurements, or None if asked to stop."""
         started = time.perf_counter()
-        groups = run.groups(epoch)
-        first = (epoch - 1) * len(groups)
-        run.model.train()
-        watch = run.watch(groups)
-        losses: list[float] = []
-        for update, group in enumerate(groups, start=first):
+        epoch = Epoch(run)
+        for update, group in enumerate(epoch.groups):
             if self._context.should_stop():
                 return None
-            learning_rate = run.set_rate(update, updates_per_epoch=len(groups))
-            losses.append(run.backward(group))
-            if watch.has_exploded(losses[-1]):
-                raise _diverged(watch, losses[-1], epoch, learning_rate)
+            run.rates.set(epoch.rate(update))
+            epoch.note(run.backward(group))
             run.step()
-        run.progress.recent_losses = watch.recent
-        run.progress.train_time_s += time.perf_counter() - started
-        return {
-            "train_loss": math.fsum(losses) / len(losses),
-            # The rate the epoch began with, as schedules are previewed: exponential reads 0.01, 0.008, 0.0064.
-            "learning_rate": run.rate(first, updates_per_epoch=len(groups)),
-            "train_time_s": run.progress.train_time_s,
-        }
+        return epoch.complete(time.perf_counter() - started)
 
-    def _evaluate(self, run: Run[P, B], epoch: int, learning_rate: float) -> dict[str, float]:
-        values = run.evaluate()
+    def _evaluate(self, run: Run[P, B], learning_rate: float) -> dict[str, float]:
+        values, epoch = run.evaluate(), run.progress.epoch
         for name, value in values.items():
-            if not math.isfinite(value):  # the epoch's last update may have been one too many
+            if not math.isfinite(value):
                 raise Diverged(f"{name} became {value} in epoch {epoch}", step=epoch, learning_rate=learning_rate)
         return values
 
@@ -158,7 +166,8 @@ class Loop(Generic[P, B]):
         if best is None or objective.direction.is_better(values[metric], best.values[metric]):
             run.progress.best = Best(run.progress.epoch, values, copy_state(run.model))
 
-    def _save_checkpoint(self, run: Run[P, B]) -> None:
+    def save_checkpoint(self, run: Run[P, B]) -> None:
+        """Keep where the training stands, if it is time to."""
         epoch = run.progress.epoch
         if epoch % self._params.checkpoint_every == 0 or epoch == self._params.epochs:
             run.progress.collected = self._task.state()
@@ -184,13 +193,3 @@ def make_one_update(task: Task[P, B], params: P, device: torch.device) -> None:
     run.model.train()
     run.backward(run.groups(1)[0])
     run.step()
-
-
-def _diverged(watch: ExplosionWatch, loss: float, epoch: int, learning_rate: float) -> Diverged:
-    how = (
-        f"rose from {watch.untrained:.4g} before training to {watch.smoothed:.4g}, smoothed,"
-        if math.isfinite(loss)
-        else f"became {loss}"
-    )
-    message = f"the training loss {how} in epoch {epoch} at learning rate {learning_rate:g}"
-    return Diverged(message, step=epoch, learning_rate=learning_rate)

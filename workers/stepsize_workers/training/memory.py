@@ -59,20 +59,29 @@ class MemoryLine:
 
 
 def check_memory(
-    task: type[Task[Any, Any]], params: TrainingParams, *, extent: Extent, device: torch.device, data_dir: Path
+    task: type[Task[Any, Any]],
+    params: TrainingParams,
+    *,
+    extent: Extent,
+    device: torch.device,
+    data_dir: Path,
+    n_members: int = 1,
 ) -> None:
     """Return if a batch fits into memory, or is so small that there is no doubt.
+
+    Args:
+        n_members: trials that train as one: their batches are in memory together.
 
     Raises:
         OutOfMemoryForeseenError: it would not fit.
     """
     batch_size = min(params.batch_size, extent.n_samples)
     limit = available_bytes(device)
-    if batch_size < 2 * _PARTS[0] or batch_size * extent.sample_bytes * _WORTH_A_PROBE < limit:
+    if batch_size < 2 * _PARTS[0] or n_members * batch_size * extent.sample_bytes * _WORTH_A_PROBE < limit:
         return
     line = _remembered(Probe.of(task, params, device, data_dir, batch_size=batch_size))
-    if line is not None and line.at(batch_size) > limit:
-        raise OutOfMemoryForeseenError(batch_size, line.at(batch_size), limit)
+    if line is not None and (predicted := line.at(n_members * batch_size)) > limit:
+        raise OutOfMemoryForeseenError(n_members * batch_size, predicted, limit)
 
 
 def available_bytes(device: torch.device) -> int:

@@ -72,6 +72,12 @@ class ModelParams(TrainingParams):
         body, head = body_and_head(model)
         return [ParameterGroup(head), ParameterGroup(body, self.body_rate_ratio)]
 
+    def why_not_fused(self) -> str | None:
+        """Return what stands in the way: random numbers in the middle of a model, or a layer that can't be mapped."""
+        if self.dropout > 0:
+            return "dropout > 0: each trial draws units of its own"
+        return "lstm: its layers can't be computed for several models at once" if self.model == "lstm" else None
+
     def start(self, model: nn.Module, data_dir: Path) -> None:
         """Give a fresh model its start, and freeze what is to stay.
 

@@ -71,11 +71,11 @@ class GroupRates:
         """
         reference = optimizer.param_groups[0]["lr"] if learning_rate is None else learning_rate
         self._optimizer = optimizer
-        self._ratios = [group["lr"] / reference if reference else 1.0 for group in optimizer.param_groups]
+        self.ratios = [group["lr"] / reference if reference else 1.0 for group in optimizer.param_groups]
 
     def set(self, learning_rate: float) -> None:
         """Give every group its multiple of the rate."""
-        for group, ratio in zip(self._optimizer.param_groups, self._ratios, strict=True):
+        for group, ratio in zip(self._optimizer.param_groups, self.ratios, strict=True):
             group["lr"] = ratio * learning_rate
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 from pydantic import Field, create_model
 from pydantic.fields import FieldInfo
 
+from stepsize.domain.trainer import Fusing
 from stepsize.spec.base import Spec
 from stepsize.spec.optimizers import OptimizerBase, optimizer_types
 from stepsize.spec.schedules import ScheduleBase, schedule_types
@@ -159,6 +160,10 @@ class TrainingParams(_Choices):
         """Return the schedule with its own parameters."""
         return choose(schedule_types(), self.schedule, self)
 
+    def why_not_fused(self) -> str | None:
+        """Return why trials with these parameters can't train as one; None: nothing is known against it."""
+        return None
+
     def shaping(self) -> dict[str, Scalar]:
         """Return the parameters that bear on the memory an update takes, amounts by one that stands for them all."""
         shaping: dict[str, Scalar] = {}
@@ -175,3 +180,20 @@ def _typical(field: FieldInfo) -> Scalar:
     """Return a value that stands for all of an amount, so that a search over it is measured once."""
     default: Scalar = field.default
     return default or 0.5
+
+
+def _free_parameters() -> list[str]:
+    """Return the parameters that may differ between trials that train as one: amounts that the loop alone works with.
+
+    Switches of an optimiser, such as `nesterov`, choose between computations and are the same for all.
+    """
+    free = ["learning_rate", "epochs", "weight_decay", "clip_norm", "checkpoint_every", "schedule"]
+    for schedule in schedule_types().values():
+        free += schedule.model_fields
+    for optimizer in optimizer_types().values():
+        free += [name for name, field in optimizer.model_fields.items() if field.annotation is float]
+    return sorted(set(free) - {"name"})
+
+
+FUSING = Fusing(free=_free_parameters())
+"""What tasks say on their cards."""

@@ -103,12 +103,6 @@ class Run(Generic[P, B]):
         n_updates = self.params.epochs * updates_per_epoch
         return self.params.learning_rate * self.schedule.factor(update, n_updates, updates_per_epoch)
 
-    def set_rate(self, update: int, *, updates_per_epoch: int) -> float:
-        """Give the optimiser the learning rate of an update, and return it."""
-        learning_rate = self.rate(update, updates_per_epoch=updates_per_epoch)
-        self.rates.set(learning_rate)
-        return learning_rate
-
     def backward(self, group: Sequence[B]) -> float:
         """Compute the mean gradient of a group of batches, and return its mean loss."""
         self.optimizer.zero_grad()

@@ -18,7 +18,7 @@ from stepsize.domain.trainer import Capabilities, Metric
 from stepsize.spec.objective import Direction
 from stepsize_workers.trainers.base import Trainer
 from stepsize_workers.training.optimizers import ParameterGroup
-from stepsize_workers.training.params import TrainingParams
+from stepsize_workers.training.params import FUSING, TrainingParams
 
 P = TypeVar("P", bound=TrainingParams)
 B = TypeVar("B")
@@ -52,7 +52,7 @@ class Task(Trainer[P], Generic[P, B]):
 
     step_unit = "epoch"
     max_step_param = "epochs"
-    capabilities = Capabilities(range_test=True, resume=True)
+    capabilities = Capabilities(range_test=True, resume=True, fuse=FUSING)
 
     def prepare(self, params: P, *, device: torch.device, data_dir: Path) -> None:
         """Load what the other methods need, and put it on the device."""

@@ -1,0 +1,239 @@
+"""The training loop of a group: every member's epochs as alone, all members' updates as one. Shapes: K members.
+
+Members come and go between epochs, and each counts its own: one may be at its first epoch while others are at their
+fifth. A member that explodes goes at once; its row goes on to the epoch's end, and touches no other.
+"""
+
+import math
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from stepsize_workers.out_of_memory import is_out_of_memory
+from stepsize_workers.trainers.base import Diverged, GroupContext, NotFusedError, TrialContext
+from stepsize_workers.training.epoch import Epoch
+from stepsize_workers.training.fused.batches import JointBatch
+from stepsize_workers.training.fused.losses import JointLosses
+from stepsize_workers.training.fused.optimizers import JointSteps, joint_steps
+from stepsize_workers.training.fused.stack import Stack
+from stepsize_workers.training.loop import Loop
+from stepsize_workers.training.params import TrainingParams
+from stepsize_workers.training.run import Run
+from stepsize_workers.training.task import Task
+
+P = TypeVar("P", bound=TrainingParams)
+B = TypeVar("B")
+
+_UPDATES_A_LOOK = 8
+"""Losses are brought to the host, and members asked whether they should stop, once in so many updates."""
+
+
+@dataclass(eq=False)
+class Member(Generic[P, B]):
+    """A trial of the group: its training, and the loop that does for it what is done for trials alone."""
+
+    context: TrialContext[P]
+    loop: Loop[P, B]
+    run: Run[P, B]
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether all its epochs are trained."""
+        return self.run.progress.epoch >= self.run.params.epochs
+
+
+class GroupLoop(Generic[P, B]):
+    """Drives a task through the trials of a group."""
+
+    def __init__(self, task: Task[P, B], group: GroupContext[P]) -> None:
+        self._task = task
+        self._group = group
+        self._members: list[Member[P, B]] = []
+        self._stacked: tuple[Stack, JointSteps] | None = None
+        self._losses: JointLosses | None = None
+        self._has_reported = False
+
+    def train(self) -> None:
+        """Train all members and those that join, until none is left.
+
+        Raises:
+            NotFusedError: it can't be done; nothing was reported.
+            MemoryError: the group does not fit.
+        """
+        arrived: Sequence[TrialContext[P]] = self._group.members
+        Loop(self._task, arrived[0]).prepare(n_members=len(arrived))
+        while arrived or self._members:
+            for context in arrived:
+                self._begin(context)
+            self._complete(member for member in self._members if member.is_complete)
+            if self._members:
+                self._train_epoch()
+            arrived = self._group.joined()
+
+    def _begin(self, context: TrialContext[P]) -> None:
+        loop = Loop(self._task, context)
+        try:
+            self._members.append(Member(context, loop, loop.begin()))
+        except Exception as error:  # noqa: BLE001 - what fails one member is its result
+            _raise_if_of_all(error)
+            self._group.ended(context, error)
+
+    def _train_epoch(self) -> None:
+        """Train an epoch of each member, report it, and let go who is done."""
+        try:
+            trained = self._make_updates()
+        except NotFusedError as error:
+            if self._has_reported:
+                raise RuntimeError(f"a group can no longer be trained as one: {error}") from error
+            raise
+        reports: dict[TrialContext[P], tuple[int, dict[str, float]]] = {}
+        for member, values in trained.items():
+            with self._ending_if_failed(member):
+                reports[member.context] = member.run.progress.epoch, member.loop.measure(member.run, values)
+        stopped = self._group.report(reports) if reports else ()
+        self._has_reported |= bool(reports)
+        for member in list(self._members):
+            with self._ending_if_failed(member):
+                member.loop.save_checkpoint(member.run)
+        self._complete(member for member in self._members if member.is_complete or member.context in stopped)
+
+    def _make_updates(self) -> dict[Member[P, B], dict[str, float]]:
+        """Make an epoch's updates, and return the measurements of those members that are still there."""
+        started = time.perf_counter()
+        members = list(self._members)
+        stack, steps = self._stack_up(members)
+        watched = _Watched([(member, Epoch(member.run)) for member in members])
+        epochs = [epoch for _, epoch in watched.all]
+        n_updates = len(epochs[0].groups)
+        if any(len(epoch.groups) != n_updates for epoch in epochs):
+            raise NotFusedError("the members' epochs have different numbers of updates")
+        steps.begin_epoch(np.array([[epoch.rate(update) for epoch in epochs] for update in range(n_updates)]))
+        clip = Clip.of(stack)
+        share_data = len({(member.context.seed, epoch.number) for member, epoch in watched.all}) == 1
+        for update in range(n_updates):
+            groups = [epoch.groups[update] for epoch in (epochs[:1] if share_data else epochs)]
+            losses = self._backward(stack, groups)
+            with torch.no_grad():
+                stack.collect_gradients()
+                if clip is not None:
+                    clip.scale_down(stack.gradients)
+                steps.step(update)
+            watched.losses.append(losses)
+            if (update + 1) % _UPDATES_A_LOOK == 0 or update + 1 == n_updates:
+                self._look(watched)
+                if not watched.left:
+                    return {}
+        seconds = (time.perf_counter() - started) / len(members)
+        for member, epoch in watched.left.values():
+            member.run.rates.set(epoch.rate(n_updates - 1))
+        return {member: epoch.complete(seconds) for member, epoch in watched.left.values()}
+
+    def _backward(self, stack: Stack, groups: Sequence[Sequence[B]]) -> Tensor:
+        """Leave the members' mean gradients at the leaves, and return their mean losses (K,).
+
+        Args:
+            groups: of batches, one for each member, or one that all share.
+        """
+        if self._losses is None:
+            self._losses = JointLosses(stack.runs[0])
+        total: Tensor | None = None
+        for batches in zip(*groups, strict=True):
+            losses = self._losses.of(stack, JointBatch.of(batches)) / len(groups[0])
+            losses.backward(torch.ones_like(losses))  # type: ignore[no-untyped-call]
+            total = losses.detach() if total is None else total + losses.detach()
+        assert total is not None, "a group has at least one batch"
+        return total
+
+    def _stack_up(self, members: Sequence[Member[P, B]]) -> tuple[Stack, JointSteps]:
+        """Return the members' stack, built anew if others were in it."""
+        runs = [member.run for member in members]
+        if self._stacked is None or self._stacked[0].runs != runs:
+            stack = Stack(runs)
+            with torch.no_grad():
+                self._stacked = stack, joint_steps(stack)
+        return self._stacked
+
+    def _look(self, watched: "_Watched[P, B]") -> None:
+        """Take in the losses since the last look, and let go who has exploded or is told to stop."""
+        losses = torch.stack(watched.losses).tolist()  # the only wait for the device
+        watched.losses.clear()
+        for k, (member, epoch) in list(watched.left.items()):
+            try:
+                for row in losses:
+                    epoch.note(row[k])
+            except Diverged as error:
+                self._end(member, error)
+                del watched.left[k]
+                continue
+            if member.context.should_stop():
+                self._end(member)
+                del watched.left[k]
+
+    def _complete(self, done: Iterable[Member[P, B]]) -> None:
+        for member in list(done):
+            error: Exception | None = None
+            try:
+                member.loop.complete(member.run)
+            except Exception as raised:  # noqa: BLE001 - what fails one member is its result
+                _raise_if_of_all(raised)
+                error = raised
+            self._end(member, error)
+
+    @contextmanager
+    def _ending_if_failed(self, member: Member[P, B]) -> Iterator[None]:
+        """End a member with what its body raises; the others go on."""
+        try:
+            yield
+        except Exception as error:  # noqa: BLE001 - what fails one member is its result
+            _raise_if_of_all(error)
+            self._end(member, error)
+
+    def _end(self, member: Member[P, B], error: Exception | None = None) -> None:
+        self._members.remove(member)
+        self._group.ended(member.context, error)
+
+
+class _Watched(Generic[P, B]):
+    """The members in an epoch's updates."""
+
+    def __init__(self, members: Sequence[tuple[Member[P, B], Epoch[P, B]]]) -> None:
+        self.all = members
+        self.left = dict(enumerate(members))
+        """By row, those that have not gone."""
+        self.losses: list[Tensor] = []
+        """Of the updates since the last look (K,)."""
+
+
+@dataclass(frozen=True)
+class Clip:
+    """Scales down gradients to each member's highest norm, as `clip_grad_norm_` does."""
+
+    limits: Tensor
+    """(K,), infinite where there is none."""
+
+    @classmethod
+    def of(cls, stack: Stack) -> "Clip | None":
+        """Return what a stack's members ask for; None: nothing."""
+        limits = [run.params.clip_norm or math.inf for run in stack.runs]
+        if all(map(math.isinf, limits)):
+            return None
+        return cls(torch.tensor(limits, dtype=stack.numbers.dtype, device=stack.numbers.device))
+
+    def scale_down(self, gradients: Tensor) -> None:
+        """Change gradients (K, N) in place."""
+        norms = torch.linalg.vector_norm(gradients, dim=1)
+        factors = (self.limits / (norms + 1e-6)).clamp(max=1)
+        # An infinite norm without a limit is none of clipping's business: ∞ / ∞ is no number.
+        gradients.mul_(torch.where(self.limits.isinf(), 1.0, factors).unsqueeze(1))
+
+
+def _raise_if_of_all(error: Exception) -> None:
+    """Raise what is about the whole group: memory that it needs together."""
+    if is_out_of_memory(error):
+        raise error
