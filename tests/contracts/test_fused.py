@@ -29,7 +29,7 @@ RELATIVE = 1e-4
 COUNTED = 0.05
 """Of shares of samples, where one that was on the edge may fall to the other side; seen: 0."""
 
-FUSED = [name for name in BUILT_IN if name != "synthetic"]
+FUSED = [name for name in BUILT_IN if load_trainer(name).capabilities.fuse]
 SMALL_TEXTS: dict[str, Scalar] = {"width": 8, "depth": 1, "context": 8, "heads": 2, "train_fraction": 0.01}
 QUICK: dict[str, dict[str, Scalar]] = {
     "anomaly_detector": {"train_fraction": 0.005, "optimizer": "adam"},

@@ -13,7 +13,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from stepsize.datasets.cards import DatasetKind
-from stepsize.domain.trainer import Metric
+from stepsize.domain.trainer import Capabilities, Metric
 from stepsize.spec.objective import Direction, Objective
 from stepsize.spec.space import FloatParameter, IntParameter, SearchSpace
 from stepsize_workers.trainers.labelled import LabelledParams, LabelledTask, dataset_field
@@ -72,6 +72,7 @@ class ObjectDetector(LabelledTask[ObjectDetectorParams]):
         Metric(name="val_loss", direction=Direction.MINIMIZE, range=(0.0, None)),
         *LOOP_METRICS,
     )
+    capabilities = Capabilities(range_test=True, resume=True, refit=True)  # each trial composes scenes of its own
     default_objectives = (Objective(metric="val_map", direction=Direction.MAXIMIZE),)
     default_search_space: ClassVar[SearchSpace] = {
         "learning_rate": FloatParameter(type="float", low=1e-4, high=1.0, log=True),

@@ -138,7 +138,7 @@ class Loop(Generic[P, B]):
         run = Run.begin(self._task, self._params, seed=context.seed, device=torch.device(context.device))
         if context.checkpoint is not None:
             run.progress = read_checkpoint(context.checkpoint.path, model=run.model, optimizer=run.optimizer)
-            task.restore(run.progress.collected)
+            self._task.restore(run.progress.collected)
         return run
 
     def _train_epoch(self, run: Run[P, B]) -> dict[str, float] | None:

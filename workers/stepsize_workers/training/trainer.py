@@ -26,6 +26,8 @@ class TaskTrainer(Task[P, B], Generic[P, B]):
     @classmethod
     def why_not_fused(cls, params: P) -> str | None:
         """Return why trials with such parameters can't train as one; None: they can, as far as can be told."""
+        if cls.collect is not Task.collect:
+            return "each trial collects data of its own"
         return super().why_not_fused(params) or params.why_not_fused()
 
     def sweep(self, context: TrialContext[P], sweep: Sweep) -> None:

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from stepsize_workers.out_of_memory import is_out_of_memory
+from stepsize.infeasibility import is_out_of_memory
 from stepsize_workers.trainers.base import Diverged, GroupContext, NotFusedError, TrialContext
 from stepsize_workers.training.epoch import Epoch
 from stepsize_workers.training.fused.batches import JointBatch

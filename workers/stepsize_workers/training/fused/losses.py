@@ -11,7 +11,7 @@ from typing import Any
 from torch import Tensor, nn
 from torch.func import functional_call, vmap
 
-from stepsize_workers.out_of_memory import is_out_of_memory
+from stepsize.infeasibility import is_out_of_memory
 from stepsize_workers.trainers.base import NotFusedError
 from stepsize_workers.training.fused.attention import JointAttention
 from stepsize_workers.training.fused.batches import JointBatch
