@@ -10,6 +10,7 @@ import typer
 
 from stepsize import __version__
 from stepsize.cli import (
+    agents,
     catalogue,
     changes,
     conversion,
@@ -66,6 +67,7 @@ _add("Bring data", datasets.datasets, datasets.dataset, datasets.upload, dataset
 _add("Control a job", jobs.pause, jobs.resume, jobs.stop, jobs.cancel, jobs.retry)
 _add("Control a job", changes.change, changes.delete, changes.refit)
 _add("Train elsewhere", trials.ask, trials.tell)
+_add("For agents", agents.mcp)
 _add("See what there is", catalogue.trainers, catalogue.samplers, catalogue.pruners, catalogue.optimizers)
 _add("See what there is", catalogue.schedules, catalogue.schedule, catalogue.workers)
 _add("See what there is", catalogue.health, catalogue.metrics)

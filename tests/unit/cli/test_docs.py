@@ -10,7 +10,12 @@ from stepsize.cli.job_file import read_job
 from stepsize.spec.budget import Budget
 
 ROOT = Path(__file__).parents[3]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), *sorted((ROOT / "docs" / "how-to").glob("*.md"))]
+PAGES = [
+    ROOT / "README.md",
+    ROOT / "docs" / "llms.txt",
+    *sorted((ROOT / "docs").glob("*.md")),
+    *sorted((ROOT / "docs" / "how-to").glob("*.md")),
+]
 COMMANDS = {
     command.callback.__name__.strip("_").replace("_", "-")
     for command in app.registered_commands

@@ -1,0 +1,75 @@
+"""The tools served over the Model Context Protocol: on standard input and output, or HTTP. Needs the extra `mcp`."""
+
+from collections.abc import Callable
+from functools import wraps
+
+from mcp.server.mcpserver import MCPServer
+from mcp.server.mcpserver.exceptions import ToolError
+from mcp.server.transport_security import TransportSecuritySettings
+from mcp_types import ToolAnnotations
+
+from stepsize import __version__
+from stepsize.agents.tools import Tool, Tools, mend
+from stepsize.client import Client, ClientError
+from stepsize.hosts import is_loopback
+
+_INSTRUCTIONS = (
+    "Tunes hyperparameters, the learning rate above all. The way: catalogue (what can be trained), validate (a job and "
+    "its cost), submit, wait, answer. Believe the answer's interval and its words, not the best trial: that one owes "
+    "much to luck. Where an answer says that there are not enough trials, say so."
+)
+
+
+def make_server(client: Client, *, read_only: bool) -> MCPServer:
+    """Return a server with the tools on one service.
+
+    Args:
+        read_only: offer only what changes nothing.
+    """
+    server = MCPServer("stepsize", version=__version__, instructions=_INSTRUCTIONS, log_level="WARNING")
+    tools = Tools(client)
+    for tool in tools.reading():
+        _add(server, tool, ToolAnnotations(read_only_hint=True, open_world_hint=False))
+    for tool in [] if read_only else tools.writing():
+        ends = tool.__name__ == "control"
+        _add(server, tool, ToolAnnotations(read_only_hint=False, destructive_hint=ends, open_world_hint=False))
+    return server
+
+
+def serve_stdio(server: MCPServer) -> None:
+    """Serve whoever started this process, until it closes our standard input."""
+    server.run("stdio")
+
+
+def serve_http(server: MCPServer, *, host: str, port: int, names: list[str]) -> None:
+    """Serve HTTP at /mcp, until the process is ended.
+
+    Args:
+        names: by which clients reach it, beside the address it listens on; pages from elsewhere are refused.
+    """
+    server.run("streamable-http", host=host, port=port, transport_security=security(host, names))
+
+
+def security(host: str, names: list[str]) -> TransportSecuritySettings:
+    """Return which `Host` and `Origin` headers are answered: those of the address and of these names, at any port."""
+    own = ["127.0.0.1", "localhost", "[::1]"] if is_loopback(host) else [host]
+    hosts = [form for name in [*own, *names] for form in (name, f"{name}:*")]
+    origins = [f"{scheme}://{name}" for scheme in ("http", "https") for name in hosts]
+    return TransportSecuritySettings(enable_dns_rebinding_protection=True, allowed_hosts=hosts, allowed_origins=origins)
+
+
+def _add(server: MCPServer, tool: Tool, annotations: ToolAnnotations) -> None:
+    server.add_tool(_telling(tool), annotations=annotations, structured_output=False)
+
+
+def _telling(tool: Tool) -> Callable[..., str]:
+    """Return a tool whose refusals reach the model as text with the mend."""
+
+    @wraps(tool)
+    def told(*args: object, **kwargs: object) -> str:
+        try:
+            return tool(*args, **kwargs)
+        except ClientError as error:
+            raise ToolError(mend(error)) from error
+
+    return told
