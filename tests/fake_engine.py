@@ -9,7 +9,17 @@ from dataclasses import dataclass, field
 from stepsize.domain.trial import TrialError
 from stepsize.spec.space import Scalar
 from stepsize.store.workers import SlotRecord
-from stepsize_workers.engines.base import Assignment, Ended, Event, Outcome, Reported, TrialKey
+from stepsize_workers.engines.base import (
+    Assignment,
+    Ended,
+    Event,
+    Fault,
+    Grouped,
+    Outcome,
+    Reported,
+    TrialKey,
+    Vacant,
+)
 
 Script = Callable[[Mapping[str, Scalar]], Iterator[float | Outcome | None]]
 """From a trial's parameters to the losses it reports, one a step; an `Outcome` ends it early in that way, and while it
@@ -77,13 +87,56 @@ class _Trial:
 
 
 @dataclass
+class _Group:
+    """Trials of one slot: they take their steps together, and wait for each other's verdicts."""
+
+    trials: list[_Trial]
+    n_places: int = 1
+    asks: bool = False
+    is_announced: bool = False
+    is_waiting: bool = False
+
+    def next_events(self, why_not: str | None) -> list[Event]:
+        """Return what happens in the next round."""
+        events: list[Event] = []
+        if self.n_places > 1 and not self.is_announced:
+            self.is_announced = True
+            events += self._announce(why_not)
+        free = self.n_places - len(self.trials)
+        if self.asks and free and self.trials and not self.is_waiting:
+            self.is_waiting = True
+            return [*events, Vacant(self.trials[0].assignment.key, free)]
+        if self.is_waiting or (self.n_places > 1 and any(trial.awaits_answer for trial in self.trials)):
+            return events
+        said = [trial.next_event() for trial in self.trials]
+        self.asks |= any(isinstance(event, Ended) for event in said)
+        ended = {event.key for event in said if isinstance(event, Ended)}
+        self.trials = [trial for trial in self.trials if trial.assignment.key not in ended]
+        return events + [event for event in said if event is not None]
+
+    def _announce(self, why_not: str | None) -> list[Event]:
+        first, *others = self.trials
+        words = Grouped(first.assignment.key, is_fused=why_not is None, why=why_not or "scripts run together")
+        if why_not is None:
+            return [words]
+        self.trials, self.n_places = [first], 1
+        return [words, *(Ended(one.assignment.key, Outcome.RETURNED, fault=Fault.OTHER) for one in others)]
+
+
+@dataclass
 class FakeEngine:
     """Runs `script` in each of `n_slots` slots; one event a trial and poll."""
 
     script: Script
     n_slots: int = 1
-    running: dict[int, _Trial] = field(default_factory=dict)
+    why_not_fused: str | None = None
+    running: dict[int, _Group] = field(default_factory=dict)
     woken: threading.Event = field(default_factory=threading.Event, repr=False)
+
+    @property
+    def trials(self) -> list[_Trial]:
+        """All that are under way."""
+        return [trial for group in self.running.values() for trial in group.trials]
 
     @property
     def slots(self) -> Sequence[SlotRecord]:
@@ -92,9 +145,14 @@ class FakeEngine:
     def free_slots(self) -> list[SlotRecord]:
         return [slot for slot in self.slots if slot.index not in self.running]
 
-    def start(self, slot: SlotRecord, group: Sequence[Assignment]) -> None:
-        (assignment,) = group
-        self.running[slot.index] = _Trial(assignment, self.script(assignment.params))
+    def start(self, slot: SlotRecord, group: Sequence[Assignment], *, n_places: int = 1, is_open: bool = False) -> None:
+        trials = [_Trial(assignment, self.script(assignment.params)) for assignment in group]
+        self.running[slot.index] = _Group(trials, max(n_places, len(group)), is_open)
+
+    def join(self, key: TrialKey, group: Sequence[Assignment], *, ask_again: bool = False) -> None:
+        found = next(one for one in self.running.values() if any(each.assignment.key == key for each in one.trials))
+        found.trials += [_Trial(assignment, self.script(assignment.params)) for assignment in group]
+        found.is_waiting, found.asks = False, ask_again
 
     def answer(self, key: TrialKey, *, stop: bool) -> None:
         if trial := self._trial(key):
@@ -121,13 +179,11 @@ class FakeEngine:
 
     def _next_events(self) -> list[Event]:
         events = []
-        for index, trial in list(self.running.items()):
-            event = trial.next_event()
-            if event is not None:
-                events.append(event)
-            if isinstance(event, Ended):
+        for index, group in list(self.running.items()):
+            events += group.next_events(self.why_not_fused)
+            if not group.trials:
                 del self.running[index]
         return events
 
     def _trial(self, key: TrialKey) -> _Trial | None:
-        return next((trial for trial in self.running.values() if trial.assignment.key == key), None)
+        return next((trial for trial in self.trials if trial.assignment.key == key), None)

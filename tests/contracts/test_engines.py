@@ -4,13 +4,25 @@ import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
 
 from stepsize.spec.space import Scalar
 from stepsize.store.workers import SlotRecord
-from stepsize_workers.engines.base import Assignment, Ended, Engine, Event, Outcome, Reported, TrialKey
+from stepsize_workers.engines.base import (
+    Assignment,
+    Ended,
+    Engine,
+    Event,
+    Fault,
+    Grouped,
+    Outcome,
+    Reported,
+    TrialKey,
+    Vacant,
+)
 from stepsize_workers.engines.local import LocalEngine, Preload
 from tests.contracts.misdeeds import DEADLY, DEEDS, ENDLESS, FORGIVEN
 from tests.fake_engine import FakeEngine, Script
@@ -48,15 +60,23 @@ def _crashing(params: Mapping[str, Scalar]) -> Iterator[float | Outcome | None]:
     yield Outcome.LOST
 
 
-SCRIPTS: dict[str, Script] = {"synthetic": _synthetic, "deaf": _deaf, "crashing": _crashing}
+def _choir(params: Mapping[str, Scalar]) -> Iterator[float | Outcome | None]:
+    for step in range(1, int(params.get("n_reports", 10)) + 1):
+        if step == params.get("diverges_at"):
+            yield Outcome.DIVERGED
+        yield float(params.get("learning_rate", 0.1)) / step
+
+
+SCRIPTS: dict[str, Script] = {"synthetic": _synthetic, "deaf": _deaf, "crashing": _crashing, "choir": _choir}
 
 
 class ScriptedEngine(FakeEngine):
     """Has a script for each of the contract's trainers."""
 
-    def start(self, slot: SlotRecord, group: Sequence[Assignment]) -> None:
+    def start(self, slot: SlotRecord, group: Sequence[Assignment], *, n_places: int = 1, is_open: bool = False) -> None:
         self.script = SCRIPTS[group[0].trainer]
-        super().start(slot, group)
+        self.why_not_fused = "the hall is too small" if group[0].params.get("hall") == "small" else None
+        super().start(slot, group, n_places=n_places, is_open=is_open)
 
 
 def fake() -> Engine:
@@ -100,6 +120,7 @@ class TestEngine:
         self.directory = tmp_path
         self.events: list[Event] = []
         self.n_checks = 0
+        self.n_answered = 0
 
     def assignment(
         self,
@@ -275,6 +296,161 @@ class TestEngine:
         after = self.start(self.assignment(3, n_reports=60, step_s=0.02))
         for innocent in (beside, after):
             assert self.await_end(innocent).outcome is Outcome.COMPLETED
+
+    # -- groups ------------------------------------------------------------------------------------------------------
+
+    def choir(
+        self, *members: dict[str, Scalar], n_places: int = 1, is_open: bool = False, **all_: Any
+    ) -> list[TrialKey]:
+        """Start a group of trials that their trainer trains as one."""
+        group = [self.member(number, **params, **all_) for number, params in enumerate(members)]
+        self.engine.start(self.engine.free_slots()[0], group, n_places=n_places, is_open=is_open)
+        return [one.key for one in group]
+
+    def member(self, number: int, **more: Any) -> Assignment:
+        return self.assignment(number, trainer="choir", **more)
+
+    def join(self, *group: Assignment, ask_again: bool = False) -> Vacant:
+        """Wait until the group asks who comes, and say who does."""
+        while self.n_answered == len(asked := [event for event in self.events if isinstance(event, Vacant)]):
+            self.listen()
+        self.n_answered += 1
+        self.engine.join(asked[-1].key, group, ask_again=ask_again)
+        return asked[-1]
+
+    def steps(self, key: TrialKey) -> list[int]:
+        return [event.step for event in self.of(key) if isinstance(event, Reported)]
+
+    def grouped(self) -> list[Grouped]:
+        return [event for event in self.events if isinstance(event, Grouped)]
+
+    def test_members_of_a_group_report_together_and_each_has_its_end(self) -> None:
+        keys = self.choir({"n_reports": 3}, {"n_reports": 3, "learning_rate": 0.5}, {"n_reports": 2})
+        self.await_end(keys[2])
+        self.join()
+        assert [self.await_end(key).outcome for key in keys] == [Outcome.COMPLETED] * 3
+        self.listen(0.2)
+        assert [self.steps(key) for key in keys] == [[1, 2, 3], [1, 2, 3], [1, 2]]
+        assert [type(self.of(key)[-1]) for key in keys[1:]] == [Ended] * 2
+        losses = [event.values["loss"] for event in self.of(keys[1]) if isinstance(event, Reported)]
+        assert losses == [0.5, 0.25, 0.5 / 3]
+        assert [(one.key, one.is_fused) for one in self.grouped()] == [(keys[0], True)]
+        self.assert_usable()
+
+    def test_a_member_that_fails_leaves_the_others_alone(self) -> None:
+        keys = self.choir({"n_reports": 6}, {"diverges_at": 2}, n_places=2)
+        assert self.await_end(keys[1]).outcome is Outcome.DIVERGED
+        self.join()
+        assert self.await_end(keys[0]).outcome is Outcome.COMPLETED
+        assert self.steps(keys[0]) == [1, 2, 3, 4, 5, 6]
+        self.assert_usable()
+
+    def test_a_free_place_is_taken_by_who_joins_while_the_others_go_on(self) -> None:
+        keys = self.choir({"n_reports": 6}, {"diverges_at": 2})
+        self.await_end(keys[1])
+        joiner = self.member(7, n_reports=3)
+        assert self.join(joiner).n_places == 1
+        self.await_end(joiner.key)
+        assert self.steps(joiner.key) == [1, 2, 3]
+        assert not any(isinstance(event, Ended) for event in self.of(keys[0])), "it was the shorter one"
+        self.join()
+        assert self.await_end(keys[0]).outcome is Outcome.COMPLETED
+        assert self.steps(keys[0]) == [1, 2, 3, 4, 5, 6]
+
+    def test_a_group_waits_until_it_is_known_who_comes(self) -> None:
+        keys = self.choir({"n_reports": 50}, {"diverges_at": 2})
+        self.await_end(keys[1])
+        while not any(isinstance(event, Vacant) for event in self.events):
+            self.listen()
+        said = self.steps(keys[0])
+        self.listen(0.3)
+        assert self.steps(keys[0]) == said, "it went on, and what is proposed depends on how busy the worker is"
+        self.engine.stop(keys[0], grace_s=5.0)
+
+    def test_a_group_with_room_asks_at_once_where_it_is_told_to(self) -> None:
+        keys = self.choir({"n_reports": 50}, n_places=3, is_open=True)
+        joiners = [self.member(number, n_reports=50) for number in (5, 6)]
+        assert self.join(*joiners).n_places == 2
+        for key in (*keys, *(one.key for one in joiners)):
+            self.await_report(key, step=3)
+            self.engine.stop(key, grace_s=5.0)
+
+    def test_members_wait_for_their_verdicts_and_one_is_pruned_alone(self) -> None:
+        keys = self.choir({"n_reports": 3}, {"n_reports": 3}, waits=True)
+        for key in keys:
+            self.await_report(key)
+        self.listen(0.2)
+        assert [self.steps(key) for key in keys] == [[1], [1]], "they did not wait"
+        self.engine.answer(keys[0], stop=False)
+        self.engine.answer(keys[1], stop=True)
+        assert self.await_end(keys[1]).outcome is Outcome.STOPPED
+        self.join()
+        for step in (2, 3):
+            self.await_report(keys[0], step=step)
+            self.engine.answer(keys[0], stop=False)
+        assert self.await_end(keys[0]).outcome is Outcome.COMPLETED
+
+    def test_one_member_is_cancelled_and_the_others_go_on(self) -> None:
+        keys = self.choir({"n_reports": 40}, {"n_reports": 100_000}, step_s=0.01)
+        self.await_report(keys[1])
+        self.engine.stop(keys[1], grace_s=0.5)
+        assert self.await_end(keys[1]).outcome is Outcome.STOPPED
+        self.join()
+        assert self.await_end(keys[0]).outcome is Outcome.COMPLETED
+        assert len(self.steps(keys[0])) == 40
+
+    def test_a_slot_that_cannot_train_a_group_hands_all_but_the_first_back(self) -> None:
+        keys = self.choir({"n_reports": 2}, {"n_reports": 2}, hall="small")
+        ends = [self.await_end(key) for key in keys]
+        assert [(end.outcome, end.fault) for end in ends] == [
+            (Outcome.COMPLETED, Fault.OWN),
+            (Outcome.RETURNED, Fault.OTHER),
+        ]
+        assert [(one.is_fused, one.why) for one in self.grouped()] == [(False, "the hall is too small")]
+        assert self.steps(keys[1]) == []
+        self.assert_usable()
+
+    def test_a_group_that_does_not_fit_is_nobodys_fault(self) -> None:
+        self.needs_processes()
+        keys = self.choir({}, {}, {}, most=2)
+        ends = [self.await_end(key) for key in keys]
+        assert [(end.outcome, end.fault) for end in ends] == [(Outcome.OOM, Fault.GROUP)] * 3
+        self.assert_usable()
+
+    @pytest.mark.parametrize(
+        ("deed", "outcome"),
+        [("brings the house down", Outcome.LOST), ("stops the show", Outcome.ERROR), ("falls silent", Outcome.STALLED)],
+    )
+    def test_what_ends_all_of_a_group_is_told_as_the_groups(self, deed: str, outcome: Outcome) -> None:
+        self.needs_processes()
+        keys = self.choir({}, {"deed": deed}, stall_s=1.5)
+        ends = [self.await_end(key) for key in keys]
+        assert [(end.outcome, end.fault) for end in ends] == [(outcome, Fault.GROUP)] * 2
+        self.assert_usable()
+
+    def test_a_member_over_its_time_ends_alone(self) -> None:
+        self.needs_processes()
+        slow = self.assignment(1, trainer="choir", n_reports=100_000, step_s=0.01, timeout_s=1.0)
+        beside = self.assignment(0, trainer="choir", n_reports=200, step_s=0.01)
+        self.engine.start(self.engine.free_slots()[0], [beside, slow])
+        ended = self.await_end(slow.key)
+        assert ended.outcome is Outcome.TIMEOUT
+        assert ended.error is not None
+        self.join()
+        assert self.await_end(beside.key).outcome is Outcome.COMPLETED
+
+    def test_each_member_has_its_own_log_checkpoint_and_traceback(self) -> None:
+        self.needs_processes()
+        keys = self.choir({"n_reports": 3}, {"deed": "off key"})
+        assert self.await_end(keys[1]).outcome is Outcome.ERROR
+        self.join()
+        self.await_end(keys[0])
+        logs = [(self.directory / str(key.number) / "log.txt").read_text() for key in keys]
+        assert logs[0] == "2 voices\n1 voices\n1 voices\n"
+        assert logs[1].startswith("2 voices\nTraceback")
+        assert logs[1].rstrip().endswith("ValueError: off key")
+        assert (self.directory / "0" / "checkpoint").read_text() == "3"
+        assert not list(self.directory.rglob("group-log.txt"))
 
 
 _REFUSED = {Outcome.ERROR, Outcome.DIVERGED}

@@ -485,7 +485,7 @@ def test_restarted_trial_runs_although_the_answer_to_its_commit_was_lost(world: 
     world.database.n_lost_answers = 1
     holder.start(engine.free_slots())
     assert world.states(job_id) == [TrialState.RUNNING]
-    assert [trial.assignment.key.number for trial in engine.running.values()] == [0]
+    assert [trial.assignment.key.number for trial in engine.trials] == [0]
 
 
 def test_new_trial_is_recorded_once_although_the_answer_to_its_commit_was_lost(world: World) -> None:
@@ -548,7 +548,7 @@ def test_worker_that_takes_its_own_expired_job_again_ends_the_old_attempt(world:
     world.do(expire_lease, job_id)  # as after a freeze longer than the lease
     loop.desk.look()
     loop.desk.assign()
-    going_on = [trial.assignment.key for trial in engine.running.values() if not trial.stopped]
+    going_on = [trial.assignment.key for trial in engine.trials if not trial.stopped]
     assert len(going_on) <= 1, "two processes train the same trial in the same directory"
 
 

@@ -47,16 +47,17 @@ class SweepingEngine(FakeEngine):
 
     edge: float = EDGE
 
-    def start(self, slot: SlotRecord, group: Sequence[Assignment]) -> None:
-        super().start(slot, group)
+    def start(self, slot: SlotRecord, group: Sequence[Assignment], *, n_places: int = 1, is_open: bool = False) -> None:
+        super().start(slot, group, n_places=n_places, is_open=is_open)
         if group[0].mode is Mode.SWEEP:
             plan = sweep_of(group[0])
-            self.running[slot.index].script = iter([self._loss(plan.rate(step)) for step in range(1, plan.steps + 1)])
+            losses = [self._loss(plan.rate(step)) for step in range(1, plan.steps + 1)]
+            self.running[slot.index].trials[0].script = iter(losses)
 
     def poll(self, timeout_s: float) -> list[Event]:
         sweeps = {
             trial.assignment.key: sweep_of(trial.assignment)
-            for trial in self.running.values()
+            for trial in self.trials
             if trial.assignment.mode is Mode.SWEEP
         }
         return [

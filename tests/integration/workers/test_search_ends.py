@@ -50,7 +50,7 @@ class TwoMetrics(FakeEngine):
     """Its trials report `cost` beside `loss`: ten times the learning rate, and how far it is from 0.3."""
 
     def poll(self, timeout_s: float) -> list[Event]:
-        rates = {trial.assignment.key: trial.assignment.params["learning_rate"] for trial in self.running.values()}
+        rates = {trial.assignment.key: trial.assignment.params["learning_rate"] for trial in self.trials}
         events = super().poll(timeout_s)
         return [
             Reported(one.key, one.step, {**one.values, "cost": float(rates[one.key])}, one.elapsed_s)

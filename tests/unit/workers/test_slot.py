@@ -9,8 +9,8 @@ import torch
 
 from stepsize_workers.engines.base import Assignment, Outcome, Reported, TrialKey
 from stepsize_workers.engines.context import SlotContext
-from stepsize_workers.engines.slot import _outcome_of
-from stepsize_workers.engines.wire import SlotEnd, open_wire
+from stepsize_workers.engines.endings import outcome_of
+from stepsize_workers.engines.wire import SlotEnd, Word, open_wire
 from stepsize_workers.trainers.base import Diverged, Params
 
 
@@ -25,7 +25,7 @@ from stepsize_workers.trainers.base import Diverged, Params
     ids=lambda value: type(value).__name__,
 )
 def test_an_exception_that_ends_a_trial_says_how(exception: Exception, outcome: Outcome) -> None:
-    assert _outcome_of(exception) is outcome
+    assert outcome_of(exception) is outcome
 
 
 class TestReports:
@@ -36,9 +36,9 @@ class TestReports:
         self.worker, self.context = ours, SlotContext(SlotEnd(theirs), assignment, Params(), "cpu")
 
     def heard(self) -> list[tuple[int, dict[str, float]]]:
-        events = []
-        while (event := self.worker.receive()) is not None:
-            events.append(event)
+        events: list[Word] = []
+        while (words := self.worker.receive()) is not None:
+            events += words
         return [(event.step, event.values) for event in events if isinstance(event, Reported)]
 
     def test_scalars_of_any_library_are_numbers(self) -> None:

@@ -7,7 +7,12 @@ Obligations of an engine (kept by tests/contracts/test_engines.py):
   * whatever a trial does or says can end that trial only: events are checked (stepsize_workers/engines/wire.py), and
     what it leaves behind in its process reaches no other trial;
   * no process outlives `close`, nor the engine's own process, by more than a second.
-A group shares one slot; a group of one is the normal case.
+A group shares one slot and is trained as one; a group of one is the normal case. Of a group beside that:
+  * its members report together, once a round, and are heard of in one `poll`; what waits is answered member by member;
+  * a member that ends leaves its place free. Then, and not before it is answered by `join`, the group goes on: what is
+    proposed for the place follows from all that had been said until then, whatever the worker was busy with;
+  * a slot that can't train the trials as one says why (`Grouped`), runs the first and hands the others back;
+  * where nobody can say whose fault it was (memory, a dead process), `Ended` says that it was the group's.
 """
 
 from collections.abc import Mapping, Sequence
@@ -71,6 +76,18 @@ class Outcome(StrEnum):
     TIMEOUT = "timeout"
     STALLED = "stalled"
     LOST = "lost"
+    RETURNED = "returned"
+    """Handed back by a slot that can't train it together with the others of its group."""
+
+
+class Fault(StrEnum):
+    """Through whom an attempt ended that did not end by itself."""
+
+    OWN = "own"
+    GROUP = "group"
+    """Through a trial of its group, and nobody can say which: each must be tried without the others."""
+    OTHER = "other"
+    """Through another trial of its group, or because the slot took no more of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +123,7 @@ class Ended:
     """Identifies the data the trial was trained on, if its trainer said so."""
     leaves_traces: bool = False
     """Something of it goes on in its process, which is of no more use."""
+    fault: Fault = Fault.OWN
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +133,27 @@ class Begun:
     key: TrialKey
 
 
-Event = Reported | CheckpointSaved | Ended
+@dataclass(frozen=True, slots=True)
+class Grouped:
+    """How a slot trains the group that it was given."""
+
+    key: TrialKey
+    """Of its first trial."""
+    is_fused: bool
+    why: str
+    """In words, for the trials' pages."""
+
+
+@dataclass(frozen=True, slots=True)
+class Vacant:
+    """A group has free places, and waits until `join` says who comes."""
+
+    key: TrialKey
+    """Of a trial that is under way in it."""
+    n_places: int
+
+
+Event = Reported | CheckpointSaved | Ended | Grouped | Vacant
 """What an engine tells its user; `Begun` stays between a slot and its engine."""
 
 
@@ -144,8 +182,21 @@ class Engine(Protocol):
     def free_slots(self) -> list[SlotRecord]:
         """Return the slots that would start a trial at once."""
 
-    def start(self, slot: SlotRecord, group: Sequence[Assignment]) -> None:
-        """Run a group of trials in a free slot."""
+    def start(self, slot: SlotRecord, group: Sequence[Assignment], *, n_places: int = 1, is_open: bool = False) -> None:
+        """Run a group of trials in a free slot.
+
+        Args:
+            n_places: how many may be trained at once, if more than there are now.
+            is_open: whether places that are free from the beginning are to be asked for at once; if not, the group asks
+                when the first of its trials has ended.
+        """
+
+    def join(self, key: TrialKey, group: Sequence[Assignment], *, ask_again: bool = False) -> None:
+        """Say who comes to the free places of a trial's group, that has asked for them; nobody is an answer too.
+
+        Args:
+            ask_again: whether the group is to ask again after its next round; if not, it does when a further one ends.
+        """
 
     def answer(self, key: TrialKey, *, stop: bool) -> None:
         """Give a waiting trial its verdict."""

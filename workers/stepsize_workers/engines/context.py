@@ -24,7 +24,7 @@ from stepsize.domain.said import (
     is_finite,
     is_text,
 )
-from stepsize_workers.engines.base import Assignment, CheckpointSaved, Reported, Stop
+from stepsize_workers.engines.base import Answer, Assignment, CheckpointSaved, Reported, Stop
 from stepsize_workers.engines.wire import Order, SlotEnd
 from stepsize_workers.trainers.base import Checkpoint, Diverged, Params
 
@@ -40,7 +40,7 @@ class SlotContext:
 
     def __init__(self, wire: SlotEnd, assignment: Assignment, params: Params, device: str) -> None:
         self._wire = wire
-        self._assignment = assignment
+        self.assignment = assignment
         self._process = os.getpid()
         self._lock = threading.Lock()
         """Held by the thread that reports, and by whoever reads the wire."""
@@ -58,24 +58,46 @@ class SlotContext:
         self.data_hash: str | None = None
 
     def report(self, step: int, values: Mapping[str, float]) -> bool:
+        said = self.check(step, values)
+        if said is not None:
+            if os.getpid() == self._process:
+                self._report_and_wait(*said)
+            else:
+                self._wire.send(self.reported(*said, waits=False))
+            self.note_said(*said)
+        return self.should_stop()
+
+    def check(self, step: int, values: Mapping[str, float]) -> tuple[int, dict[str, float]] | None:
+        """Return a measurement as it is to be said; None: it says nothing new.
+
+        Raises:
+            Diverged, ValueError, TypeError, RuntimeError: it can't be said.
+        """
         step, numbers = check_step(step), _numbers(values)
         for name, number in numbers.items():
             if not is_finite(number):
                 raise Diverged(f"{name} became {number} at step {step}", step=step)
         self._refuse_when_over()
-        if self._is_new(step, numbers):
-            if os.getpid() == self._process:
-                self._report_and_wait(step, numbers)
-            else:
-                self._wire.send(self._reported(step, numbers, waits=False))
-            self._said.last = (step, numbers)
-        return self.should_stop()
+        return (step, numbers) if self._is_new(step, numbers) else None
+
+    def note_said(self, step: int, numbers: dict[str, float]) -> None:
+        """Remember what was said last: steps must rise."""
+        self._said.last = (step, numbers)
+
+    @property
+    def is_told_to_stop(self) -> bool:
+        """Whether the trial was asked to stop, as far as has been heard."""
+        return bool(self._stop[0])
+
+    def elapsed_s(self) -> float:
+        """Return for how long the attempt has run."""
+        return time.monotonic() - self._started
 
     def should_stop(self) -> bool:
         if os.getpid() == self._process and not self._stop[0] and self._lock.acquire(blocking=False):
             try:
                 while (order := self._wire.receive(wait=False)) is not None:
-                    self._heed(order)
+                    self.heed(order)
             finally:
                 self._lock.release()
         return bool(self._stop[0])
@@ -88,7 +110,7 @@ class SlotContext:
         partial = path.with_suffix(".partial")
         write(partial)
         partial.replace(path)
-        self._wire.send(CheckpointSaved(self._assignment.key, step))
+        self._wire.send(CheckpointSaved(self.assignment.key, step))
 
     def artifact(self, name: str) -> Path:
         directory = self._artifact_dir.resolve()
@@ -143,22 +165,23 @@ class SlotContext:
         raise ValueError(f"step {step} was reported after step {last[0]}; steps must rise")
 
     def _report_and_wait(self, step: int, numbers: dict[str, float]) -> None:
-        waits = self._assignment.waits_for_verdict
+        waits = self.assignment.waits_for_verdict
         with self._lock:
-            self._wire.send(self._reported(step, numbers, waits=waits))
-            while waits and not self._heed(self._wire.receive()):
+            self._wire.send(self.reported(step, numbers, waits=waits))
+            while waits and not self.heed(self._wire.receive()):
                 pass
 
-    def _reported(self, step: int, numbers: dict[str, float], *, waits: bool) -> Reported:
-        return Reported(self._assignment.key, step, numbers, time.monotonic() - self._started, waits=waits)
+    def reported(self, step: int, numbers: dict[str, float], *, waits: bool) -> Reported:
+        """Return a measurement as it goes over the wire."""
+        return Reported(self.assignment.key, step, numbers, self.elapsed_s(), waits=waits)
 
     def _refuse_when_over(self) -> None:
         if self._is_over:
             raise RuntimeError("the trial has ended: what its threads say now is nobody's")
 
-    def _heed(self, order: Order | None) -> bool:
+    def heed(self, order: Order | None) -> bool:
         """Take in what the worker says about this trial; True: it was the verdict that `report` waits for."""
-        if order is None or isinstance(order, Assignment) or order.key != self._assignment.key:
+        if not isinstance(order, Answer | Stop) or order.key != self.assignment.key:
             return False
         if isinstance(order, Stop):
             self._stop[0] = True
@@ -167,18 +190,18 @@ class SlotContext:
         return True
 
     def _find_checkpoint(self) -> Checkpoint | None:
-        step = self._assignment.checkpoint_step
+        step = self.assignment.checkpoint_step
         if step is None or not self._checkpoint_path.exists():
             return None
         return Checkpoint(step, self._checkpoint_path)
 
     @property
     def _checkpoint_path(self) -> Path:
-        return self._assignment.trial_dir / "checkpoint"
+        return self.assignment.trial_dir / "checkpoint"
 
     @property
     def _artifact_dir(self) -> Path:
-        return self._assignment.trial_dir / "artifacts"
+        return self.assignment.trial_dir / "artifacts"
 
 
 def _numbers(values: Mapping[str, float]) -> dict[str, float]:

@@ -4,6 +4,7 @@ import socket
 import time
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import replace
 from multiprocessing.connection import wait
 
 import structlog
@@ -11,9 +12,9 @@ import structlog
 from stepsize.domain.said import LONGEST_NAME, clean_text
 from stepsize.domain.trial import TrialError
 from stepsize.store.workers import SlotRecord
-from stepsize_workers.engines.base import Answer, Assignment, Begun, Ended, Event, Outcome, Stop, TrialKey
+from stepsize_workers.engines.base import Answer, Assignment, Begun, Ended, Event, Fault, Outcome, Stop, TrialKey
 from stepsize_workers.engines.place import Place, Preload, Run
-from stepsize_workers.engines.wire import NonsenseError
+from stepsize_workers.engines.wire import Answers, Group, Joiners, NonsenseError, Word
 
 __all__ = ["LocalEngine", "Preload"]
 
@@ -46,24 +47,38 @@ class LocalEngine:
     def free_slots(self) -> list[SlotRecord]:
         return [slot.record for slot in self._slots if slot.is_free]
 
-    def start(self, slot: SlotRecord, group: Sequence[Assignment]) -> None:
+    def start(self, slot: SlotRecord, group: Sequence[Assignment], *, n_places: int = 1, is_open: bool = False) -> None:
         place = self._slots[slot.index]
         assert place.is_free, "a slot runs one group at a time"
         place.run = Run.of(group)
-        for assignment in group:
-            place.send(assignment)
+        n_places = max(n_places, len(group))
+        if n_places == 1:
+            place.send(group[0])
+        else:
+            place.send(Group(tuple(group), n_places, is_open))
+
+    def join(self, key: TrialKey, group: Sequence[Assignment], *, ask_again: bool = False) -> None:
+        place = self._place_of(key)
+        assert place is not None, "who asked is under way: it waits"
+        assert place.run is not None, "its place runs it"
+        place.run.join(group)
+        place.send(Joiners(tuple(group), ask_again))
 
     def answer(self, key: TrialKey, *, stop: bool) -> None:
         place = self._place_of(key)
-        if place and place.run:
-            place.run.answer(key, stop=stop)
+        if place is None or place.run is None:
+            return
+        place.run.answer(key, stop=stop)
+        if key not in place.run.awaited:
             place.send(Answer(key, stop))
+        elif verdicts := place.run.collect(Answer(key, stop)):
+            place.send(Answers(verdicts))
 
     def stop(self, key: TrialKey, *, grace_s: float) -> None:
         place = self._place_of(key)
         if place is None or place.run is None:
             return
-        if grace_s > 0:
+        if grace_s > 0 or len(place.run.assignments) > 1:
             place.send(Stop(key))
         deadline = time.monotonic() + grace_s
         place.run.kill_at[key] = min(deadline, place.run.kill_at.get(key, deadline))
@@ -106,39 +121,75 @@ class LocalEngine:
     def _hear(self, slot: Place, events: list[Event]) -> None:
         """Add what a slot says, and what its silence or its end says."""
         try:
-            for word in slot.words():
-                if slot.run is None or not slot.run.hear(word):
-                    continue  # said by what an earlier trial left behind
-                if isinstance(word, Begun):
-                    continue
-                events.append(word)
-                if isinstance(word, Ended):
-                    self._settle(slot, word, events)
+            for words in slot.words():
+                if len(words) > 1 and slot.run:
+                    slot.run.expect_answers(words)
+                for word in words:
+                    self._take_in(slot, word, events)
         except EOFError:
             if slot.run is None:
                 time.sleep(_RESPAWN_PAUSE_S)
             events += self._replace(slot, *slot.why_ended())
         except NonsenseError as nonsense:
             events += self._replace(slot, Outcome.ERROR, TrialError("NonsenseError", _nonsense(nonsense)))
-        if slot.run and (why := slot.run.overdue(time.monotonic())):
-            events += self._replace(slot, why)
+        if slot.run and (overdue := slot.run.overdue(time.monotonic())):
+            events += self._end_overdue(slot, slot.run, *overdue)
 
-    def _settle(self, slot: Place, ended: Ended, events: list[Event]) -> None:
-        """Free a slot whose trials have all ended; renew a process that is of no more use."""
-        assert slot.run is not None, "one of its trials has ended just now"
-        if _spoils(ended, slot.record):
-            events += self._replace(slot, Outcome.LOST)  # a group's others start anew
-        elif not slot.run.assignments:
+    def _take_in(self, slot: Place, word: Word, events: list[Event]) -> None:
+        run = slot.run
+        assignment = run.assignments.get(word.key) if run else None
+        if run is None or assignment is None:
+            return  # said by what an earlier trial left behind
+        run.hear(word)
+        if isinstance(word, Begun):
+            return
+        if isinstance(word, Ended):
+            run.is_spoilt |= _spoils(word, slot.record)
+            why = run.asked_to_stop.get(word.key)
+            if why is not None and word.outcome is Outcome.STOPPED:
+                word = replace(word, outcome=why, error=_error(why, assignment))
+        events.append(word)
+        if isinstance(word, Ended) and not run.assignments:
+            if run.is_spoilt:
+                slot.recycle()
             slot.run = None
 
-    def _replace(self, slot: Place, why: Outcome, error: TrialError | None = None) -> list[Event]:
-        """Kill and renew a slot's process; its trials end for the reason given."""
+    def _end_overdue(self, slot: Place, run: Run, key: TrialKey, why: Outcome) -> list[Event]:
+        """End a trial that is over a limit of its own: alone, if it is in company and does as it is told."""
+        if why is Outcome.TIMEOUT and len(run.assignments) > 1 and key not in run.asked_to_stop:
+            run.ask_to_stop(key, why)
+            slot.send(Stop(key))
+            return []
+        # Reports of a group come together: that none come is nobody's own fault.
+        return self._replace(slot, why, guilty=None if why is Outcome.STALLED else key)
+
+    def _replace(
+        self, slot: Place, why: Outcome, error: TrialError | None = None, *, guilty: TrialKey | None = None
+    ) -> list[Event]:
+        """Kill and renew a slot's process; its trials end for the reason given.
+
+        Args:
+            guilty: the trial of a group that it is about, if that is known; the others are lost with it.
+        """
         run = slot.run
         slot.recycle()
         if run is None:
             return []
         duration = time.monotonic() - run.assigned
-        return [Ended(key, why, error or _error(why, item), (), duration) for key, item in run.assignments.items()]
+        is_group = len(run.assignments) > 1
+        ends: list[Event] = []
+        for key, item in run.assignments.items():
+            its_own = run.asked_to_stop.get(key, why if guilty in (None, key) else None)
+            if its_own is None and key in run.kill_at:
+                its_own = Outcome.STOPPED
+            fault = Fault.OWN if not is_group or guilty == key else Fault.GROUP if guilty is None else Fault.OTHER
+            if its_own is None:
+                lost = TrialError("ProcessLost", "its process was ended for another trial of its group")
+                ends.append(Ended(key, Outcome.LOST, lost, (), duration, fault=fault))
+            else:
+                fault = Fault.OWN if key in run.kill_at else fault
+                ends.append(Ended(key, its_own, error or _error(its_own, item), (), duration, fault=fault))
+        return ends
 
     def _until_next_deadline(self, timeout_s: float) -> float:
         """Return how long to wait so that no time limit is overrun by much."""

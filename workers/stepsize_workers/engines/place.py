@@ -12,7 +12,18 @@ import structlog
 from stepsize.children.child import TiedProcess
 from stepsize.domain.trial import TrialError
 from stepsize.store.workers import SlotRecord
-from stepsize_workers.engines.base import Assignment, Begun, CheckpointSaved, Ended, Outcome, Reported, TrialKey
+from stepsize_workers.engines.base import (
+    Answer,
+    Assignment,
+    Begun,
+    CheckpointSaved,
+    Ended,
+    Grouped,
+    Outcome,
+    Reported,
+    TrialKey,
+    Vacant,
+)
 from stepsize_workers.engines.devices import slot_environment, torch_device
 from stepsize_workers.engines.wire import WIRE_CLOSED, NonsenseError, Order, Word, WorkerEnd, open_wire
 from stepsize_workers.out_of_memory import KernelWatch
@@ -22,6 +33,8 @@ log = structlog.get_logger()
 _START_ALLOWANCE_S = 60.0
 """Time a slot may take to import a trainer before the trial's own clocks are started for it."""
 _VERDICT_GRACE_S = 60.0
+_COMPANY_GRACE_S = 10.0
+"""More time for a trial to end before its process is killed, where that would take others of its group down."""
 _MOST_AT_ONCE = 256
 """Words taken of one slot before the others are heard: a trial that never stops talking drowns nobody out."""
 _LAST_BREATH_S = 0.5
@@ -39,19 +52,30 @@ class Run:
     last_heard: dict[TrialKey, float]
     """Infinite while the trial waits for its verdict: that silence is not its own."""
     kill_at: dict[TrialKey, float] = field(default_factory=dict)
+    asked_to_stop: dict[TrialKey, Outcome] = field(default_factory=dict)
+    """Members of a group that have run into a limit of theirs, and are to end alone."""
+    awaited: dict[TrialKey, bool | None] = field(default_factory=dict)
+    """The verdicts on what a group has reported at once, None while they are not there."""
+    is_spoilt: bool = False
+    """The process is of no more use once its trials have ended."""
     kernel: KernelWatch = field(default_factory=KernelWatch)
 
     @classmethod
     def of(cls, group: Sequence[Assignment]) -> "Run":
-        now = time.monotonic()
-        allowed = dict.fromkeys((item.key for item in group), now + _START_ALLOWANCE_S)
-        return cls({item.key: item for item in group}, now, allowed, dict(allowed))
+        run = cls({}, time.monotonic(), {}, {})
+        run.join(group)
+        return run
 
-    def hear(self, word: Word) -> bool:
-        """Note what a slot says; False: it is about none of these trials."""
-        assignment = self.assignments.get(word.key)
-        if assignment is None:
-            return False
+    def join(self, group: Sequence[Assignment]) -> None:
+        """Add trials; their clocks run from when they begin, or from a minute on."""
+        allowed = time.monotonic() + _START_ALLOWANCE_S
+        for item in group:
+            self.assignments[item.key] = item
+            self.begun[item.key] = self.last_heard[item.key] = allowed
+
+    def hear(self, word: Word) -> None:
+        """Note what a slot says of one of these trials."""
+        assignment = self.assignments[word.key]
         now = time.monotonic()
         match word:
             case Begun(key=key):
@@ -60,9 +84,21 @@ class Run:
                 self.last_heard[key] = math.inf if assignment.waits_for_verdict and word.waits else now
             case Ended(key=key):
                 del self.assignments[key]
-            case CheckpointSaved():
+            case CheckpointSaved() | Grouped() | Vacant():
                 pass
-        return True
+
+    def expect_answers(self, words: Sequence[Word]) -> None:
+        """Note what a group has reported at once: its verdicts go back at once."""
+        self.awaited = {word.key: None for word in words if isinstance(word, Reported) and word.waits}
+
+    def collect(self, answer: Answer) -> tuple[Answer, ...] | None:
+        """Add a verdict on what a group reported at once; return all of them when the last has come, None before."""
+        self.awaited[answer.key] = answer.stop
+        if None in self.awaited.values():
+            return None
+        verdicts = tuple(Answer(key, bool(stop)) for key, stop in self.awaited.items())
+        self.awaited = {}
+        return verdicts
 
     def answer(self, key: TrialKey, *, stop: bool) -> None:
         """Note that a trial got its verdict; one told to stop must do so within a grace."""
@@ -76,16 +112,26 @@ class Run:
             item.trial_timeout_s or item.stall_timeout_s for item in self.assignments.values()
         )
 
-    def overdue(self, now: float) -> Outcome | None:
-        """Return why the slot must be killed now, if it must."""
+    def overdue(self, now: float) -> tuple[TrialKey, Outcome] | None:
+        """Return a trial that must end now, and why, if there is one."""
+        unheeded = [key for key in self.assignments if now >= self.kill_at.get(key, math.inf)]
+        grace_s = 0.0 if len(unheeded) == len(self.assignments) else _COMPANY_GRACE_S
+        for key in unheeded:
+            if now >= self.kill_at[key] + grace_s:
+                return key, self.asked_to_stop.get(key, Outcome.STOPPED)
         for key, assignment in self.assignments.items():
-            if now >= self.kill_at.get(key, float("inf")):
-                return Outcome.STOPPED
+            if key in self.asked_to_stop:
+                continue
             if assignment.trial_timeout_s and now - self.begun[key] > assignment.trial_timeout_s:
-                return Outcome.TIMEOUT
+                return key, Outcome.TIMEOUT
             if assignment.stall_timeout_s and now - self.last_heard[key] > assignment.stall_timeout_s:
-                return Outcome.STALLED
+                return key, Outcome.STALLED
         return None
+
+    def ask_to_stop(self, key: TrialKey, why: Outcome) -> None:
+        """Give a member of a group that ran into its limit the time to leave the others."""
+        self.asked_to_stop[key] = why
+        self.kill_at.setdefault(key, time.monotonic())
 
 
 @dataclass(frozen=True)
@@ -147,8 +193,8 @@ class Place:
         except OSError as error:
             self._fault = NonsenseError(f"it can't be spoken to: {error}")
 
-    def words(self) -> Iterator[Word]:
-        """Yield what the process has said, some of it where it says a lot.
+    def words(self) -> Iterator[tuple[Word, ...]]:
+        """Yield what the process has said, some of it where it says a lot; of a group together what it said at once.
 
         Raises:
             EOFError: it is gone, and has said nothing more.
@@ -162,9 +208,9 @@ class Place:
         if has_ended:
             self._living.process.kill()  # a fork may hold the wire open
         for _ in range(_MOST_AT_ONCE):
-            word = self._living.wire.receive()
-            if word is not None:
-                yield word
+            words = self._living.wire.receive()
+            if words is not None:
+                yield words
             elif has_ended:
                 raise EOFError
             else:

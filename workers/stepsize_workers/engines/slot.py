@@ -17,20 +17,23 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from stepsize.domain.said import LONGEST_NAME, clean_text
-from stepsize.domain.trial import TrialError
-from stepsize.infeasibility import is_out_of_memory
+from stepsize.domain.said import clean_text
 from stepsize.spec.space import Scalar
-from stepsize_workers.engines.base import Assignment, Begun, Ended, Mode, Outcome
+from stepsize_workers.engines.base import Assignment, Begun, Ended, Fault, Grouped, Mode, Outcome
 from stepsize_workers.engines.context import SlotContext
+from stepsize_workers.engines.endings import error_of, outcome_of
+from stepsize_workers.engines.group import SlotGroup
 from stepsize_workers.engines.surroundings import Surroundings
-from stepsize_workers.engines.trial_log import TrialLog
-from stepsize_workers.engines.wire import WIRE_CLOSED, SlotEnd, take_up
-from stepsize_workers.trainers.base import Diverged, Params, Sweep, Trainer
+from stepsize_workers.engines.trial_log import GroupLog, TrialLog
+from stepsize_workers.engines.wire import WIRE_CLOSED, Group, SlotEnd, take_up
+from stepsize_workers.trainers.base import NotFusedError, Params, Sweep, Trainer
 from stepsize_workers.trainers.registry import load_trainer
 
 _LOG_CHECK_S = 0.5
 _PRELOAD_AFTER_IDLE_S = 0.5
+GROUP_LOG = "group-log.txt"
+"""Beside the first trial's log, while a group is trained: what all of its trials write."""
+FUSED = "its shape is that of the others, and its trainer trains them as one"
 _KILL_FIRST = "500"
 """Added, of 1000, to what the kernel holds against this process when memory runs out: the service must not be it."""
 
@@ -52,15 +55,65 @@ def run_assignment(wire: SlotEnd, assignment: Assignment, device: str, modules: 
                 outcome = Outcome.STOPPED if context.should_stop() else outcome
             except BaseException as exception:  # noqa: BLE001 - a trial's failure is a result, told to the worker
                 log.write_traceback()
-                outcome, error = _outcome_of(exception), _error_of(exception)
+                outcome, error = outcome_of(exception), error_of(exception)
             artifacts = context.artifacts() if context else ()
     except OSError as exception:  # the log can't be written, or the files can't be read
-        outcome, error = Outcome.ERROR, _error_of(exception)
+        outcome, error = Outcome.ERROR, error_of(exception)
     if context:
         context.end()
     is_restored = _restore(surroundings)
     ended = Ended(assignment.key, outcome, error, artifacts, time.monotonic() - started)
     return replace(ended, data_hash=context.data_hash if context else None, leaves_traces=not is_restored)
+
+
+def run_group(wire: SlotEnd, group: Group, device: str, modules: Iterable[str]) -> None:
+    """Train a group of trials as one, to the end of each; if that can't be, run the first and hand the others back."""
+    first, *others = group.members
+    why = _why_not_fused(first, modules) or _train_group(wire, group, device, modules)
+    if why is None:
+        return
+    wire.send(Grouped(first.key, is_fused=False, why=why))
+    for other in others:
+        wire.send(Ended(other.key, Outcome.RETURNED, fault=Fault.OTHER))
+    wire.send(run_assignment(wire, first, device, modules))
+
+
+def _why_not_fused(first: Assignment, modules: Iterable[str]) -> str | None:
+    """Return why trials like this one can't be trained as one; one that can't even say runs alone, and fails."""
+    try:
+        trainer = load_trainer(first.trainer, modules)
+        why = trainer.why_not_fused(trainer.Params(**_as_keywords(first.params)))
+    except Exception as error:  # noqa: BLE001 - the first trial, run alone, is told of it
+        why = f"{type(error).__name__}: {error}"
+    return None if why is None else clean_text(why)
+
+
+def _train_group(wire: SlotEnd, group: Group, device: str, modules: Iterable[str]) -> str | None:
+    """Train a group as one; return why it can't be, where that showed only when it was tried."""
+    surroundings = Surroundings.note()
+    process = os.getpid()
+    first = group.members[0]
+    trainer = load_trainer(first.trainer, modules)
+    error: BaseException | None = None
+    with GroupLog(first.trial_dir / GROUP_LOG) as log:
+        members = SlotGroup(wire, group, lambda one: trainer.Params(**_as_keywords(one.params)), device, log)
+        try:
+            wire.send(Grouped(first.key, is_fused=True, why=FUSED))
+            if members.live:
+                trainer().train_group(members)
+        except NotFusedError as refusal:
+            members.hand_back()
+            _restore(surroundings)
+            return clean_text(refusal)
+        except BaseException as exception:  # noqa: BLE001 - a trial's failure is a result, told to the worker
+            error = exception
+        finally:
+            if os.getpid() != process:
+                _end_fork()
+        members.end_all(error)
+    if last := members.last_words:
+        wire.send(replace(last, leaves_traces=not _restore(surroundings)))
+    return None
 
 
 def _restore(surroundings: Surroundings) -> bool:
@@ -97,18 +150,6 @@ def _end_fork() -> None:
         sys.stdout.flush()
         sys.stderr.flush()
     os._exit(int(failed))
-
-
-def _outcome_of(exception: BaseException) -> Outcome:
-    if isinstance(exception, Diverged):
-        return Outcome.DIVERGED
-    return Outcome.OOM if isinstance(exception, Exception) and is_out_of_memory(exception) else Outcome.ERROR
-
-
-def _error_of(exception: BaseException) -> TrialError:
-    name = clean_text(type(exception).__name__, LONGEST_NAME) or "Error"
-    words = [clean_text(exception), *(clean_text(note) for note in getattr(exception, "__notes__", ()))]
-    return TrialError(name, clean_text("\n".join(word for word in words if word)))
 
 
 def _as_keywords(params: Mapping[str, Scalar]) -> dict[str, Any]:
@@ -152,6 +193,8 @@ def main(wire_fd: int, lifeline_fd: int, device: str, modules: str, preload: str
             order = wire.receive()
             if isinstance(order, Assignment):
                 wire.send(run_assignment(wire, order, device, extra))
+            elif isinstance(order, Group):
+                run_group(wire, order, device, extra)
     except EOFError:
         return
     except OSError:

@@ -8,7 +8,8 @@ half a frame. The other way, from the worker, messages are pickled.
 
 import pickle
 import socket
-from dataclasses import asdict
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
 from multiprocessing.connection import wait as wait_for
 from typing import Annotated, Literal
 
@@ -32,10 +33,13 @@ from stepsize_workers.engines.base import (
     CheckpointSaved,
     Ended,
     Event,
+    Fault,
+    Grouped,
     Outcome,
     Reported,
     Stop,
     TrialKey,
+    Vacant,
 )
 
 FRAME_LIMIT_BYTES = 160 << 10
@@ -44,7 +48,32 @@ FRAME_LIMIT_BYTES = 160 << 10
 WIRE_CLOSED = 70
 """The exit code of a slot process whose end of the wire was closed under it (EX_SOFTWARE of sysexits.h)."""
 
-Order = Assignment | Answer | Stop
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Trials to be trained as one."""
+
+    members: tuple[Assignment, ...]
+    n_places: int
+    is_open: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Joiners:
+    """Who comes to the free places of a group."""
+
+    members: tuple[Assignment, ...]
+    ask_again: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """The verdicts on all that a group has reported at once."""
+
+    verdicts: tuple[Answer, ...]
+
+
+Order = Assignment | Answer | Stop | Group | Joiners | Answers
 """What a worker tells a slot."""
 Word = Event | Begun
 """What a slot tells its worker."""
@@ -110,6 +139,30 @@ class _CheckpointSaved(_Part):
         return CheckpointSaved(self.of.key, self.step)
 
 
+class _Round(_Part):
+    kind: Literal["round"] = "round"
+    reports: Annotated[list[_Reported], Field(min_length=1)]
+
+
+class _Grouped(_Part):
+    kind: Literal["grouped"] = "grouped"
+    of: _Key
+    is_fused: bool
+    why: Annotated[str, StringConstraints(max_length=LONGEST_MESSAGE), _Text]
+
+    def word(self) -> Word:
+        return Grouped(self.of.key, self.is_fused, self.why)
+
+
+class _Vacant(_Part):
+    kind: Literal["vacant"] = "vacant"
+    of: _Key
+    n_places: Annotated[int, Field(ge=1, lt=2**16)]
+
+    def word(self) -> Word:
+        return Vacant(self.of.key, self.n_places)
+
+
 class _Error(_Part):
     type: _Name
     message: Annotated[str, StringConstraints(max_length=LONGEST_MESSAGE), _Text]
@@ -118,7 +171,8 @@ class _Error(_Part):
 class _Ended(_Part):
     kind: Literal["ended"] = "ended"
     of: _Key
-    outcome: Literal["completed", "stopped", "diverged", "oom", "error"]
+    outcome: Literal["completed", "stopped", "diverged", "oom", "error", "returned"]
+    fault: Literal["own", "group", "other"]
     error: _Error | None
     artifacts: Annotated[
         list[Annotated[str, StringConstraints(min_length=1, max_length=LONGEST_PATH), _Text]],
@@ -138,22 +192,23 @@ class _Ended(_Part):
             self.duration_s,
             self.data_hash,
             leaves_traces=self.leaves_traces,
+            fault=Fault(self.fault),
         )
 
 
-_FRAMES: TypeAdapter[_Begun | _Reported | _CheckpointSaved | _Ended] = TypeAdapter(
-    Annotated[_Begun | _Reported | _CheckpointSaved | _Ended, Field(discriminator="kind")]
-)
+_Frame = _Begun | _Reported | _CheckpointSaved | _Ended | _Grouped | _Vacant
+_FRAMES: TypeAdapter[_Frame | _Round] = TypeAdapter(Annotated[_Frame | _Round, Field(discriminator="kind")])
 
 
-def decode(frame: bytes | bytearray | memoryview) -> Word:
-    """Return what a slot says.
+def decode(frame: bytes | bytearray | memoryview) -> tuple[Word, ...]:
+    """Return what a slot says: one word, or all that a group reports at once.
 
     Raises:
         NonsenseError: no slot says that.
     """
     try:
-        return _FRAMES.validate_json(bytes(frame)).word()
+        said = _FRAMES.validate_json(bytes(frame))
+        return tuple(part.word() for part in said.reports) if isinstance(said, _Round) else (said.word(),)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False, include_context=False)[0]
         where = ".".join(str(part)[:50] for part in first["loc"])
@@ -166,13 +221,34 @@ def encode(word: Word) -> bytes:
     Raises:
         ValidationError, FrameTooLargeError: it can't be said.
     """
-    frame = _frame(word).model_dump_json().encode()
+    return _limited(_frame(word))
+
+
+def _limited(said: _Frame | _Round) -> bytes:
+    frame = said.model_dump_json().encode()
     if len(frame) > FRAME_LIMIT_BYTES:
         raise FrameTooLargeError(len(frame))
     return frame
 
 
-def _frame(word: Word) -> _Begun | _Reported | _CheckpointSaved | _Ended:
+def encode_round(reports: Sequence[Reported]) -> Iterator[bytes]:
+    """Yield the frames that say what the members of a group report at once: one, where it fits.
+
+    Raises:
+        ValidationError, FrameTooLargeError: it can't be said.
+    """
+    parts = [part for report in reports if isinstance(part := _frame(report), _Reported)]
+    try:
+        yield _limited(_Round(reports=parts))
+    except FrameTooLargeError:
+        if len(reports) == 1:
+            raise
+        middle = len(reports) // 2
+        yield from encode_round(reports[:middle])
+        yield from encode_round(reports[middle:])
+
+
+def _frame(word: Word) -> _Frame:
     of = _Key(**asdict(word.key))
     match word:
         case Begun():
@@ -181,6 +257,10 @@ def _frame(word: Word) -> _Begun | _Reported | _CheckpointSaved | _Ended:
             return _Reported(of=of, step=word.step, values=word.values, elapsed_s=word.elapsed_s, waits=word.waits)
         case CheckpointSaved():
             return _CheckpointSaved(of=of, step=word.step)
+        case Grouped():
+            return _Grouped(of=of, is_fused=word.is_fused, why=word.why)
+        case Vacant():
+            return _Vacant(of=of, n_places=word.n_places)
         case Ended():
             error = word.error and _Error(type=word.error.type, message=word.error.message)
             return _Ended.model_validate(
@@ -192,6 +272,7 @@ def _frame(word: Word) -> _Begun | _Reported | _CheckpointSaved | _Ended:
                     "duration_s": word.duration_s,
                     "data_hash": word.data_hash,
                     "leaves_traces": word.leaves_traces,
+                    "fault": word.fault.value,
                 }
             )
 
@@ -216,8 +297,8 @@ class WorkerEnd:
         """
         self._wire.send(pickle.dumps(order))
 
-    def receive(self) -> Word | None:
-        """Return what the slot said next, None if that is nothing for now.
+    def receive(self) -> tuple[Word, ...] | None:
+        """Return what the slot said next, of a group all that it said at once; None if that is nothing for now.
 
         Raises:
             EOFError: nobody is at the other end.
@@ -258,6 +339,16 @@ class SlotEnd:
             OSError: the wire is closed.
         """
         self._wire.sendall(encode(word))
+
+    def send_round(self, reports: Sequence[Reported]) -> None:
+        """Tell the worker what the members of a group have measured, at once.
+
+        Raises:
+            ValidationError, FrameTooLargeError: it can't be said.
+            OSError: the wire is closed.
+        """
+        for frame in list(encode_round(reports)):
+            self._wire.sendall(frame)
 
     def has_order(self, timeout_s: float) -> bool:
         """Wait for the worker to say something, or to hang up; False: it has not."""

@@ -78,6 +78,8 @@ def conclude(ended: Ended, run: Running, spec: ResolvedJobSpec) -> Conclusion:
         case Outcome.ERROR | Outcome.TIMEOUT | Outcome.STALLED:
             reason = TrialReason(ended.outcome.value)
             return Conclusion(run, TrialState.FAILED, reason, ended.error, gpu_seconds=gpu_seconds)
+        case Outcome.RETURNED:
+            return Conclusion(run, TrialState.QUEUED)
         case Outcome.STOPPED | Outcome.LOST:
             return _conclude_interrupted(ended, run, spec.budget.max_attempts, gpu_seconds)
 
