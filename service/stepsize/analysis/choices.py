@@ -21,7 +21,7 @@ from stepsize.spec.space import CategoricalParameter, Scalar, SearchSpace
 
 MIN_PER_CHOICE = 4
 """Trials with a value from which a choice is fitted."""
-_MOST_FITTED = 8
+MOST_FITTED = 8
 _MOST_PARAMETERS = 6
 EFFORT = Effort(n_steps=400, n_burn_in=200, thin=5)
 
@@ -73,7 +73,7 @@ def hold_contests(sample: Sample, space: SearchSpace, *, seed: int) -> list[Cont
     for name, parameter in list(choices_of(space).items())[:_MOST_PARAMETERS]:
         counted = [(int(usable.has(name, choice).sum()), choice) for choice in parameter.choices]
         enough = sorted((pair for pair in counted if pair[0] >= MIN_PER_CHOICE), key=lambda pair: -pair[0])
-        fitted = [choice for _, choice in enough[:_MOST_FITTED]]
+        fitted = [choice for _, choice in enough[:MOST_FITTED]]
         if len(fitted) > 1:
             contests.append(_contest(sample, name, fitted, seed))
     return contests
@@ -129,14 +129,14 @@ def _contest(sample: Sample, name: str, fitted: Sequence[Scalar], seed: int) -> 
         mine |= sample.has(name, choice)
     own = [(name, choice) for choice in fitted[1:]]
     landscape = fit_landscape(sample.where(mine), own=own, seed=seed, effort=EFFORT)
-    at = _commonest_batch(landscape)
+    at = commonest_size(landscape.sample) or 0.0
     rates = [landscape.centres(at, {name: choice}) for choice in fitted]
     costs = [
         landscape.costs(rate[:, None], at, {name: choice})[:, 0] for rate, choice in zip(rates, fitted, strict=True)
     ]
     if searched_with_one_seed(landscape.sample):
-        costs = [_with_luck(landscape, cost, np.random.default_rng([seed, at])) for at, cost in enumerate(costs)]
-    level = _joint_level([one - two for one, two in combinations(costs, 2)])
+        costs = [with_luck(landscape, cost, np.random.default_rng([seed, at])) for at, cost in enumerate(costs)]
+    level = joint_level([one - two for one, two in combinations(costs, 2)])
     order = sorted(range(len(fitted)), key=lambda at: float(costs[at].mean()))
     best = costs[order[0]]
     candidates = [at for at in order if np.quantile(costs[at] - best, (1 - level) / 2) <= 0]
@@ -144,7 +144,7 @@ def _contest(sample: Sample, name: str, fitted: Sequence[Scalar], seed: int) -> 
     return Contest(name, tuple(fitted), tuple(rates), tuple(costs), level, tuple(candidates), differ)
 
 
-def _with_luck(landscape: Landscape, cost: Floats, rng: np.random.Generator) -> Floats:
+def with_luck(landscape: Landscape, cost: Floats, rng: np.random.Generator) -> Floats:
     """Return draws of a cost that know nothing of how lucky a choice is with the one seed of all its trials."""
     scale = landscape.sample.scale
     return scale.back(scale.forward(cost) + SEED_DEPTH_SD * rng.normal(size=cost.shape))
@@ -155,7 +155,7 @@ def _excludes_zero(draws: Floats, level: float) -> bool:
     return bool(low > 0 or high < 0)
 
 
-def _joint_level(differences: Sequence[Floats]) -> float:
+def joint_level(differences: Sequence[Floats]) -> float:
     """Return of which level each interval must be so that 95 % of the draws lie in all of them."""
     if len(differences) == 1:
         return 0.95
@@ -164,10 +164,10 @@ def _joint_level(differences: Sequence[Floats]) -> float:
     return float(np.quantile(np.abs((2 * ranks + 1) / n - 1).max(axis=0), 0.95))
 
 
-def _commonest_batch(landscape: Landscape) -> float:
-    sizes = landscape.sample.log_effective
-    sizes = sizes[np.isfinite(sizes)]
+def commonest_size(sample: Sample) -> float | None:
+    """Return log10 of the batch size of most trials, at which choices are compared; None without one."""
+    sizes = sample.log_effective[np.isfinite(sample.log_effective)]
     if not len(sizes):
-        return 0.0
+        return None
     unique, counts = np.unique(sizes, return_counts=True)
     return float(unique[counts.argmax()])

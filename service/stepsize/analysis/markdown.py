@@ -10,6 +10,7 @@ from markdown_it import MarkdownIt
 
 from stepsize.domain.estimate import Estimate
 from stepsize.domain.job import JobKind
+from stepsize.domain.jobs_report import JobRow, JobsReport, SettingRow, SettingTable
 from stepsize.domain.picture import draw_picture
 from stepsize.domain.report import (
     ByBatchSize,
@@ -17,7 +18,6 @@ from stepsize.domain.report import (
     Comparison,
     Divergence,
     Importances,
-    JobsReport,
     Report,
     Sensitivity,
 )
@@ -27,6 +27,8 @@ from stepsize.spec.space import Scalar
 _SPECIAL = re.compile(r"[\\`*_\[\]<>|&~#]|(?<=\w):(?=//)|(?<=\w)@(?=\w)")
 """What can begin markup inside a line, links without brackets included; a block begins only at a line's start."""
 _DASH = "–"
+_MOST_PAIRS = 28
+"""Of one table: those of eight choices."""
 
 
 def report_markdown(report: Report) -> str:
@@ -85,7 +87,7 @@ def jobs_markdown(report: JobsReport) -> str:
     head = ["job", *map(_text, names), "learning rate", "batch size", "value", "width", "b", "confidence"]
     rows = [
         [
-            _text(row.job_name or row.job_id),
+            _text(_job_name(row)),
             *(_text(_scalar(row.differs.get(name))) for name in names),
             _interval(row.recommended_rate),
             _text(_scalar(row.batch_size)),
@@ -96,25 +98,76 @@ def jobs_markdown(report: JobsReport) -> str:
         ]
         for row in report.jobs
     ]
-    by_setting = [
-        [
-            _text(one.parameter),
-            _text(_scalar(one.choice)),
-            _g(one.typical_rate),
-            _g(one.lowest_rate),
-            _g(one.highest_rate),
-        ]
-        for one in report.by_setting
-    ]
     blocks = ["# Learning rates of several jobs", f"**{_text(report.sentence)}**", _table(head, rows)]
-    if by_setting:
-        blocks += ["## By setting", _table(["setting", "choice", "typical rate", "lowest", "highest"], by_setting)]
     if report.caveats:
         blocks.append("\n".join(f"- {_text(caveat)}" for caveat in report.caveats))
+    for found in report.tables:
+        blocks += _setting(found)
     if report.pairs:
         lines = [f"- {_text(pair.sentence)}" for pair in report.pairs]
-        blocks += ["## Two by two", "\n".join(lines)]
+        blocks += ["## Jobs two by two", "\n".join(lines)]
+    for row in report.jobs:
+        blocks += [f"## By learning rate: {_text(_job_name(row))}"]
+        blocks += [_by_learning_rate(row.by_learning_rate, row.objective.metric)]
     return "\n\n".join(blocks) + "\n"
+
+
+def _setting(found: SettingTable) -> list[str]:
+    """Return the choices of one setting: each one's best rate, value and training time, and what differs."""
+    others = list(dict.fromkeys(name for row in found.rows for name in row.where))
+    columns = ["trials", "best learning rate", "at batch size", "value there", "seconds", "diverged"]
+    head = [_text(name) for name in (found.parameter, *others, *columns)]
+    rows = [
+        [
+            _text(_scalar(row.choice)),
+            *(_text(_scalar(row.where.get(name))) for name in others),
+            str(row.n_trials),
+            _interval(row.learning_rate),
+            _text(_scalar(row.batch_size)),
+            f"{_text(row.objective.metric)} {_interval(row.value)}",
+            _interval(row.train_time_s),
+            _percent(row.diverged_share),
+        ]
+        for row in found.rows
+    ]
+    blocks = [f"## By {_text(found.parameter)}", _text(found.sentence)]
+    blocks.append(_with_reasons(_table(head, rows), map(_reasons, found.rows)))
+    if found.pairs:
+        blocks.append(_pairs(found))
+    if found.caveat:
+        blocks.append(_text(f"{found.caveat[0].upper()}{found.caveat[1:]}."))
+    return blocks
+
+
+def _pairs(found: SettingTable) -> str:
+    """Return the rows two by two: what is told apart, and by how much."""
+    rows = [
+        [
+            *(_text(_choice(found.rows[at])) for at in pair.rows),
+            _interval(pair.rate_ratio),
+            _text(_scalar(pair.batch_size)),
+            _interval(pair.improvement),
+            _text(pair.sentence),
+        ]
+        for pair in found.pairs[:_MOST_PAIRS]
+    ]
+    head = ["first", "second", "times the rate", "at batch size", "better by", "so"]
+    more = f"\n\n{len(found.pairs) - _MOST_PAIRS} more pairs are in the JSON." if len(found.pairs) > _MOST_PAIRS else ""
+    return _table(head, rows) + more
+
+
+def _choice(row: SettingRow) -> str:
+    """Return a row's choice and what else tells it from others."""
+    others = ", ".join(_scalar(value) for value in row.where.values() if value is not None)
+    return f"{_scalar(row.choice)} ({others})" if others else _scalar(row.choice)
+
+
+def _reasons(row: SettingRow) -> tuple[str, Sequence[Estimate]]:
+    return _choice(row), (row.learning_rate, row.value)
+
+
+def _job_name(row: JobRow) -> str:
+    return row.job_name or row.job_id
 
 
 def to_html(markdown: str) -> str:

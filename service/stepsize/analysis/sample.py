@@ -5,8 +5,8 @@ scale on which they are fitted; rates and batch sizes are log10.
 """
 
 import math
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from itertools import groupby
 
 import numpy as np
@@ -137,6 +137,35 @@ def make_sample(evidence: Evidence) -> Sample:
         sign=sign,
         scale=scale,
     )
+
+
+def merge(samples: Sequence[Sample], evidences: Sequence[Evidence]) -> Sample:
+    """Return the trials of several jobs with one objective as one sample, in their order and on one scale.
+
+    Numbers go on from job to job, so that no two trials share one.
+    """
+    if len(samples) == 1:
+        return samples[0]
+    objective = evidences[0].objectives[0]
+    measured = np.concatenate([sample.cost[sample.completed & sample.has_cost] for sample in samples])
+    scale = choose_scale(measured, objective.direction, evidences[0].ranges.get(objective.metric, (None, None)))
+    offsets = np.cumsum([0, *(int(sample.number.max(initial=-1)) + 1 for sample in samples)])
+    moved = [_move(sample, int(offset), scale) for sample, offset in zip(samples, offsets, strict=False)]
+    arrays = {
+        name: np.concatenate([getattr(sample, name) for sample in moved])
+        for name, array in vars(moved[0]).items()
+        if isinstance(array, np.ndarray)
+    }
+    params = [one for sample in moved for one in sample.params]
+    return Sample(params=params, sign=samples[0].sign, scale=scale, **arrays)
+
+
+def _move(sample: Sample, offset: int, scale: Scale) -> Sample:
+    """Return a sample with other numbers and on another scale; what a prediction was uncertain by moves along."""
+    y = scale.forward(sample.cost)
+    ends = [scale.forward(sample.scale.back(sample.y + side * sample.y_sd)) for side in (-1, 1)]
+    y_sd = np.where(sample.y_sd > 0, np.abs(ends[1] - ends[0]) / 2, 0.0)
+    return replace(sample, number=sample.number + offset, group=sample.group + offset, y=y, y_sd=y_sd, scale=scale)
 
 
 def best_numbers(sample: Sample) -> list[int]:

@@ -1,6 +1,8 @@
 """What happens at which learning rate, and at which batch size."""
 
 import math
+from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
 
 import numpy as np
 
@@ -23,16 +25,46 @@ def by_learning_rate(sample: Sample, evidence: Evidence) -> ByLearningRate:
     x = sample.log_rate
     if not np.isfinite(x).any():
         return ByLearningRate(bands=[], caveat="no trial has a learning rate")
+    found = rate_bands(sample, last_values(sample, evidence), durations_of(evidence))
+    return ByLearningRate(bands=found, caveat="one learning rate only" if np.ptp(x[np.isfinite(x)]) == 0 else None)
+
+
+def rate_bands(sample: Sample, metrics: Mapping[str, Floats], durations: AbstractSet[str]) -> list[RateBand]:
+    """Return half-decade bands of the learning rate, lowest first; empty ones are left out.
+
+    Args:
+        metrics: metric → last value of each trial, shape (n,).
+        durations: the metrics that are durations.
+    """
+    x = sample.log_rate
+    if not np.isfinite(x).any():
+        return []
     edges = _edges(float(np.nanmin(x)), float(np.nanmax(x)))
-    metrics = _metrics(sample, evidence)
-    durations = {name for name, unit in evidence.units.items() if unit == "s"}
     band_of = np.digitize(x, edges[1:-1])
     bands = [
         _band(sample, metrics, durations, np.isfinite(x) & (band_of == index), 10 ** edges[index : index + 2])
         for index in range(len(edges) - 1)
     ]
-    found = [band for band in bands if band.n_trials]
-    return ByLearningRate(bands=found, caveat="one learning rate only" if np.ptp(x[np.isfinite(x)]) == 0 else None)
+    return [band for band in bands if band.n_trials]
+
+
+def durations_of(evidence: Evidence) -> set[str]:
+    """Return the metrics that are durations."""
+    return {name for name, unit in evidence.units.items() if unit == "s"}
+
+
+def last_values(sample: Sample, evidence: Evidence) -> dict[str, Floats]:
+    """Return the last values of a job's trials, metric by metric, the objective's left out; NaN where there is none."""
+    row_of = {number: row for row, number in enumerate(evidence.trials.number)}
+    values = [evidence.trials.values[row_of[int(number)]] for number in sample.number]
+    names = dict.fromkeys(name for one in values for name in one)
+    # A training loop reports the rate it is at under the name of the rate that was asked for: no result.
+    left_out = {evidence.objectives[0].metric, *RATE_NAMES, *evidence.space, *evidence.fixed}
+    return {
+        name: np.array([one.get(name, math.nan) for one in values], dtype=np.float64)
+        for name in names
+        if name not in left_out
+    }
 
 
 def by_batch_size(findings: Findings) -> ByBatchSize:
@@ -60,6 +92,11 @@ def value_of(spot: Spot, sign: float) -> Estimate:
     return scaled(of_draws(spot.values, guess=spot.flag), sign)
 
 
+def edge_caveat(edge: Edge) -> str:
+    """Return why there is no rate where the best lies beyond those searched."""
+    return f"the best rate lies {edge} those searched: widen the space"
+
+
 def best_value(sample: Sample, mask: Mask) -> float | None:
     """Return the best value of a completed trial."""
     costs = sample.cost[mask & sample.completed]
@@ -82,20 +119,9 @@ def _edges(low: float, high: float) -> Floats:
     return np.clip(np.arange(first, max(last, first + 1) + 1) / per_decade, -300, 300)
 
 
-def _metrics(sample: Sample, evidence: Evidence) -> dict[str, Floats]:
-    row_of = {number: row for row, number in enumerate(evidence.trials.number)}
-    values = [evidence.trials.values[row_of[int(number)]] for number in sample.number]
-    names = dict.fromkeys(name for one in values for name in one)
-    # A training loop reports the rate it is at under the name of the rate that was asked for: no result.
-    left_out = {evidence.objectives[0].metric, *RATE_NAMES, *evidence.space, *evidence.fixed}
-    return {
-        name: np.array([one.get(name, math.nan) for one in values], dtype=np.float64)
-        for name in names
-        if name not in left_out
-    }
-
-
-def _band(sample: Sample, metrics: dict[str, Floats], durations: set[str], inside: Mask, edges: Floats) -> RateBand:
+def _band(
+    sample: Sample, metrics: Mapping[str, Floats], durations: AbstractSet[str], inside: Mask, edges: Floats
+) -> RateBand:
     completed = inside & sample.completed
     means = {name: mean(np.clip(values[completed], -1e100, 1e100)) for name, values in metrics.items()}
     return RateBand(
@@ -106,12 +132,13 @@ def _band(sample: Sample, metrics: dict[str, Floats], durations: set[str], insid
         best=best_value(sample, inside),
         value=mean_value(sample, inside),
         metrics={name: at_least(found, 0.0) if name in durations else found for name, found in means.items()},
-        train_time_s=_mean_time(sample, completed),
+        train_time_s=mean_time(sample, completed),
         diverged_share=share(int((inside & sample.diverged).sum()), int(inside.sum())),
     )
 
 
-def _mean_time(sample: Sample, mask: Mask) -> Estimate:
+def mean_time(sample: Sample, mask: Mask) -> Estimate:
+    """Return the mean duration of trials, in seconds."""
     return at_least(mean(sample.duration_s[mask]), 0.0)  # Student's interval knows nothing of time
 
 
@@ -126,7 +153,7 @@ def _batch_row(findings: Findings, log_batch: float) -> BatchSizeRow:
         learning_rate=rate,
         value=value,
         best=best_value(sample, here),
-        train_time_s=_mean_time(sample, here & sample.completed),
+        train_time_s=mean_time(sample, here & sample.completed),
         diverged_share=share(int((here & sample.diverged).sum()), int(here.sum())),
     )
 
@@ -153,7 +180,6 @@ def _told(findings: Findings, here: Mask) -> tuple[Estimate, Estimate]:
         return nothing, nothing
     edge = findings.edges.get(float(sizes[0]))
     if edge is not None:
-        side = "above" if edge is Edge.ABOVE else "below"
-        nothing = unknown(f"the best rate lies {side} those searched: widen the space")
+        nothing = unknown(edge_caveat(edge))
         return nothing, nothing
     return rate_of(spot), value_of(spot, sample.sign)

@@ -11,13 +11,20 @@ from stepsize.cli.printing import fail, print_json, print_markdown, say
 from stepsize.client import ExportFormat, export_format
 
 
-def report(job_id: JobId, server: Server = SERVER, as_json: AsJson = False) -> None:
-    """Print what a job teaches about its learning rate."""
+def report(
+    job_ids: Annotated[list[str], typer.Argument(metavar="JOB…", help="One job; several are compared.")],
+    server: Server = SERVER,
+    as_json: AsJson = False,
+) -> None:
+    """Print what a job teaches about its learning rate, or what several do beside each other."""
+    if len(job_ids) > 1:
+        compare(job_ids, server, as_json)
+        return
     with connected(server, as_json=as_json) as client:
         if as_json:
-            print_json(client.report(job_id))
+            print_json(client.report(job_ids[0]))
             return
-        print_markdown(client.report_text(job_id))
+        print_markdown(client.report_text(job_ids[0]))
 
 
 def export(
@@ -55,7 +62,7 @@ def compare(
     server: Server = SERVER,
     as_json: AsJson = False,
 ) -> None:
-    """Say what differs between jobs, and the best rate of each."""
+    """Say what differs between jobs, and the best rate of each choice that they make."""
     with connected(server, as_json=as_json) as client:
         if as_json:
             print_json(client.compare(job_ids))

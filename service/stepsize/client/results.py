@@ -179,12 +179,63 @@ class JobRow(Answer):
     objective: ReportedObjective
     confidence: str
     recommendation: str
+    by_learning_rate: ByLearningRate | None = None
+
+
+class SettingRow(Answer):
+    """The trials with one choice of a setting, in jobs that are alike in all else."""
+
+    choice: Scalar
+    where: dict[str, Scalar | None]
+    job_ids: list[str]
+    objective: ReportedObjective
+    batch_size: int | None = None
+    n_trials: int
+    n_completed: int
+    learning_rate: Estimate
+    value: Estimate
+    best_trial: float | None = None
+    train_time_s: Estimate
+    diverged_share: Estimate
+    by_learning_rate: list[RateBand]
+
+
+class SettingPair(Answer):
+    """Two rows of a table that differ in its setting alone."""
+
+    rows: tuple[int, int]
+    batch_size: int | None = None
+    rate_ratio: Estimate
+    improvement: Estimate
+    sentence: str
+
+
+class SettingTable(Answer):
+    """The choices of one setting beside each other, whether jobs fix or search them."""
+
+    parameter: str
+    rows: list[SettingRow]
+    pairs: list[SettingPair]
+    sentence: str
+    caveat: str | None = None
+
+
+class JobPair(Answer):
+    """Two jobs whose answers are compared."""
+
+    job_ids: tuple[str, str]
+    batch_size: int | None = None
+    rate_ratio: Estimate
+    improvement: Estimate
+    sentence: str
 
 
 class JobsReport(Answer):
     """Several jobs compared."""
 
     jobs: list[JobRow]
+    tables: list[SettingTable]
+    pairs: list[JobPair]
     sentence: str
     caveats: list[str]
 

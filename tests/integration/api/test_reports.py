@@ -25,7 +25,8 @@ from stepsize.api.app import create_app
 from stepsize.asking.analyst import Analyst
 from stepsize.asking.questions import ReportQuestion
 from stepsize.domain.job import JobKind, JobState
-from stepsize.domain.report import Importances, JobsReport, Report
+from stepsize.domain.jobs_report import JobsReport
+from stepsize.domain.report import Importances, Report
 from stepsize.domain.trial import TrialReason, TrialState
 from stepsize.errors import AnalysisUnavailableError
 from stepsize.settings import Settings

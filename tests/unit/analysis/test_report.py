@@ -11,9 +11,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from stepsize.analysis.choices import _joint_level
+from stepsize.analysis.choices import joint_level
+from stepsize.analysis.jobs_report import compare_jobs
 from stepsize.analysis.markdown import jobs_markdown, report_markdown, to_html
-from stepsize.analysis.report import compare_jobs, make_report
+from stepsize.analysis.report import make_report
 from stepsize.domain.answer import Words
 from stepsize.domain.estimate import Estimate
 from stepsize.domain.evidence import Evidence
@@ -311,7 +312,7 @@ def test_one_and_true_are_two_choices() -> None:
 def test_of_three_choices_the_intervals_of_all_differences_hold_together() -> None:
     draws = [np.random.default_rng(seed).normal(size=4000) for seed in range(3)]
     differences = [one - two for one, two in combinations(draws, 2)]
-    level = _joint_level(differences)
+    level = joint_level(differences)
     inside = [
         (low <= d) & (d <= high)
         for d in differences
@@ -319,7 +320,7 @@ def test_of_three_choices_the_intervals_of_all_differences_hold_together() -> No
     ]
     assert np.logical_and.reduce(inside).mean() == pytest.approx(0.95, abs=0.01)  # exact but for ranks
     assert 0.95 < level < 1 - 0.05 / 3, "differences of three have something in common: Bonferroni would be too careful"
-    assert _joint_level(differences[:1]) == 0.95
+    assert joint_level(differences[:1]) == 0.95
 
 
 def test_with_one_seed_no_choice_is_said_to_be_better_by_less_than_seeds_move_it() -> None:

@@ -19,8 +19,9 @@ from stepsize.analysis.figures.trials import (
 )
 from stepsize.analysis.findings import Findings, find
 from stepsize.analysis.importances import importances
+from stepsize.analysis.jobs_report import compare_jobs
 from stepsize.analysis.markdown import jobs_markdown, report_markdown, to_html
-from stepsize.analysis.report import compare_jobs, make_report
+from stepsize.analysis.report import make_report
 from stepsize.analysis.sample import best_numbers, make_sample
 from stepsize.application.catalogue import card_of
 from stepsize.application.exports import iter_rows
@@ -37,7 +38,8 @@ from stepsize.asking.questions import (
 from stepsize.datasets.cards import training_samples
 from stepsize.domain.evidence import Curve, Evidence
 from stepsize.domain.job import JobKind
-from stepsize.domain.report import JobsReport, Report
+from stepsize.domain.jobs_report import JobsReport
+from stepsize.domain.report import Report
 from stepsize.domain.trainer import TrainerCard
 from stepsize.store.database import Database
 from stepsize.store.evidence import load_curves, load_evidence

@@ -12,7 +12,8 @@ from stepsize.api.negotiation import is_current, not_modified, preferred_type, t
 from stepsize.api.report_page import PAGE_HEADERS, report_page
 from stepsize.api.responses import ALWAYS, NOT_MODIFIED, problems
 from stepsize.asking.questions import ImportancesQuestion, Question, Rendering, ReportQuestion
-from stepsize.domain.report import Importances, JobsReport, Report
+from stepsize.domain.jobs_report import JobsReport
+from stepsize.domain.report import Importances, Report
 from stepsize.store.answers import load_current_report
 from stepsize.store.changes import changes_of
 from stepsize.store.jobs import get_stage
@@ -106,7 +107,11 @@ async def compare_jobs(
     site: AnySite,
     accept: Accept = "",
 ) -> Response:
-    """What differs between the jobs (task, data set, model, activation, …), and the best rate of each."""
+    """The best rate of each job, and of each choice in which they differ: task, data set, model, activation, …
+
+    Two choices are compared where the jobs differ in nothing else, fixed or searched, with intervals that hold for all
+    pairs together. Values of another metric, direction, data set or trainer are not compared.
+    """
     return await _report(request, site, tuple(job_ids), changes, accept, compare=True)
 
 

@@ -40,7 +40,7 @@ def report_text(job_id: str) -> Call[str]:
 
 
 def compare(job_ids: Sequence[str]) -> Call[JobsReport]:
-    """Return what differs between jobs, and the best rate of each."""
+    """Return what differs between jobs: the best rate of each, and of each choice that they fix or search."""
     return get(JobsReport, "/reports", {"job": list(job_ids)})
 
 

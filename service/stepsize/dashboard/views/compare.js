@@ -5,13 +5,16 @@ import { LinesChart } from "../charts/curves.js";
 import { Empty, Loading, ProblemNote } from "../components/feedback.js";
 import { Params, Uncertain } from "../components/pieces.js";
 import { ProgressBar, State } from "../components/state.js";
-import { formatCount, formatRate, formatValue, words } from "../format.js";
+import { formatCount, formatValue, words } from "../format.js";
 import { useInterval, useResource, useTitle } from "../hooks.js";
 import { href, setQuery } from "../router.js";
 import { html, useCallback, useEffect, useMemo, useState } from "../vendor/preact-htm.js";
 
 const REFRESH_MS = 3000;
 const MAX_POINTS = 400;
+const MAX_PAIRS = 28;
+/** What trainers call that which is learned from: values of other data stand on another axis. */
+const DATA = ["dataset", "environment", "game"];
 
 /** @param {{query: URLSearchParams}} props */
 export function CompareView({ query }) {
@@ -47,29 +50,42 @@ function Picker({ ids, onChoose }) {
 
 function Comparison({ ids }) {
   const { rows, problem } = useJobsWithHistory(ids);
-  const lines = useMemo(
-    () => rows?.map(({ job, history }) => ({ name: nameOf(job), xs: history.numbers.map((number) => number + 1), ys: history.best, stepped: true })),
-    [rows],
-  );
   const reports = useResource(withQuery("/reports", { job: ids }));
+  const axes = useMemo(() => (rows ? byAxis(rows) : []), [rows]);
   if (problem) return html`<${ProblemNote} problem=${problem} />`;
   if (!rows) return html`<${Loading} what="the jobs" height=${420} />`;
-  const metrics = [...new Set(rows.map(({ history }) => history.metric))];
   return html`<div class="stack">
     ${!reports.error && html`<section class="card recommendation"><p>${reports.data?.sentence ?? html`<span class="muted">Comparing the learning rates …</span>`}</p></section>`}
-    <section class="card">
-      <header><h2>Best so far</h2><span class="note">${metrics.join(", ")} by number of trials</span></header>
-      <div class="body">
-        ${metrics.length > 1 && html`<p class="warning">These jobs have different objectives; their values can't be compared.</p>`}
-        <${LinesChart} lines=${lines} xLabel="trials" yLabel=${metrics.join(" / ")} height=${320} />
-      </div>
-    </section>
+    ${axes.length > 1 && html`<p class="warning">These jobs have different objectives, data or trainers; their values can't be compared, so each kind has a picture of its own.</p>`}
+    ${axes.map((axis) => html`<${BestSoFar} key=${axis.name} ...${axis} />`)}
     <section class="card">
       <header><h2>Side by side</h2></header>
       <${SideBySide} rows=${rows} reports=${reports.error ? [] : reports.data?.jobs} />
     </section>
-    ${reports.data?.by_setting.length > 0 && html`<${BySetting} groups=${reports.data.by_setting} />`}
+    ${reports.data?.tables.map((table) => html`<${SettingTable} key=${table.parameter} table=${table} />`)}
   </div>`;
+}
+
+/** Jobs whose values can stand on one axis: metric, direction, trainer and data are the same. */
+function byAxis(rows) {
+  const axes = new Map();
+  for (const row of rows) {
+    const { objectives, trainer } = row.job.spec;
+    const name = [row.history.metric, objectives?.[0]?.direction, trainer.name, ...DATA.map((one) => trainer.params[one])].filter(Boolean).join(", ");
+    axes.set(name, [...(axes.get(name) ?? []), row]);
+  }
+  return [...axes].map(([name, members]) => ({ name, rows: members }));
+}
+
+function BestSoFar({ name, rows }) {
+  const lines = useMemo(
+    () => rows.map(({ job, history }) => ({ name: nameOf(job), xs: history.numbers.map((number) => number + 1), ys: history.best, stepped: true })),
+    [rows],
+  );
+  return html`<section class="card">
+    <header><h2>Best so far</h2><span class="note">${name}, by number of trials</span></header>
+    <div class="body"><${LinesChart} lines=${lines} xLabel="trials" yLabel=${rows[0].history.metric} height=${320} /></div>
+  </section>`;
 }
 
 /** Jobs and their histories, loaded again while one of them goes on. */
@@ -119,25 +135,32 @@ function SideBySide({ rows, reports }) {
   </div>`;
 }
 
-/** The best rates by what tells the jobs apart: task, data set, architecture, activation. */
-function BySetting({ groups }) {
+/** The choices of one setting: the best rate, the value there and the training time of each, and what differs. */
+function SettingTable({ table }) {
+  const name = words(table.parameter);
+  const others = [...new Set(table.rows.flatMap((row) => Object.keys(row.where)))];
   return html`<section class="card">
-    <header><h2>Best learning rate by setting</h2></header>
-    <div class="table-scroll" tabindex="0" role="region" aria-label="Best learning rate by setting">
+    <header><h2>By ${name}</h2></header>
+    <div class="body"><p>${table.sentence}</p></div>
+    <div class="table-scroll" tabindex="0" role="region" aria-label="By ${name}">
       <table>
-        <thead><tr><th scope="col">Setting</th><th scope="col">Choice</th><th scope="col" class="number">Jobs</th><th scope="col" class="number">Typical rate</th><th scope="col" class="number">From</th><th scope="col" class="number">To</th></tr></thead>
+        <thead><tr><th scope="col">${name}</th>${others.map((other) => html`<th scope="col">${words(other)}</th>`)}<th scope="col">Trials</th><th scope="col">Best learning rate</th><th scope="col">At batch size</th><th scope="col">Value there</th><th scope="col">Seconds</th></tr></thead>
         <tbody>
-          ${groups.map(
-            (group) => html`<tr>
-              <th scope="row">${words(group.parameter)}</th>
-              <td>${group.choice ?? html`<span class="muted">not set</span>`}</td>
-              <td class="number">${formatCount(group.job_ids.length)}</td>
-              ${[group.typical_rate, group.lowest_rate, group.highest_rate].map((rate) => html`<td class="number">${rate === null ? "–" : formatRate(rate)}</td>`)}
+          ${table.rows.map(
+            (row) => html`<tr>
+              <th scope="row">${String(row.choice)}</th>
+              ${others.map((other) => html`<td>${row.where[other] === null || row.where[other] === undefined ? "–" : String(row.where[other])}</td>`)}
+              <td>${formatCount(row.n_trials)}</td>
+              <td><${Uncertain} of=${row.learning_rate} rate /></td>
+              <td>${row.batch_size ?? "–"}</td>
+              <td><${Uncertain} of=${row.value} /> <span class="small muted">${row.objective.metric}</span></td>
+              <td><${Uncertain} of=${row.train_time_s} /></td>
             </tr>`,
           )}
         </tbody>
       </table>
     </div>
+    ${table.pairs.length > 0 && html`<div class="body"><ul>${table.pairs.slice(0, MAX_PAIRS).map((pair) => html`<li>${pair.sentence}</li>`)}</ul>${table.pairs.length > MAX_PAIRS && html`<p class="small muted">${formatCount(table.pairs.length - MAX_PAIRS)} more pairs are in the JSON.</p>`}</div>`}
   </section>`;
 }
 
