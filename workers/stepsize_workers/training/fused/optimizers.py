@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from stepsize.spec.optimizers import Adagrad, Adam, AdamW, NAdam, OptimizerBase, RAdam, Rmsprop, Sgd
-from stepsize_workers.training.fused.stack import Stack
+from stepsize_workers.training.fused.stack import Segment, Stack
 
 Amount = float | Tensor
 """What all members share, or (K, 1)."""
@@ -228,7 +228,8 @@ class StackedNAdam(StackedAdam):
     """Dozat 2016, as torch has it."""
 
     def begin(self) -> Rows:
-        products = [self._own(k).get("mu_product", 1.0) for k in range(len(self.specs))]
+        first = self.stack.segments[0]
+        products = [own_state(self.stack, k, first).get("mu_product", 1.0) for k in range(len(self.specs))]
         self._products = torch.tensor([float(product) for product in products])
         for k, run in enumerate(self.stack.runs):
             for segment in self.stack.segments:
@@ -258,11 +259,6 @@ class StackedNAdam(StackedAdam):
         g = self.decayed(p, g)
         divisor = self.averaged(g, state).sqrt().div_(now["root"]).add_(self.eps)
         p.add_((g * now["-g"]).addcmul_(state["m"], now["-m"]).div_(divisor))
-
-    def _own(self, k: int) -> Mapping[str, Tensor | float]:
-        run = self.stack.runs[k]
-        own: Mapping[str, Tensor | float] = run.optimizer.state[self.stack.segments[0].parameter(run)]
-        return own
 
 
 class StackedRAdam(StackedAdam):
@@ -420,25 +416,34 @@ def pool(stack: Stack, name: str, *, shown: Sequence[bool] | None = None) -> Ten
     for k, run in enumerate(stack.runs):
         initial = run.optimizer.param_groups[0].get("initial_accumulator_value", 0.0)
         for segment in stack.segments:
-            own = run.optimizer.state[segment.parameter(run)]
+            had = own_state(stack, k, segment).get(name)
             mine = segment.of_row(rows[k])
-            if own.get(name) is None:
+            if had is None:
                 mine.fill_(initial)
             else:
-                mine.copy_(own[name])
+                mine.copy_(had)
             if shown is None or shown[k]:
-                own[name] = mine
+                run.optimizer.state[segment.parameter(run)][name] = mine
     return rows
 
 
 def count_steps(stack: Stack) -> Tensor:
     """Return how many updates the members' optimisers have made (K,), as a tensor that is theirs from now on."""
-    taken = [run.optimizer.state[stack.segments[0].parameter(run)].get("step", 0.0) for run in stack.runs]
+    taken = [own_state(stack, k, stack.segments[0]).get("step", 0.0) for k in range(len(stack))]
     steps = torch.tensor([float(step) for step in taken], device=stack.numbers.device)
+    if isinstance(stack.runs[0].optimizer, torch.optim.SGD):  # it doesn't count
+        return steps
     for k, run in enumerate(stack.runs):
         for segment in stack.segments:
             run.optimizer.state[segment.parameter(run)]["step"] = steps[k]
     return steps
+
+
+def own_state(stack: Stack, k: int, segment: Segment) -> Mapping[str, Tensor]:
+    """Return what a member's own optimiser keeps of a parameter."""
+    run = stack.runs[k]
+    state: Mapping[str, Tensor] = run.optimizer.state.get(segment.parameter(run), {})
+    return state
 
 
 def add_scaled(x: Tensor, y: Tensor, scale: Amount) -> Tensor:
