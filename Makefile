@@ -28,7 +28,8 @@ screenshots: chromium ## Make the README's pictures of the dashboard from real j
 test: check chromium ## Run every check and every test that takes less than a minute
 	$(BIN)/python -m pytest -n 2 --dist worksteal
 
-test-slow: install chromium ## Run the tests that take longer
+test-slow: install chromium ## Run the tests that take longer, those with every framework among them
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,integrations]'
 	$(BIN)/python -m pytest -m slow
 
 check: install ## Lint, types, layers, and that generated files are up to date

@@ -1,18 +1,15 @@
-"""The trainers in examples/ train, the callbacks report and stop, and the documented snippet loads a model."""
+"""The trainers in examples/ train, and the documented snippet loads a model."""
 
 import ast
 import re
 import subprocess
 import sys
-from importlib import import_module
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
 
-from stepsize_workers.trainers.base import Params
 from stepsize_workers.trainers.registry import extra_cards, load_trainer
 from stepsize_workers.training.datasets import load as load_data
 from tests.fakes import RecordingContext
@@ -69,63 +66,6 @@ def test_the_trainer_is_the_script_but_for_the_lines_the_manual_names() -> None:
         'sys.stdout.write(f"epoch {epoch}: {val_loss:.3f}\\n")',
         'torch.save(model.state_dict(), "model.pt")',
     ]
-
-
-def context_of(directory: Path, **options: Any) -> RecordingContext[Params]:
-    return RecordingContext(params=Params(), directory=directory, **options)
-
-
-class TestLightning:
-    """Driven as Lightning's Trainer drives its callbacks."""
-
-    def make(self, context: RecordingContext[Params]) -> Any:
-        return import_module("lightning_callback").Stepsize(context, ["val_loss"])
-
-    def state(self, epoch: int, *, sanity: bool = False) -> SimpleNamespace:
-        metrics = {"val_loss": torch.tensor(1.0 / (epoch + 1)), "other": torch.tensor(0.0)}
-        return SimpleNamespace(sanity_checking=sanity, current_epoch=epoch, callback_metrics=metrics, should_stop=False)
-
-    def test_reports_each_epoch_but_not_the_sanity_check(self, tmp_path: Path) -> None:
-        context = context_of(tmp_path, stop_at_step=2)
-        callback = self.make(context)
-        states = [self.state(0, sanity=True), self.state(0), self.state(1)]
-        for state in states:
-            callback.on_validation_end(state, None)
-        assert context.reports == [(1, {"val_loss": 1.0}), (2, {"val_loss": 0.5})]
-        assert [state.should_stop for state in states] == [False, False, True]
-
-    def test_stops_within_an_update(self, tmp_path: Path) -> None:
-        callback = self.make(context_of(tmp_path, stop_after_polls=2))
-        states = [self.state(0), self.state(0)]
-        for index, state in enumerate(states):
-            callback.on_train_batch_end(state, None, None, None, index)
-        assert [state.should_stop for state in states] == [False, True]
-
-
-class TestHuggingFace:
-    """Driven as Hugging Face's Trainer drives its callbacks."""
-
-    def make(self, context: RecordingContext[Params]) -> Any:
-        return import_module("hugging_face_callback").Stepsize(context, ["eval_loss"])
-
-    def test_reports_each_evaluation_at_its_update(self, tmp_path: Path) -> None:
-        context = context_of(tmp_path, stop_at_step=200)
-        callback = self.make(context)
-        control = SimpleNamespace(should_training_stop=False)
-        for step in (100, 200):
-            assert not control.should_training_stop
-            metrics = {"eval_loss": 1 / step, "eval_runtime": 1.0}
-            callback.on_evaluate(None, SimpleNamespace(global_step=step), control, metrics=metrics, model=None)
-        assert context.reports == [(100, {"eval_loss": 0.01}), (200, {"eval_loss": 0.005})]
-        assert control.should_training_stop
-
-    def test_stops_within_an_update(self, tmp_path: Path) -> None:
-        callback = self.make(context_of(tmp_path, stop_after_polls=2))
-        control = SimpleNamespace(should_training_stop=False)
-        callback.on_step_end(None, SimpleNamespace(global_step=1), control, model=None)
-        assert not control.should_training_stop
-        callback.on_step_end(None, SimpleNamespace(global_step=2), control, model=None)
-        assert control.should_training_stop
 
 
 @pytest.mark.parametrize(
