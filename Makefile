@@ -6,7 +6,7 @@ STAMP := .venv/.installed
 SOURCES := service workers migrations tests benchmarks examples
 
 .DEFAULT_GOAL := help
-.PHONY: help install chromium screenshots test test-slow gpu-check check format demo up guide bench bench-infeasible bench-samplers bench-suggestions bench-polling bench-isolation bench-range-test bench-divergence truth bench-honesty openapi cards migration first-migration clean
+.PHONY: help install chromium screenshots test test-slow gpu-check check format demo up guide tables bench bench-infeasible bench-samplers bench-suggestions bench-polling bench-isolation bench-range-test bench-divergence truth bench-honesty openapi cards migration first-migration clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -56,6 +56,9 @@ up: install ## Run the service: API, one worker, SQLite in ./stepsize-data
 
 guide: install ## Run the jobs of docs/guide on a service of their own, and write its pages and figures
 	$(BIN)/python -m benchmarks.guide
+
+tables: install ## Run the job files of examples/tables, write docs/guide/tables.md; some: make tables ONLY="activations decay"
+	$(BIN)/python -m benchmarks.tables --only $(ONLY)
 
 bench: install ## Measure trials per second beside Optuna's own storage
 	$(BIN)/python -m benchmarks.orchestration

@@ -15,10 +15,15 @@ ROOT = Path(__file__).parents[2]
 
 
 @contextmanager
-def running_service(folder: Path) -> Iterator[str]:
-    """Give the URL of a service that lives as long as the context; its data and log go into `folder`, emptied first."""
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
+def running_service(folder: Path, *, keep: bool = False) -> Iterator[str]:
+    """Give the URL of a service that lives as long as the context; its data and log go into `folder`.
+
+    Args:
+        keep: go on with the data there are, instead of emptying the folder first.
+    """
+    if not keep:
+        shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True, exist_ok=True)
     port = _free_port()
     command = [sys.executable, "-m", "stepsize.cli", "up", "--port", str(port), "--data-dir", str(folder / "data")]
     log = folder / "service.log"

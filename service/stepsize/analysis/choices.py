@@ -21,7 +21,7 @@ from stepsize.spec.space import CategoricalParameter, Scalar, SearchSpace
 
 MIN_PER_CHOICE = 4
 """Trials with a value from which a choice is fitted."""
-MOST_FITTED = 8
+_MOST_FITTED = 8
 _MOST_PARAMETERS = 6
 EFFORT = Effort(n_steps=400, n_burn_in=200, thin=5)
 
@@ -73,7 +73,7 @@ def hold_contests(sample: Sample, space: SearchSpace, *, seed: int) -> list[Cont
     for name, parameter in list(choices_of(space).items())[:_MOST_PARAMETERS]:
         counted = [(int(usable.has(name, choice).sum()), choice) for choice in parameter.choices]
         enough = sorted((pair for pair in counted if pair[0] >= MIN_PER_CHOICE), key=lambda pair: -pair[0])
-        fitted = [choice for _, choice in enough[:MOST_FITTED]]
+        fitted = [choice for _, choice in enough[:_MOST_FITTED]]
         if len(fitted) > 1:
             contests.append(_contest(sample, name, fitted, seed))
     return contests

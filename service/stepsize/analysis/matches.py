@@ -15,7 +15,7 @@ from itertools import combinations
 import numpy as np
 
 from stepsize.analysis.arrays import Floats
-from stepsize.analysis.choices import MOST_FITTED, Contest, commonest_size, hold_contests, joint_level, with_luck
+from stepsize.analysis.choices import Contest, commonest_size, hold_contests, joint_level, with_luck
 from stepsize.analysis.findings import Findings, Unclear, find
 from stepsize.analysis.intervals import of_draws, power_of_ten, scaled, unknown
 from stepsize.analysis.landscape import MIN_TRIALS, Landscape, Spot, usable_trials
@@ -27,6 +27,9 @@ from stepsize.domain.estimate import Estimate
 from stepsize.domain.evidence import Evidence
 from stepsize.domain.seeds import derive_seed
 from stepsize.spec.space import CategoricalParameter, Scalar, SearchSpace
+
+_MOST_ROWS = 16
+"""Choices of one group; with more, the intervals of all pairs say little."""
 
 
 @dataclass(frozen=True)
@@ -102,7 +105,7 @@ def match_setting(jobs: Sequence[FoundJob], name: str) -> Match:
     pairs: list[tuple[int, int]] = []
     for group in _groups(jobs, name):
         found = _rows(group, name)
-        kept = sorted(found, key=lambda row: -len(row.sample))[:MOST_FITTED]
+        kept = sorted(found, key=lambda row: -len(row.sample))[:_MOST_ROWS]
         left_out += [row.choice for row in found if row not in kept]
         mine = [row for row in found if row in kept]
         pairs += [(len(rows) + one, len(rows) + two) for one, two in _pairs(mine)]

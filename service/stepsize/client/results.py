@@ -1,5 +1,7 @@
 """What came out of a job, as the service sends it: the learning-rate report, curves, fronts, importances."""
 
+from pydantic import Field
+
 from stepsize.client.answers import Answer, Estimate, JobAnswer, Trial
 from stepsize.spec.objective import Objective
 from stepsize.spec.space import Scalar
@@ -197,7 +199,7 @@ class SettingRow(Answer):
     best_trial: float | None = None
     train_time_s: Estimate
     diverged_share: Estimate
-    by_learning_rate: list[RateBand]
+    by_learning_rate: list[RateBand] = Field(default_factory=list)
 
 
 class SettingPair(Answer):
