@@ -2,16 +2,32 @@
 
 import itertools
 import shutil
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import structlog
 
 from stepsize.store import migrate
 from stepsize.store.database import Database
-from tests.postgres import PostgresServer
+from tests.postgres import EmptiedDatabases, PostgresServer
 
 _numbers = itertools.count(1)
+
+# What runs in the background of a shell ignores Ctrl-C, and so would all that the tests start.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+# structlog prints every local of a traceback in colours unless told otherwise: seconds for one error.
+structlog.configure(
+    processors=[
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback),
+    ]
+)
 
 
 @pytest.fixture(scope="session")
@@ -39,10 +55,10 @@ def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def postgres_template(postgres: PostgresServer) -> str:
-    """The name of a migrated PostgreSQL database to copy."""
+def postgres_databases(postgres: PostgresServer) -> EmptiedDatabases:
+    """Migrated databases of the session's PostgreSQL server."""
     migrate.upgrade(postgres.create_database("stepsize_template"))
-    return "stepsize_template"
+    return EmptiedDatabases(postgres, template="stepsize_template")
 
 
 @pytest.fixture
@@ -54,11 +70,11 @@ def sqlite_url(sqlite_template: Path, tmp_path: Path) -> str:
 
 
 @pytest.fixture
-def postgres_url(postgres: PostgresServer, postgres_template: str) -> Iterator[str]:
+def postgres_url(postgres_databases: EmptiedDatabases) -> Iterator[str]:
     """The URL of a migrated, empty PostgreSQL database of the test's own."""
     name = f"test_{next(_numbers)}"
-    yield postgres.create_database(name, template=postgres_template)
-    postgres.drop_database(name)
+    yield postgres_databases.take(name)
+    postgres_databases.give_back(name)
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

@@ -80,9 +80,70 @@ class PostgresServer:
         shutil.rmtree(self._directory, ignore_errors=True)
         self._guard.communicate()
 
+    def rename_database(self, name: str, new_name: str) -> str:
+        """Rename a database to which nobody is connected, and return its URL."""
+        self._execute(sql.SQL("ALTER DATABASE {} RENAME TO {}").format(sql.Identifier(name), sql.Identifier(new_name)))
+        return self.url(new_name)
+
     def _execute(self, statement: sql.Composed) -> None:
         with psycopg.connect(self.url().replace("+psycopg", ""), autocommit=True) as connection:
             connection.execute(statement)
+
+
+class EmptiedDatabases:
+    """Migrated databases, one at a time and each under a name of its own.
+
+    To copy a template takes a second where the disk is slow; to empty a copy that has served, a hundredth.
+    """
+
+    def __init__(self, server: PostgresServer, *, template: str) -> None:
+        self._server = server
+        self._template = template
+        self._spare: str | None = None
+        self._first_rows: dict[str, int] = {}
+        """Table → its rows in a fresh copy."""
+
+    def take(self, name: str) -> str:
+        """Return the URL of an empty database of that name."""
+        if self._spare is None:
+            url = self._server.create_database(name, template=self._template)
+            with self._connect(name) as connection:
+                self._first_rows = _count_rows(connection)
+            return url
+        spare, self._spare = self._spare, None
+        return self._server.rename_database(spare, name)
+
+    def give_back(self, name: str) -> None:
+        """Empty a database for whoever comes next; one whose tables have changed is dropped."""
+        with self._connect(name) as connection:
+            connection.execute(
+                "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"
+                " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+            )
+            rows = _count_rows(connection)
+            used = [table for table, n in rows.items() if n and not self._first_rows.get(table)]
+            is_fit = rows.keys() == self._first_rows.keys() and all(
+                rows[table] == n for table, n in self._first_rows.items() if n
+            )
+            if is_fit and used:
+                tables = sql.SQL(", ").join(sql.Identifier(table) for table in used)
+                connection.execute(sql.SQL("TRUNCATE {} RESTART IDENTITY CASCADE").format(tables))
+        if is_fit:
+            self._spare = name
+        else:
+            self._server.drop_database(name)
+
+    def _connect(self, name: str) -> "psycopg.Connection[tuple[object, ...]]":
+        return psycopg.connect(self._server.url(name).replace("+psycopg", ""), autocommit=True)
+
+
+def _count_rows(connection: "psycopg.Connection[tuple[object, ...]]") -> dict[str, int]:
+    """Return how many rows each table has, the schema public's tables by name."""
+    names = [str(name) for (name,) in connection.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")]
+    counts = sql.SQL(" UNION ALL ").join(
+        sql.SQL("SELECT {}, count(*) FROM {}").format(sql.Literal(name), sql.Identifier(name)) for name in names
+    )
+    return {str(name): int(str(n)) for name, n in connection.execute(counts)}
 
 
 def _start_guard(directory: Path) -> "subprocess.Popen[bytes]":

@@ -70,4 +70,11 @@ class WorkerProcess:
 def wait_until_gone(processes: list[psutil.Process], timeout_s: float) -> list[psutil.Process]:
     """Wait for processes to end; return those that live on."""
     _, alive = psutil.wait_procs(processes, timeout=timeout_s)
-    return [process for process in alive if process.status() != psutil.STATUS_ZOMBIE]
+    return [process for process in alive if _lives(process)]
+
+
+def _lives(process: psutil.Process) -> bool:
+    try:
+        return process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:  # it has ended just now
+        return False

@@ -83,6 +83,14 @@ def fake() -> Engine:
     return ScriptedEngine(_synthetic, n_slots=2)
 
 
+_QUICK_DEEDS = {"kill_itself", "close_everything", "leave_thread", "odd_value", "print_bytes", "stop_itself"}
+"""One of each kind; through a whole worker, test_misdeeds.py has all of them."""
+
+
+def _when_slow(deed: str) -> Sequence[pytest.MarkDecorator]:
+    return () if deed in _QUICK_DEEDS else (pytest.mark.slow,)
+
+
 ENGINES: list[Callable[[], Engine]] = [local, fake]
 
 
@@ -281,7 +289,7 @@ class TestEngine:
             process.kill()
         assert not alive
 
-    @pytest.mark.parametrize("deed", sorted(DEEDS))
+    @pytest.mark.parametrize("deed", [pytest.param(deed, marks=_when_slow(deed)) for deed in sorted(DEEDS)])
     def test_a_trial_that_misbehaves_ends_alone(self, deed: str) -> None:
         self.needs_processes()
         beside = self.start(self.assignment(1, n_reports=30, step_s=0.02))

@@ -229,14 +229,15 @@ def test_an_unreachable_database_is_no_traceback(tmp_path: Path) -> None:
 
 
 def test_a_data_directory_that_can_not_be_is_one_line(tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("")
-    for command in (["up", "--port", "0"], ["api", "--port", "0"], ["worker"], ["migrate"]):
-        for path in (tmp_path / "file", tmp_path / "file" / "below"):
-            refused = run(*command, data_dir=path)
-            assert refused.returncode == 1
-            (line,) = refused.stderr.splitlines()
-            assert f"the data directory {path}" in line
-            assert "--data-dir or STEPSIZE_DATA_DIR" in line
+    file = tmp_path / "file"
+    file.write_text("")
+    commands = [["up", "--port", "0"], ["api", "--port", "0"], ["worker"], ["migrate"]]
+    for command, path in zip(commands, [file, file / "below"] * 2, strict=True):
+        refused = run(*command, data_dir=path)
+        assert refused.returncode == 1
+        (line,) = refused.stderr.splitlines()
+        assert f"the data directory {path}" in line
+        assert "--data-dir or STEPSIZE_DATA_DIR" in line
 
 
 def test_a_database_of_a_later_version_is_one_line_that_says_which_is_needed(tmp_path: Path) -> None:
@@ -253,6 +254,7 @@ def test_a_database_of_a_later_version_is_one_line_that_says_which_is_needed(tmp
         assert "Stepsize 7.1.0 or later" in line
 
 
+@pytest.mark.slow
 def test_a_worker_waits_for_a_database_that_is_away_and_says_so_in_few_lines(
     tmp_path: Path, restartable_postgres: PostgresServer
 ) -> None:
@@ -318,6 +320,7 @@ def test_a_worker_that_dies_is_replaced_and_the_job_goes_on(own_service: Service
     assert first.pid not in [worker.pid for worker in own_service.workers()]
 
 
+@pytest.mark.slow
 def test_a_job_whose_only_worker_was_killed_says_so_until_another_goes_on_with_it(tmp_path: Path) -> None:
     settings = environment(STEPSIZE_DATA_DIR=str(tmp_path), STEPSIZE_LEASE_S="1")
     subprocess.run([*STEPSIZE, "migrate"], env=settings, check=True)

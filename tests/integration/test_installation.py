@@ -144,6 +144,7 @@ def partly(
     return request.param, install(folder, str(wheel), dependencies=chosen[request.param])
 
 
+@pytest.mark.slow
 def test_a_command_with_an_extra_missing_says_which(partly: tuple[str, Installation], tmp_path: Path) -> None:
     name, installed = partly
     expected = {

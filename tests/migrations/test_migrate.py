@@ -127,6 +127,7 @@ def test_threads_that_upgrade_at_once_all_succeed(empty_url: str) -> None:
         assert migrate.is_at_head(connection)
 
 
+@pytest.mark.slow
 def test_processes_that_upgrade_at_once_all_succeed(empty_url: str) -> None:
     code = "import sys; from stepsize.store.migrate import upgrade; upgrade(sys.argv[1])"
     processes = [

@@ -19,6 +19,7 @@ from stepsize.store.database import Database
 from stepsize.store.jobs import delete_job
 from stepsize.store.ledger import NewTrial, open_ledger
 from tests.builders import make_job, make_report, make_trial
+from tests.databases import POSTGRESQL_WHEN_SLOW
 from tests.integration.api.conftest import pointers
 from tests.waiting import wait_for
 
@@ -86,6 +87,7 @@ def test_without_an_id_the_stream_begins_with_now(client: TestClient, database: 
     assert _follow(client, job_id, None) == _follow(client, job_id)[-1:]
 
 
+@POSTGRESQL_WHEN_SLOW
 def test_events_come_compressed_one_by_one(server: str, database: Database) -> None:
     with database.write() as connection:
         job_id = make_job(connection, state=JobState.RUNNING).id

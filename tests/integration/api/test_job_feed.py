@@ -14,6 +14,7 @@ from stepsize.domain.trial import TrialState
 from stepsize.store.database import Database
 from stepsize.store.ledger import NewTrial, open_ledger
 from tests.builders import make_job
+from tests.databases import POSTGRESQL_WHEN_SLOW
 
 pytestmark = pytest.mark.anyio
 
@@ -62,6 +63,7 @@ async def test_jobs_are_told_when_they_change_are_submitted_or_finish_and_then_n
     assert [text async for text in stream] == []
 
 
+@POSTGRESQL_WHEN_SLOW
 async def test_an_update_among_a_thousand_jobs_is_small(database: Database) -> None:
     """17 of them change in every beat; the stream is compressed as the server does it."""
     with database.write() as connection:

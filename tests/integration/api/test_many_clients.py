@@ -138,6 +138,7 @@ def test_each_of_500_trials_is_completed_exactly_once_though_clients_die(
     _check_exactly_once(server, database, tmp_path, n_trials=500, kill_every=6)
 
 
+@POSTGRESQL_WHEN_SLOW
 def test_200_waiting_clients_do_not_slow_a_trivial_get(server: str, app: FastAPI) -> None:
     room = app.state.site.waiting_room
     many = httpx.Limits(max_connections=None)

@@ -34,6 +34,7 @@ from stepsize.store.database import Database
 from stepsize.store.jobs import get_job
 from stepsize.store.ledger import open_ledger
 from tests.builders import make_card, make_job, make_report, make_spec, make_trial
+from tests.databases import POSTGRESQL_WHEN_SLOW
 from tests.integration.api.conftest import enlist, pointers
 from tests.integration.api.test_range_tests import FINDINGS
 from tests.waiting import wait_for
@@ -110,6 +111,7 @@ def _change_of(database: Database, job_id: str) -> int:
         return get_job(connection, job_id).change
 
 
+@POSTGRESQL_WHEN_SLOW
 def test_a_report_finds_the_valley(client: TestClient, job_id: str, database: Database) -> None:
     response = client.get(f"/v1/jobs/{job_id}/report")
 
@@ -192,6 +194,7 @@ def test_jobs_are_compared(warm: TestClient, warm_database: Database, valley_id:
     assert warm.get("/v1/reports", params={"job": [valley_id, "job_nope"]}).status_code == 404
 
 
+@POSTGRESQL_WHEN_SLOW
 def test_a_job_whose_bounds_a_range_test_found_has_a_report(client: TestClient, database: Database) -> None:
     job_id = _make_valley(database, 30)
     asked = SPACE | {"learning_rate": {"type": "float", "range_test": True}}
@@ -336,6 +339,7 @@ def test_the_front_of_one_objective_is_its_best_trial(client: TestClient, job_id
     assert found.items() <= best.items()
 
 
+@POSTGRESQL_WHEN_SLOW
 def test_everything_is_exported_as_csv_and_json_lines(client: TestClient, job_id: str) -> None:
     here = f"/v1/jobs/{job_id}/export"
     trials = client.get(f"/v1/jobs/{job_id}/trials", params={"limit": 500}).json()["items"]

@@ -5,6 +5,7 @@ import time
 from collections import Counter
 from pathlib import Path
 
+import pytest
 from sqlalchemy import func, select
 
 from stepsize.domain.job import Job, JobState
@@ -70,7 +71,7 @@ def test_grid_survives_kills_with_every_cell_finished_exactly_once(
     with database.write() as connection:
         job_id = make_job(connection, spec=make_spec(**sixty_cells(step_s=0.12))).id
     moments = random.Random(7)
-    n_kills = 5 if database.is_postgresql else 20  # a start of a worker takes seconds; the holder is the same on both
+    n_kills = 20 if database.is_postgresql else 5  # a start of a worker takes seconds: many in `make test-slow` alone
     seen: dict[int, Trial] = {}
     kills_while_running = 0
     for _ in range(n_kills):
@@ -99,6 +100,7 @@ def test_grid_survives_kills_with_every_cell_finished_exactly_once(
     assert reports_per_trial(database, job_id) == Counter(dict.fromkeys(range(60), N_REPORTS))
 
 
+@POSTGRESQL_WHEN_SLOW
 def test_worker_whose_lease_expired_writes_nothing_afterwards(
     database: Database, database_url: str, tmp_path: Path
 ) -> None:
@@ -131,6 +133,7 @@ def test_worker_whose_lease_expired_writes_nothing_afterwards(
         assert frozen.stop() == 0, "losing a lease is no reason to die"
 
 
+@pytest.mark.slow
 def test_postgresql_restart_under_a_running_job_loses_nothing(
     restartable_postgres: PostgresServer, tmp_path: Path
 ) -> None:

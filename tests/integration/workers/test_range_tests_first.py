@@ -135,7 +135,7 @@ def test_bounds_stay_as_found_when_the_worker_is_lost(stage: Stage) -> None:
     assert all(low <= float(one.params["learning_rate"]) <= high for one in stage.trials(job_id))
 
 
-@pytest.mark.parametrize("sampler", ["tpe", "qmc", "cmaes"])
+@pytest.mark.parametrize("sampler", ["tpe", *(pytest.param(name, marks=pytest.mark.slow) for name in ("qmc", "cmaes"))])
 def test_any_sampler_searches_the_bounds_found(sampler: str, stage: Stage) -> None:
     job_id, test_id = submit(stage, sampler={"name": sampler, "seed": 0}, budget={"max_trials": 3})
     play(stage, test_id, SweepingEngine(rate))
