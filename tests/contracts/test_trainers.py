@@ -32,6 +32,7 @@ QUICK_SCENES: dict[str, Scalar] = {"dataset": "digits", "epochs": 3, "width": 2,
 
 DRAWS = {
     "anomaly_detector",
+    "board_game",
     "image_classifier",
     "language_model",
     "object_detector",
@@ -55,6 +56,7 @@ QUICK: list[tuple[str, dict[str, Scalar]]] = [
     ("tabular_regressor", {"epochs": 3, "dropout": 0.1, "train_fraction": 0.5, "init": "torch"}),
     ("text_classifier", {**QUICK_TEXTS, "model": "transformer", "train_fraction": 0.05}),
     ("language_model", {**QUICK_TEXTS, "model": "lstm", "train_fraction": 0.001, "batch_size": 16}),
+    ("board_game", {"columns": 4, "rows": 4, "epochs": 2, "games": 4, "simulations": 2, "width": 4}),
     ("object_detector", {**QUICK_SCENES, "dropout": 0.1, "train_fraction": 0.5}),
     ("reinforcement_learner", {"epochs": 3, "environments": 2, "passes": 1, "width": 8, "dropout": 0.1}),
     ("image_classifier", quick_classifier(model="resnet18", width=2, train_fraction=0.1, activation="silu")),

@@ -22,7 +22,7 @@ FILES = [
     "cartpole",
     "digit-scenes",
 ]
-TINY = {"epochs": 1, "train_fraction": 0.02, "scenes": 64}
+TINY = {"epochs": 1, "train_fraction": 0.02, "scenes": 64, "games": 8}
 """Where the trainer knows them."""
 
 

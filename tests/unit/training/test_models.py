@@ -17,6 +17,7 @@ NEXT = replace(TEXTS, n_out=30, each_token=True)
 ROWS = replace(SIZES, in_shape=(9,), n_out=9, width=16, depth=2, bottleneck=3)
 PLAIN = ("mlp", "cnn")
 SIZES_OF = {Use.IMAGES: replace(SIZES, width=8), Use.ROWS: ROWS, Use.TEXTS: TEXTS, Use.NEXT_TOKEN: NEXT}
+SIZES_OF[Use.MOVES] = replace(SIZES, in_shape=(2, 4, 5), n_out=5, width=4, depth=1)
 SIZES_OF[Use.BOXES] = replace(SIZES, in_shape=(1, 32, 48), width=4, depth=1)
 SIZES_OF[Use.RECONSTRUCTION] = SIZES_OF[Use.ACTIONS] = ROWS
 USES = [(use, name) for use in Use for name in names_for(use)]
@@ -46,7 +47,7 @@ def images(n: int, shape: tuple[int, ...] = SIZES.in_shape) -> Tensor:
 class TestEveryModel:
     def test_gives_what_its_use_says(self, use: Use, name: str) -> None:
         sizes = SIZES_OF[use]
-        shape: tuple[int, ...] = (3, sizes.n_out + (use is Use.ACTIONS))
+        shape: tuple[int, ...] = (3, sizes.n_out + (use in (Use.ACTIONS, Use.MOVES)))
         if use is Use.NEXT_TOKEN:
             shape = (3, *sizes.in_shape, sizes.n_out)
         elif use is Use.BOXES:

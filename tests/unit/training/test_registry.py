@@ -24,6 +24,7 @@ from tests.unit.training import tiny
 
 BUILT_IN_NAMES = [
     "anomaly_detector",
+    "board_game",
     "image_classifier",
     "language_model",
     "object_detector",

@@ -30,6 +30,7 @@ from stepsize_workers.trainers.command import read_commands
 # By path, not by class: `synthetic` must not import torch.
 BUILT_IN = {
     "anomaly_detector": "stepsize_workers.trainers.anomaly_detector:AnomalyDetector",
+    "board_game": "stepsize_workers.trainers.board_game:BoardGame",
     "image_classifier": "stepsize_workers.trainers.image_classifier:ImageClassifier",
     "language_model": "stepsize_workers.trainers.language_model:LanguageModel",
     "object_detector": "stepsize_workers.trainers.object_detector:ObjectDetector",

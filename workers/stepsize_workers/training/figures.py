@@ -160,6 +160,31 @@ def boxed_images(images: Tensor, boxes: Sequence[Sequence[Box]], *, n_columns: i
     return _svg(gap + n_columns * (cell + gap), gap + n_rows * (cell + gap), parts)
 
 
+def board(stones: Sequence[tuple[int, int]], *, rows: int, columns: int, players: tuple[str, str]) -> str:
+    """Return a board with the stones of two players, who took turns, each with the number of its move.
+
+    Args:
+        stones: column from the left and row from the bottom of each, in order.
+        players: names; the first moved first.
+    """
+    cell, edge = 56, 14
+    width, height = columns * cell, rows * cell
+    parts = [f'<rect x="{edge}" y="{edge}" width="{width}" height="{height}" rx="8" fill="{_GRID}"/>']
+    for column in range(columns):
+        for row in range(rows):
+            x, y = edge + (column + 0.5) * cell, edge + (row + 0.5) * cell
+            parts.append(f'<circle cx="{x}" cy="{y}" r="{0.4 * cell}" fill="#ffffff"/>')
+    for number, (column, row) in enumerate(stones):
+        x, y = edge + (column + 0.5) * cell, edge + height - (row + 0.5) * cell
+        colour = (_BLUE, _RED)[number % 2]
+        parts.append(f'<circle cx="{x}" cy="{y}" r="{0.4 * cell}" fill="{colour}"/>')
+        parts.append(_text(x, y + 4, str(number + 1), anchor="middle", fill="#ffffff"))
+    below = edge + height + 22
+    parts.append(_text(edge, below, players[0], anchor="start", fill=_BLUE))
+    parts.append(_text(edge + width, below, players[1], anchor="end", fill=_RED))
+    return _svg(2 * edge + width, below + 12, parts)
+
+
 def text_page(text: str, *, n_marked: int = 0) -> str:
     """Return a text, its lines cut at 96 characters; its first `n_marked` characters, which were given, are pale."""
     lines = [line[:96] for line in text.split("\n")]

@@ -11,7 +11,7 @@ from functools import partial
 import torch
 from torch import nn
 
-from stepsize_workers.training.models import actor_critic, detector, lstm, mlp, resnet, transformer
+from stepsize_workers.training.models import actor_critic, detector, lstm, mlp, policy_value, resnet, transformer
 from stepsize_workers.training.models.autoencoder import autoencoder
 from stepsize_workers.training.models.cnn import cnn
 from stepsize_workers.training.models.sizes import Sizes
@@ -32,6 +32,8 @@ class Use(StrEnum):
     """(B, F) → (B, F) through a bottleneck."""
     ACTIONS = "actions"
     """Observations (B, F) → logits of actions (B, A), and values (B,)."""
+    MOVES = "moves"
+    """Boards (B, planes, H, W) → logits of moves (B, A), and values (B,) from −1 to 1."""
     BOXES = "boxes"
     """Scenes (B, channels, H, W) → (B, 5 + C, H / 8, W / 8): for each cell, see detector.py."""
 
@@ -92,6 +94,12 @@ MODELS = {
         frozenset({Use.ACTIONS}),
         actor_critic.ActorCritic,
         actor_critic.initialise,
+    ),
+    "policy_value_net": ModelRow(
+        "residual blocks, then a head that chooses moves and one that judges",
+        frozenset({Use.MOVES}),
+        policy_value.PolicyValueNet,
+        policy_value.initialise,
     ),
     "detector": ModelRow(
         "convolutions that halve a scene to a grid, whose cells say what they see",
