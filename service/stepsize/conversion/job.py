@@ -58,7 +58,13 @@ class Draft:
             self.notes.append(Note(place, said))
 
     def finish(self, wanted: Wanted) -> Converted:
-        """Return the job and, where there is a program and no other trainer is wanted, its description."""
+        """Return the job and, where there is a program and no other trainer is wanted, its description.
+
+        Raises:
+            ConversionError: a grid is to visit what has no end.
+        """
+        if self.sampler.get("name") == "grid":
+            self.space.check_grid()
         runs_program = wanted.trainer is None and self.command is not None
         trainer = wanted.trainer or self.trainer or "external"
         job: dict[str, JsonValue] = {"name": self.name} if self.name else {}

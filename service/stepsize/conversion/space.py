@@ -29,6 +29,7 @@ class Space:
         self.names: dict[str, str] = {}
         """The file's name → ours."""
         self._notes = notes
+        self._places: dict[str, str] = {}
 
     def __bool__(self) -> bool:
         return bool(self.searched)
@@ -43,11 +44,24 @@ class Space:
             _PARAMETER.validate_python(described)
         except ValidationError as error:
             raise ConversionError(place, _words(error)) from None
-        self.searched[self._own(place, name)] = dict(described)
+        own = self._own(place, name)
+        self.searched[own] = dict(described)
+        self._places[own] = place
 
     def fix(self, place: str, name: str, value: JsonValue) -> None:
         """Add a parameter that has one value; one that is no number, truth value or text goes as its JSON."""
         self.fixed[self._own(place, name)] = self.scalar(place, value)
+
+    def check_grid(self) -> None:
+        """Refuse what no grid can visit.
+
+        Raises:
+            ConversionError: a real number is searched without steps.
+        """
+        for own, described in self.searched.items():
+            is_endless = described["type"] == "float" and "step" not in described
+            if is_endless and described["low"] != described["high"]:
+                raise ConversionError(self._places[own], "a grid needs a step here, or a list of values")
 
     def choices(self, place: str, values: Sequence[JsonValue]) -> Described:
         """Return a choice among values, those that are no scalars as their JSON."""

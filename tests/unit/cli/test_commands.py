@@ -242,3 +242,18 @@ def test_every_command_has_help(command: str) -> None:
     result = run(command, "--help")
     assert result.exit_code == 0
     assert f"stepsize {command}" in result.stdout or f"root {command}" in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        (["loss=0.5"], {"values": {"loss": 0.5}}),
+        (["--pruned"], {"state": "pruned"}),
+        (["--infeasible", "oom"], {"state": "infeasible", "reason": "oom"}),
+        (["--failed", "no disk"], {"state": "failed", "error": {"type": "Error", "message": "no disk"}}),
+    ],
+)
+def test_tell_says_how_a_trial_has_ended(fake: FakeService, said: list[str], told: dict[str, object]) -> None:
+    fake.on("POST /v1/jobs/job_1/trials/3/complete", trial_json(3))
+    assert run("tell", "job_1", "3", "--token", "1", *said).exit_code == 0
+    assert fake.bodies() == [{"lease_token": 1, **told}]

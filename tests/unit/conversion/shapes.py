@@ -271,7 +271,6 @@ SHAPES = {
         )
         for algorithm, sampler in {
             "random": "random",
-            "grid": "grid",
             "tpe": "tpe",
             "multivariate-tpe": "tpe",
             "bayesianoptimization": "gp",
@@ -279,6 +278,15 @@ SHAPES = {
             "sobol": "qmc",
         }.items()
     },
+    "Katib: grid": Shape(
+        f"{KATIB} examples/v1beta1/hp-tuning/grid",
+        _experiment("grid").replace('max: "0.05"', 'max: "0.05", step: "0.01"'),
+        {
+            "search_space": {"lr": _LR | {"step": 0.01}, "num_epochs": {"type": "int", "low": 1, "high": 9}},
+            "sampler": {"name": "grid"},
+        },
+        _RUNS,
+    ),
     "Katib: hyperband": Shape(
         f"{KATIB} examples/v1beta1/hp-tuning/hyperband",
         _experiment().replace(

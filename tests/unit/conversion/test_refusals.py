@@ -50,6 +50,7 @@ def loaded(text: str, *changes: tuple[str, str]) -> Any:
         (SWEEP, "max: 1.0", "max: 1.0, probabilites: [1]", "parameters.lr.probabilites: there is no such name here"),
         (SWEEP, "0.1", "'0.1'", "parameters.lr.min: a number is expected here, not '0.1'"),
         (SWEEP, "0.1", "2.0", "parameters.lr: low (2.0) is above high (1.0); swap them"),
+        (SWEEP, "random", "grid", "parameters.lr: a grid needs a step here, or a list of values"),
         (SWEEP, "minimize", "lower", "metric.goal: is minimize or maximize, not 'lower'"),
         (
             SWEEP,
