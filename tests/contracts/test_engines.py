@@ -462,3 +462,20 @@ class TestEngine:
 
 
 _REFUSED = {Outcome.ERROR, Outcome.DIVERGED}
+
+
+def test_a_slot_tells_what_each_trial_ran_with_whatever_its_end(tmp_path: Path) -> None:
+    slots = LocalEngine([SlotRecord(0, "cpu", 0.0, 1)], Preload(modules=ROGUES))
+    ended: list[Ended] = []
+    for number, trainer in enumerate(("synthetic", "synthetic", "crashing", "synthetic", "no_such_trainer")):
+        key = TrialKey("job", number, 1)
+        slots.start(slots.free_slots()[0], [Assignment(key, trainer, {}, 0, tmp_path / str(number), tmp_path, False)])
+        while len(ended) == number:
+            ended += [event for event in slots.poll(0.05) if isinstance(event, Ended)]
+    slots.close()
+    told = [one.provenance for one in ended]
+    assert [one and one.trainer for one in told] == ["synthetic", "synthetic", "crashing", "synthetic", None]
+    assert told[0] == told[1] == told[3], "also by a process that took the place of another"
+    assert told[0] is not None
+    assert told[0].source_hash
+    assert "stepsize" in told[0].packages

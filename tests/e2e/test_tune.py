@@ -13,7 +13,7 @@ from uuid import uuid4
 import pytest
 from pydantic import JsonValue
 
-from stepsize import Diverged, Float, TuneError, TuneTrial, tune
+from stepsize import Client, Diverged, Float, TuneError, TuneTrial, tune
 from stepsize.tuning import NameTakenError, TrainingFailedError, local_service
 from tests.waiting import wait_for
 
@@ -55,6 +55,12 @@ def test_a_function_is_tuned_and_calling_again_returns_at_once(
     assert name in repr(result)
     assert result.page in repr(result)
     assert result.page in result._repr_html_()
+    with Client(server) as client:
+        (share,) = client.provenance(result.job.id).items
+    assert {trial.provenance for trial in result.trials()} == {share.id}
+    assert share.provenance.trainer is not None
+    assert share.provenance.trainer.endswith("train")
+    assert share.provenance.source_hash
     assert tune(train, SPACE, name=name, server=server, max_trials=5, sampler="random").job.id == result.job.id
     assert len(trained) == 5, "nothing was left to do"
     assert tune(train, SPACE, name=name, server=server, max_trials=6, sampler="random").job.id == result.job.id

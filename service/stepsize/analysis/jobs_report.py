@@ -57,6 +57,11 @@ def compare_jobs(evidences: Sequence[Evidence], findings: Sequence[Findings] | N
     caveats = []
     if len({axis_of(evidence) for evidence in evidences}) > 1:
         caveats.append("The jobs have different objectives, data or trainers: compare their rates, not their values.")
+    if len({one for evidence in evidences for one in evidence.provenances}) > 1:
+        caveats.append(
+            "Trials of these jobs ran under different provenance (code, packages or machine): what differs between the "
+            "jobs may differ for that. `stepsize provenance JOB` shows each."
+        )
     names = dict.fromkeys(name for row in rows for name in row.differs)
     by_setting = [group for name in names for group in _group(rows, name)]
     pairs = _pairs(rows, evidences, found)

@@ -137,6 +137,8 @@ def _caveats(evidence: Evidence, findings: Findings, answer: Answer) -> list[str
     caveats = []
     if not evidence.is_finished:
         caveats.append("The job has not finished: the next trials may change all of this.")
+    if evidence.provenance_warning is not None:
+        caveats.append(f"{evidence.provenance_warning[0].upper()}{evidence.provenance_warning[1:]}.")
     if len(evidence.objectives) > 1:
         others = ", ".join(objective.metric for objective in evidence.objectives[1:])
         caveats.append(f"About {evidence.objectives[0].metric} alone; the job optimises {others} too: see its front.")

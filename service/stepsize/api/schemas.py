@@ -100,6 +100,8 @@ class TrialOut(Answer):
     gpu_seconds: float
     data_hash: str | None
     """Identifies the data it was trained on, where its trainer says so."""
+    provenance: str | None
+    """Identifies the code, the packages and the machine it ran with; `…/provenance` of its job says what they were."""
     error: TrialErrorOut | None
     artifacts: list[str]
     """Names of files; get them at `…/artifacts/{name}`."""
@@ -128,6 +130,7 @@ class TrialOut(Answer):
             duration_s=max(0.0, (trial.finished_at or 0.0) - (trial.started_at or 0.0)) if ended else None,
             gpu_seconds=trial.gpu_seconds,
             data_hash=trial.data_hash,
+            provenance=trial.provenance,
             error=TrialErrorOut(type=trial.error.type, message=trial.error.message) if trial.error else None,
             artifacts=list(trial.artifacts),
         )

@@ -13,6 +13,7 @@ from stepsize.domain.job import JobState
 from stepsize.domain.said import LARGEST, LARGEST_STEP, LONGEST_MESSAGE, LONGEST_NAME, MOST_METRICS, is_finite
 from stepsize.domain.trial import Trial, TrialError, TrialReason, TrialState
 from stepsize.spec.base import Spec
+from stepsize.spec.provenance import Provenance
 
 MAX_WAIT_S = 60.0
 
@@ -48,6 +49,8 @@ class SuggestionRequest(Spec):
     """Seconds between two signs of life after which a trial may be given to another client."""
     wait_s: WaitS = 0
     """Seconds to wait where nothing is ready."""
+    provenance: Provenance | None = None
+    """What it trains with: code, packages, machine. Kept once, and named by the trials given out."""
     restarted: bool = False
     """The client has been started anew and knows nothing of the trials it has: they are given out once more, as if its
     lease had run out (`attempt` + 1, a higher token, from the first step). After `max_attempts` they are `failed`,
@@ -55,7 +58,7 @@ class SuggestionRequest(Spec):
 
     def asking(self) -> Asking:
         """Return what is asked for."""
-        return Asking(self.client_id, self.count, self.lease_s, self.restarted)
+        return Asking(self.client_id, self.count, self.lease_s, self.provenance, self.restarted)
 
 
 class Leased(Spec):

@@ -67,6 +67,7 @@ def _trial_row(trial: Trial) -> Row:
         "finished_at": trial.finished_at and rfc3339(trial.finished_at),
         "duration_s": max(0.0, (trial.finished_at or 0.0) - (trial.started_at or 0.0)) if ended else None,
         "gpu_seconds": trial.gpu_seconds,
+        "provenance": trial.provenance,
         "error": f"{trial.error.type}: {trial.error.message}" if trial.error else None,
     }
     return row | _prefixed("params", trial.params) | _prefixed("values", trial.values)

@@ -15,6 +15,7 @@ from stepsize.domain.job import Desired, Job, JobState
 from stepsize.domain.outcomes import outcome_error
 from stepsize.domain.trial import Report, Trial, TrialError, TrialReason, TrialState
 from stepsize.errors import FieldError, InvalidRequestError, LeaseLostError, StateConflictError
+from stepsize.spec.provenance import Provenance
 from stepsize.store import suggestions as store
 from stepsize.store.columns import ErrorColumn, TrialColumns
 from stepsize.store.database import Connection
@@ -42,6 +43,8 @@ class Asking:
     client_id: str
     count: int
     lease_s: float
+    provenance: Provenance | None = None
+    """What it trains with, if it says so."""
     restarted: bool = False
     """The client has lost what it knew of the trials it has: they begin anew."""
 
@@ -115,7 +118,7 @@ def take_trials(connection: Connection, job_id: str, asking: Asking) -> Suggesti
         ledger.touch_trials([trial.number for trial in held], **lease)
         given = _offered(connection, job, room=asking.count - len(held))
         for trial in given:
-            _give(ledger, trial, lease, client_id=asking.client_id)
+            _give(ledger, trial, lease, asking)
     if not held and not given:
         return None
     return Suggestions(tuple(store.trials_of_client(connection, job_id, asking.client_id)), None, job.state)
@@ -166,10 +169,12 @@ def _is_over(job: Job) -> bool:
     return job.state.is_finished or is_winding_up(job)
 
 
-def _give(ledger: Ledger, trial: Trial, lease: TrialColumns, *, client_id: str) -> None:
+def _give(ledger: Ledger, trial: Trial, lease: TrialColumns, asking: Asking) -> None:
     """Let a client have a trial: from its first step, whoever had it before."""
     given = lease.copy()
-    given["worker"], given["started_at"] = client_id, now()
+    given["worker"], given["started_at"] = asking.client_id, now()
+    if asking.provenance is not None:
+        given["provenance"] = ledger.note_provenance(asking.provenance)
     given["attempt"], given["lease_token"] = trial.attempt + 1, trial.lease_token + 1
     if trial.state is TrialState.QUEUED:
         ledger.move_trial(trial.number, TrialState.QUEUED, TrialState.RUNNING, **given)
@@ -183,7 +188,7 @@ def _begin_anew(ledger: Ledger, held: Sequence[Trial], lease: TrialColumns, aski
     """Give a client its trials once more, from their first step; yield those that have not been lost too often."""
     for trial in held:
         if trial.attempt < ledger.job.spec.budget.max_attempts:
-            _give(ledger, trial, lease, client_id=asking.client_id)
+            _give(ledger, trial, lease, asking)
             yield trial
         else:
             said = ErrorColumn(

@@ -56,6 +56,23 @@ def history(job_id: JobId, server: Server = SERVER, as_json: AsJson = False) -> 
     print_rows(("trial", "state", found.metric, "best so far"), rows, otherwise="no trials")
 
 
+def provenance(job_id: JobId, server: Server = SERVER, as_json: AsJson = False) -> None:
+    """Show the code, packages and machines that a job's trials ran with, and where they differ."""
+    with connected(server, as_json=as_json) as client:
+        found = client.provenance(job_id)
+    if as_json:
+        print_json(found)
+        return
+    for share in found.items:
+        typer.echo(f"{share.n_trials} trials, the first {share.first_trial}:")
+        for line in share.provenance.lines():
+            typer.echo(f"  {line}")
+    for name, values in found.differences.items():
+        typer.echo(f"differs: {name}: {', '.join(values)}")
+    if not found.items:
+        say("nothing is known of where its trials came from")
+
+
 def pareto(job_id: JobId, server: Server = SERVER, as_json: AsJson = False) -> None:
     """List the trials that no other trial beats in every objective."""
     with connected(server, as_json=as_json) as client:

@@ -19,11 +19,12 @@ def trial(job_id: JobId, number: Number, server: Server = SERVER, as_json: AsJso
     """Show one trial, with all that is known of how it came about."""
     with connected(server, as_json=as_json) as client:
         found = client.trial(job_id, number)
+        came_from = None if found.provenance is None or as_json else client.provenance(job_id).of(found.provenance)
     if as_json:
         print_json(found)
         return
     print_trials([found])
-    for line in found.provenance_lines():
+    for line in [*found.provenance_lines(), *(came_from.lines() if came_from else [])]:
         typer.echo(line)
 
 

@@ -26,6 +26,7 @@ from stepsize.client.events import Event
 from stepsize.client.external import ExternalTrial
 from stepsize.client.files import ExportFormat, export_format
 from stepsize.client.http import Client
+from stepsize.client.provenance import JobProvenance, Provenance
 from stepsize.client.range_tests import RangeTest
 from stepsize.client.results import JobReport, JobsReport
 from stepsize.client.transport import DEFAULT_SERVER
@@ -46,11 +47,13 @@ __all__ = [
     "ImageFormat",
     "Job",
     "JobAnswer",
+    "JobProvenance",
     "JobReport",
     "JobsReport",
     "PlotKind",
     "Problem",
     "Progress",
+    "Provenance",
     "RangeTest",
     "Report",
     "ServerUnreachableError",

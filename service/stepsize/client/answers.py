@@ -124,6 +124,8 @@ class Trial(TrialSummary):
     gpu_seconds: float | None = None
     data_hash: str | None = None
     """Identifies the data it was trained on."""
+    provenance: str | None = None
+    """Identifies the code, packages and machine it ran with; `client.provenance(job_id)` says what they were."""
     error: TrialError | None = None
     artifacts: list[JsonValue] = []
 

@@ -139,6 +139,7 @@ class Operations:
     dataset = _Operation(catalogue_calls.dataset)
     delete_dataset = _Operation(catalogue_calls.delete_dataset)
     workers = _Operation(catalogue_calls.workers)
+    provenance = _Operation(result_calls.provenance)
     is_alive = _Operation(catalogue_calls.is_alive)
     metrics = _Operation(catalogue_calls.metrics)
     is_ready = _Operation(catalogue_calls.is_ready)

@@ -57,6 +57,10 @@ class Evidence:
     """Metric → smallest and largest possible value, for those of which it is known."""
     n_samples: int | None = None
     """Samples in the training part: a batch can't be larger. None: not known."""
+    provenances: tuple[str, ...] = ()
+    """Ids of what its trials came from."""
+    provenance_warning: str | None = None
+    """Said where that differs."""
 
 
 @dataclass(frozen=True)

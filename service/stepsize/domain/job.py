@@ -109,6 +109,8 @@ class Job:
     desired: Desired
     spec: ResolvedJobSpec
     warnings: tuple[str, ...]
+    provenances: tuple[str, ...]
+    """Ids of what its trials came from, in the order in which it came up."""
     engine: str | None
     details: dict[str, Any] | None
     """What a job of its kind needs besides the spec, as its kind's own model says it."""

@@ -113,6 +113,8 @@ class Trial:
     """The last step the searcher has judged; external trials only."""
     data_hash: str | None
     """Content hash of the data the trial was trained on."""
+    provenance: str | None
+    """Id of the code, the packages and the machine that it ran with."""
     created_at: float
     started_at: float | None
     finished_at: float | None

@@ -24,6 +24,7 @@ class JobColumns(TypedDict, total=False):
     desired: Desired
     error: str | None
     warnings: Sequence[str]
+    provenances: Sequence[str]
     findings: Mapping[str, object] | None
 
 
@@ -56,6 +57,7 @@ class TrialColumns(LossColumns, total=False):
     lease_expires_at: float | None
     lease_s: float | None
     data_hash: str | None
+    provenance: str
     artifacts: Sequence[str]
     started_at: float | None
     finished_at: float | None

@@ -7,6 +7,7 @@ from sqlalchemy import Connection, select
 
 from stepsize.domain.evidence import Curve, Evidence, TrialColumns
 from stepsize.domain.job import Job, JobKind
+from stepsize.domain.provenance import is_about_provenance
 from stepsize.domain.range_test import RangeTestFindings
 from stepsize.domain.trial import TrialState
 from stepsize.errors import JobNotFoundError
@@ -57,6 +58,8 @@ def load_evidence(connection: Connection, job_id: str) -> Evidence:
         kind=job.kind,
         is_finished=job.state.is_finished,
         range_test=_load_findings(connection, job),
+        provenances=job.provenances,
+        provenance_warning=next(filter(is_about_provenance, job.warnings), None),
     )
 
 

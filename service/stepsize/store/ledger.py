@@ -18,9 +18,11 @@ from stepsize.clock import now
 from stepsize.domain.job import ALLOWED as ALLOWED_JOB
 from stepsize.domain.job import Job, JobReason, JobState
 from stepsize.domain.lease import Lease
+from stepsize.domain.provenance import differs, is_about_provenance
 from stepsize.domain.trial import ALLOWED as ALLOWED_TRIAL
 from stepsize.domain.trial import Report, TrialPurpose, TrialState
 from stepsize.errors import JobNotFoundError, LeaseLostError, StateConflictError
+from stepsize.spec.provenance import Provenance
 from stepsize.spec.resolved import ResolvedJobSpec, recall
 from stepsize.spec.space import Scalar
 from stepsize.store.answers import StoredAnswer
@@ -28,11 +30,14 @@ from stepsize.store.best import find_best
 from stepsize.store.columns import JobColumns, LossColumns, TrialColumns
 from stepsize.store.database import db_now
 from stepsize.store.models import answers, jobs, reports, trials
+from stepsize.store.provenances import find_provenances, keep_provenance
 from stepsize.store.rows import JOB_COLUMNS, job_from_row
 from stepsize.store.under_way import UnderWay
 
 CHANNEL = "stepsize"
 """PostgreSQL NOTIFY channel; the payload is the job's id."""
+MOST_PROVENANCES = 50
+"""Of one job; what differs in more is not one experiment."""
 
 
 @dataclass(frozen=True)
@@ -271,6 +276,22 @@ class Ledger:
         self._connection.execute(_UPSERT_ANSWER[self._connection.dialect.name], row)
         self._state_changed = True
 
+    def note_provenance(self, found: Provenance) -> str:
+        """Record what trials came from and return its id; a job whose trials differ in that warns of it."""
+        known = [*self._job_columns.get("provenances", self.job.provenances)]
+        if found.id not in known:
+            keep_provenance(self._connection, found, project=self.job.project)
+        if found.id not in known and len(known) < MOST_PROVENANCES:
+            known.append(found.id)
+            columns = JobColumns(provenances=known)
+            if len(known) > 1:
+                others = find_provenances(self._connection, known, project=self.job.project)
+                warnings = [*self._job_columns.get("warnings", self.job.warnings)]
+                kept = [warning for warning in warnings if not is_about_provenance(warning)]
+                columns["warnings"] = [*kept, differs([others[one] for one in known if one in others])]
+            self.set_job(**columns)
+        return found.id
+
     def release_lease(self) -> None:
         """Give the job back so that any worker may claim it."""
         self._job_columns |= {"lease_owner": None, "lease_expires_at": None}
@@ -317,6 +338,8 @@ def _left(before: Job, columns: Mapping[str, Any], counts: dict[TrialState, int]
         left["spec"] = recall(ResolvedJobSpec, left["spec"])
     if "warnings" in left:
         left["warnings"] = tuple(left["warnings"])
+    if "provenances" in left:
+        left["provenances"] = tuple(left["provenances"])
     if "lease_expires_at" in columns:  # given back: the only thing a transaction does to a lease
         left["lease_live"] = False
     return replace(before, **left, counts=counts)

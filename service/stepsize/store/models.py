@@ -53,6 +53,7 @@ jobs = Table(
     Column("desired", String(20), nullable=False),
     Column("spec", Document, nullable=False),
     Column("warnings", Document, nullable=False),
+    Column("provenances", Document),
     Column("trainer_name", Text, nullable=False),
     Column("trainer_version", Text),
     Column("gpus", Double, nullable=False),
@@ -112,6 +113,7 @@ trials = Table(
     Column("lease_s", Double),
     Column("judged_step", BigInteger),
     Column("data_hash", String(64)),
+    Column("provenance", String(64)),
     Column("created_at", Double, nullable=False),
     Column("started_at", Double),
     Column("finished_at", Double),
@@ -166,6 +168,16 @@ workers = Table(
     Column("trainers", Document, nullable=False),
     Column("started_at", Double, nullable=False),
     Column("last_seen", Double, nullable=False),
+)
+
+provenances = Table(
+    "stepsize_provenances",
+    metadata,
+    # Content-addressed, and shared by all jobs; rows are small and few, and outlive the jobs that brought them.
+    Column("project", String(100), primary_key=True, server_default="default"),
+    Column("id", String(64), primary_key=True),
+    Column("provenance", Document, nullable=False),
+    Column("created_at", Double, nullable=False),
 )
 
 releases = Table(

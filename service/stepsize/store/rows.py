@@ -43,6 +43,7 @@ def job_from_row(row: Row[Any], *, without: Iterable[str] = ()) -> Job:
     data["desired"] = Desired(data["desired"])
     data["spec"] = _recall_spec(data["spec"])
     data["warnings"] = tuple(data["warnings"])
+    data["provenances"] = tuple(data["provenances"] or ())
     data["lease_live"] = bool(data["lease_live"])
     return Job(**data)
 

@@ -1,10 +1,12 @@
 """`tune`: a Python function, tuned where it is."""
 
 import os
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
+from typing import Any
 
 from pydantic import JsonValue
 
@@ -12,6 +14,7 @@ from stepsize.client.answers import Job
 from stepsize.client.display import ProgressView
 from stepsize.client.http import Client
 from stepsize.client.transport import SERVER_VARIABLE, address
+from stepsize.provenance import collect
 from stepsize.spec.space import Parameter, Scalar
 from stepsize.tuning.crew import work_side_by_side
 from stepsize.tuning.errors import TrainingFailedError
@@ -87,7 +90,8 @@ def tune(
         for warning in job.warnings:
             say(f"warning: {warning}")
         say(f"{job_name}: {job_page(base_url, job.id)}")
-    assignment = Assignment(base_url, job.id, train, tuple(objectives), raises)
+    origin = collect(train, trainer=_named(train), trainer_version=None, device=_device())
+    assignment = Assignment(base_url, job.id, train, tuple(objectives), origin, raises)
     try:
         if not job.is_finished:
             _work(assignment, processes, shows=progress)
@@ -172,8 +176,18 @@ def _name_of(train: Train, server: str | None) -> str:
         raise ValueError(
             f"name= is needed with a service that others may use too ({server}): it says which job to go on with"
         )
+    return _named(train)
+
+
+def _named(train: Train) -> str:
     kind = train if hasattr(train, "__qualname__") else type(train)  # a callable object, or functools.partial
     return f"{kind.__module__}.{kind.__qualname__}"
+
+
+def _device() -> str:
+    """Return the device that torch is in use on here, as far as that shows."""
+    torch: Any = sys.modules.get("torch")
+    return "cuda:0" if torch is not None and torch.cuda.is_available() else "cpu"
 
 
 def _every(period_s: float, act: Callable[[Client], None]) -> Callable[[Client], None]:

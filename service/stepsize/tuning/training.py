@@ -10,6 +10,7 @@ from stepsize.client.errors import ClientError, ServerUnreachableError
 from stepsize.client.external import SuggestedTrial
 from stepsize.client.http import Client
 from stepsize.infeasibility import Diverged, is_out_of_memory
+from stepsize.spec.provenance import Provenance
 from stepsize.tuning.seat import taken_seat
 from stepsize.tuning.trial import Outcome, TuneTrial
 
@@ -32,6 +33,7 @@ class Assignment:
     job_id: str
     train: Train
     objectives: tuple[str, ...]
+    provenance: Provenance
     raises: bool
     """Whether the first exception of the function ends it all."""
 
@@ -50,7 +52,12 @@ def work(assignment: Assignment, *, after_trial: Callable[[Client], None] = lamb
         is_new, told = True, ""
         while True:
             found = client.suggest(
-                assignment.job_id, client_id=client_id, lease_s=LEASE_S, wait_s=_WAIT_S, restarted=is_new
+                assignment.job_id,
+                client_id=client_id,
+                lease_s=LEASE_S,
+                wait_s=_WAIT_S,
+                restarted=is_new,
+                provenance=assignment.provenance,
             )
             for suggested in found.trials:
                 is_new = False

@@ -296,6 +296,16 @@ def test_a_trial_that_kills_its_client_each_time_is_failed_lost(world: World) ->
     assert (trial["state"], trial["reason"], trial["error"]["type"]) == ("failed", "lost", "Lost")
 
 
+def test_a_client_says_what_it_trains_with(world: World) -> None:
+    asker, _ = world.open()
+    (trial,) = asker.ask(provenance={"packages": {"jax": "0.7"}, "device": "a TPU"})["trials"]
+    (item,) = asker.http.get(f"{asker.path}/provenance").json()["items"]
+    assert (item["id"], item["n_trials"]) == (trial["provenance"], 1)
+    assert (item["provenance"]["packages"], item["provenance"]["device"]) == ({"jax": "0.7"}, "a TPU")
+    sent = {"client_id": "gpu-1", "provenance": {"gpu": "a TPU"}}
+    assert "/provenance/gpu" in pointers(asker.http.post(f"{asker.path}/suggestions", json=sent))
+
+
 def test_a_trial_retried_is_nobodys_until_it_is_given_out_again(world: World) -> None:
     asker, searcher = world.open()
     number, token = asker.take()

@@ -66,6 +66,7 @@ TABLE: dict[str, tuple[Act, str]] = {
         lambda c: c.best_artifact(J, "model.pt"),
         "download job_1 model.pt",
     ),
+    "provenance_v1_jobs__job_id__provenance_get": (lambda c: c.provenance(J), "provenance job_1"),
     "curves_v1_jobs__job_id__curves_get": (lambda c: c.curves(J), "curves job_1"),
     "pareto_v1_jobs__job_id__pareto_get": (lambda c: c.pareto(J), "pareto job_1"),
     "export_v1_jobs__job_id__export_get": (lambda c: c.export(J), "export job_1"),

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from stepsize.domain.trial import TrialError
+from stepsize.spec.provenance import Provenance
 from stepsize.spec.space import Scalar
 from stepsize.store.workers import SlotRecord
 
@@ -121,6 +122,8 @@ class Ended:
     duration_s: float = 0.0
     data_hash: str | None = None
     """Identifies the data the trial was trained on, if its trainer said so."""
+    provenance: Provenance | None = None
+    """What it ran with; None: it never began."""
     leaves_traces: bool = False
     """Something of it goes on in its process, which is of no more use."""
     fault: Fault = Fault.OWN
@@ -131,6 +134,8 @@ class Begun:
     """The trainer is imported and starts: the trial's clocks run from here."""
 
     key: TrialKey
+    provenance: Provenance | None = None
+    """What it runs with."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ All that the worker says to the group is read here and handed on to whom it conc
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
+from stepsize.spec.provenance import Provenance
 from stepsize_workers.engines.base import (
     Answer,
     Assignment,
@@ -59,8 +60,18 @@ class MemberContext(SlotContext):
 class SlotGroup:
     """The trials of one group, as their trainer sees them: a `GroupContext`. For one thread."""
 
-    def __init__(self, wire: SlotEnd, group: Group, make_params: MakeParams, device: str, log: GroupLog) -> None:
+    def __init__(
+        self,
+        wire: SlotEnd,
+        group: Group,
+        make_params: MakeParams,
+        device: str,
+        log: GroupLog,
+        *,
+        provenance: Provenance | None = None,
+    ) -> None:
         self.wire = wire
+        self._provenance = provenance
         self._make_params = make_params
         self._device = device
         self._log = log
@@ -194,7 +205,7 @@ class SlotGroup:
                 refused.append(Ended(assignment.key, outcome_of(error), error_of(error)))
                 continue
             self._live[assignment.key] = member
-            self.wire.send(Begun(assignment.key))
+            self.wire.send(Begun(assignment.key, self._provenance))
             welcome.append(member)
         for ended in refused if self._live else refused[:-1]:
             self.wire.send(ended)

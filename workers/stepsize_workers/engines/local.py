@@ -142,9 +142,11 @@ class LocalEngine:
             return  # said by what an earlier trial left behind
         run.hear(word)
         if isinstance(word, Begun):
+            slot.note_provenance(word)
             return
         if isinstance(word, Ended):
             run.is_spoilt |= _spoils(word, slot.record)
+            word = replace(word, provenance=run.provenance)
             why = run.asked_to_stop.get(word.key)
             if why is not None and word.outcome is Outcome.STOPPED:
                 word = replace(word, outcome=why, error=_error(why, assignment))
@@ -177,7 +179,7 @@ class LocalEngine:
             return []
         duration = time.monotonic() - run.assigned
         is_group = len(run.assignments) > 1
-        ends: list[Event] = []
+        ends: list[Ended] = []
         for key, item in run.assignments.items():
             its_own = run.asked_to_stop.get(key, why if guilty in (None, key) else None)
             if its_own is None and key in run.kill_at:
@@ -189,7 +191,7 @@ class LocalEngine:
             else:
                 fault = Fault.OWN if key in run.kill_at else fault
                 ends.append(Ended(key, its_own, error or _error(its_own, item), (), duration, fault=fault))
-        return ends
+        return [replace(end, provenance=run.provenance) for end in ends]
 
     def _until_next_deadline(self, timeout_s: float) -> float:
         """Return how long to wait so that no time limit is overrun by much."""

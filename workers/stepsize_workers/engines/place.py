@@ -11,6 +11,7 @@ import structlog
 
 from stepsize.children.child import TiedProcess
 from stepsize.domain.trial import TrialError
+from stepsize.spec.provenance import Provenance
 from stepsize.store.workers import SlotRecord
 from stepsize_workers.engines.base import (
     Answer,
@@ -59,6 +60,8 @@ class Run:
     is_spoilt: bool = False
     """The process is of no more use once its trials have ended."""
     kernel: KernelWatch = field(default_factory=KernelWatch)
+    provenance: Provenance | None = None
+    """What its trials run with, once they have begun."""
 
     @classmethod
     def of(cls, group: Sequence[Assignment]) -> "Run":
@@ -215,6 +218,11 @@ class Place:
                 raise EOFError
             else:
                 return
+
+    def note_provenance(self, begun: Begun) -> None:
+        """Note what the trials that begin run with."""
+        if self.run is not None:
+            self.run.provenance = begun.provenance
 
     def why_ended(self) -> tuple[Outcome, TrialError | None]:
         """Return what the end of the process, or of its wire, means for the trials it ran."""

@@ -23,6 +23,7 @@ from stepsize_workers.engines.base import Assignment, Begun, Ended, Fault, Group
 from stepsize_workers.engines.context import SlotContext
 from stepsize_workers.engines.endings import error_of, outcome_of
 from stepsize_workers.engines.group import SlotGroup
+from stepsize_workers.engines.origin import provenance_of
 from stepsize_workers.engines.surroundings import Surroundings
 from stepsize_workers.engines.trial_log import GroupLog, TrialLog
 from stepsize_workers.engines.wire import WIRE_CLOSED, Group, SlotEnd, take_up
@@ -50,7 +51,7 @@ def run_assignment(wire: SlotEnd, assignment: Assignment, device: str, modules: 
             try:
                 trainer = load_trainer(assignment.trainer, modules)
                 context = SlotContext(wire, assignment, trainer.Params(**_as_keywords(assignment.params)), device)
-                wire.send(Begun(assignment.key))
+                wire.send(Begun(assignment.key, provenance_of(trainer, device)))
                 _train(trainer(), context, assignment)
                 outcome = Outcome.STOPPED if context.should_stop() else outcome
             except BaseException as exception:  # noqa: BLE001 - a trial's failure is a result, told to the worker
@@ -96,7 +97,14 @@ def _train_group(wire: SlotEnd, group: Group, device: str, modules: Iterable[str
     trainer = load_trainer(first.trainer, modules)
     error: BaseException | None = None
     with GroupLog(first.trial_dir / GROUP_LOG) as log:
-        members = SlotGroup(wire, group, lambda one: trainer.Params(**_as_keywords(one.params)), device, log)
+        members = SlotGroup(
+            wire,
+            group,
+            lambda one: trainer.Params(**_as_keywords(one.params)),
+            device,
+            log,
+            provenance=provenance_of(trainer, device),
+        )
         try:
             wire.send(Grouped(first.key, is_fused=True, why=FUSED))
             if members.live:

@@ -10,6 +10,7 @@ import pickle
 import socket
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from multiprocessing.connection import wait as wait_for
 from typing import Annotated, Literal
 
@@ -26,6 +27,7 @@ from stepsize.domain.said import (
     MOST_METRICS,
 )
 from stepsize.domain.trial import TrialError
+from stepsize.spec.provenance import Provenance
 from stepsize_workers.engines.base import (
     Answer,
     Assignment,
@@ -113,9 +115,11 @@ class _Key(_Part):
 class _Begun(_Part):
     kind: Literal["begun"] = "begun"
     of: _Key
+    provenance: Annotated[str, StringConstraints(max_length=FRAME_LIMIT_BYTES)] | None = None
+    """As text: it is the same from trial to trial, and read once."""
 
     def word(self) -> Word:
-        return Begun(self.of.key)
+        return Begun(self.of.key, None if self.provenance is None else _read_provenance(self.provenance))
 
 
 class _Reported(_Part):
@@ -200,6 +204,11 @@ _Frame = _Begun | _Reported | _CheckpointSaved | _Ended | _Grouped | _Vacant
 _FRAMES: TypeAdapter[_Frame | _Round] = TypeAdapter(Annotated[_Frame | _Round, Field(discriminator="kind")])
 
 
+@lru_cache(maxsize=64)
+def _read_provenance(text: str) -> Provenance:
+    return Provenance.model_validate_json(text)
+
+
 def decode(frame: bytes | bytearray | memoryview) -> tuple[Word, ...]:
     """Return what a slot says: one word, or all that a group reports at once.
 
@@ -252,7 +261,8 @@ def _frame(word: Word) -> _Frame:
     of = _Key(**asdict(word.key))
     match word:
         case Begun():
-            return _Begun(of=of)
+            told = None if word.provenance is None else word.provenance.model_dump_json()
+            return _Begun(of=of, provenance=told)
         case Reported():
             return _Reported(of=of, step=word.step, values=word.values, elapsed_s=word.elapsed_s, waits=word.waits)
         case CheckpointSaved():

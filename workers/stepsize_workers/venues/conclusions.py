@@ -5,8 +5,10 @@ from dataclasses import dataclass, field
 
 from stepsize.domain.outcomes import objective_values, outcome_error
 from stepsize.domain.trial import TrialError, TrialReason, TrialState
+from stepsize.spec.provenance import Provenance
 from stepsize.spec.resolved import ResolvedJobSpec
 from stepsize.spec.space import Params
+from stepsize.store.columns import TrialColumns
 from stepsize.store.ledger import Ledger
 from stepsize.store.workers import SlotRecord
 from stepsize_workers.engines.base import Ended, Outcome, TrialKey
@@ -33,6 +35,7 @@ class Running:
     is_apart: bool = False
     """No part of the search: a replicate, or a trial of a job that searches nothing."""
     data_hash: str | None = None
+    provenance: Provenance | None = None
     shutting_down: bool = False
 
     def hear(self, step: int, values: Mapping[str, float]) -> None:
@@ -101,10 +104,7 @@ def record_conclusion(ledger: Ledger, conclusion: Conclusion, *, study_attrs: Ma
         )
         return
     error = conclusion.error
-    ledger.move_trial(
-        number,
-        TrialState.RUNNING,
-        conclusion.state,
+    columns = TrialColumns(
         reason=conclusion.reason,
         step=run.step,
         values=run.values,
@@ -113,8 +113,10 @@ def record_conclusion(ledger: Ledger, conclusion: Conclusion, *, study_attrs: Ma
         error={"type": error.type, "message": error.message} if error else None,
         artifacts=list(conclusion.artifacts),
         data_hash=run.data_hash,
-        gpu_seconds=conclusion.gpu_seconds,
     )
+    if run.provenance is not None:
+        columns["provenance"] = ledger.note_provenance(run.provenance)
+    ledger.move_trial(number, TrialState.RUNNING, conclusion.state, gpu_seconds=conclusion.gpu_seconds, **columns)
 
 
 def _conclude_completed(ended: Ended, run: Running, spec: ResolvedJobSpec, gpu_seconds: float) -> Conclusion:

@@ -202,6 +202,7 @@ class SlotVenue:
                 run.losses_in_a_row = 0
             case Ended():
                 run.data_hash = event.data_hash
+                run.provenance = event.provenance
 
     def _record(
         self, ledger: Ledger, events: Sequence[Event], conclusions: Sequence[Conclusion], foreseen: Foreseen

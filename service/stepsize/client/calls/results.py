@@ -5,6 +5,7 @@ from typing import Literal
 
 from stepsize.client.answers import Trial
 from stepsize.client.calls.base import Call, get, get_bytes, get_items, get_text, part
+from stepsize.client.provenance import JobProvenance
 from stepsize.client.results import Curves, Front, History, Importances, JobReport, JobsReport
 
 PlotKind = Literal["history", "curves", "slice", "heatmap", "importances", "range_test", "sensitivity", "pareto"]
@@ -27,6 +28,11 @@ def best_artifact(job_id: str, name: str) -> Call[bytes]:
 def pareto(job_id: str) -> Call[Front]:
     """Return the trials that no other trial beats in every objective."""
     return get(Front, f"/jobs/{part(job_id)}/pareto")
+
+
+def provenance(job_id: str) -> Call[JobProvenance]:
+    """Return the code, packages and machines that a job's trials ran with, and where they differ."""
+    return get(JobProvenance, f"/jobs/{part(job_id)}/provenance")
 
 
 def report(job_id: str) -> Call[JobReport]:

@@ -8,6 +8,7 @@ from pydantic import JsonValue
 from stepsize.client.answers import Report, Trial
 from stepsize.client.calls.base import Call, Listing, Query, get, get_bytes, get_text, part, post, say
 from stepsize.client.external import Suggestions, Verdict
+from stepsize.spec.provenance import Provenance
 from stepsize.spec.space import Scalar
 
 
@@ -85,6 +86,7 @@ def suggest(
     lease_s: float = 60.0,
     wait_s: float = 0.0,
     restarted: bool = False,
+    provenance: Provenance | None = None,
 ) -> Call[Suggestions]:
     """Ask for trials of an external job to train here; `Client.suggestions` is the comfortable way.
 
@@ -94,9 +96,11 @@ def suggest(
         lease_s: seconds of silence after which they may be given to another client.
         wait_s: seconds to wait where there are none yet.
         restarted: the trials it has begin anew: it was started again, and knows nothing of them.
+        provenance: what they are trained with; the service keeps it once.
     """
     asked: dict[str, JsonValue] = {"client_id": client_id, "count": count, "lease_s": lease_s, "wait_s": wait_s}
     asked |= {"restarted": True} if restarted else {}
+    asked |= {} if provenance is None else {"provenance": provenance.model_dump(mode="json")}
     return say(Suggestions, f"/jobs/{part(job_id)}/suggestions", asked)
 
 

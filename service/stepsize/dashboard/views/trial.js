@@ -67,6 +67,7 @@ function TrialParts({ path, trial, job, isLive }) {
           ["worker", trial.worker ? html`<code>${trial.worker}</code>` : "–"],
         ]} /></div>
       </section>
+      <${ProvenanceCard} trial=${trial} />
       <${CurveCard} job=${job} trial=${trial} isLive=${isLive} />
       <${LogCard} path=${path} isLive=${isLive} />
       <${FiguresCard} path=${path} names=${trial.artifacts.filter((name) => FIGURE.test(name))} />
@@ -147,6 +148,28 @@ function FiguresCard({ path, names }) {
         return html`<figure><a href=${at} target="_blank" rel="noopener"><img src=${at} alt=${title} loading="lazy" /></a><figcaption>${title}</figcaption></figure>`;
       })}
     </div>
+  </section>`;
+}
+
+/** What it ran with: code, packages, machine. */
+function ProvenanceCard({ trial }) {
+  const found = useResource(trial.provenance && `/jobs/${trial.job_id}/provenance`, { version: trial.provenance });
+  const share = found.data?.items.find((one) => one.id === trial.provenance);
+  if (!share) return null;
+  const from = share.provenance;
+  const commit = from.git_commit && `${from.git_commit.slice(0, 12)}${from.git_dirty ? " and changes since" : ""}`;
+  const facts = [
+    ["trainer", from.trainer && [from.trainer, from.trainer_version].filter(Boolean).join(" ")],
+    ["source", from.source_hash && html`<code>${from.source_hash}</code>`],
+    ["commit", commit && html`<code>${commit}</code>`],
+    ["ran on", [from.device, from.driver].filter(Boolean).join(", ")],
+    ["python", [from.python, from.platform].filter(Boolean).join(" on ")],
+    ...Object.entries(from.packages),
+  ];
+  const others = found.data.items.length - 1;
+  return html`<section class="card wide">
+    <header><h2>Provenance</h2>${others > 0 && html`<span class="note">other trials of this job ran with another: ${Object.keys(found.data.differences).join(", ")}</span>`}</header>
+    <div class="body"><${Facts} facts=${facts.filter(([, value]) => value)} /></div>
   </section>`;
 }
 
