@@ -6,7 +6,7 @@ STAMP := .venv/.installed
 SOURCES := service workers migrations tests benchmarks examples
 
 .DEFAULT_GOAL := help
-.PHONY: help install chromium screenshots test test-slow gpu-check check format demo up guide tables bench bench-infeasible bench-samplers bench-suggestions bench-polling bench-isolation bench-range-test bench-divergence truth bench-honesty openapi cards migration first-migration clean
+.PHONY: help install chromium screenshots test test-slow gpu-check check format demo up guide tables bench bench-infeasible bench-samplers bench-suggestions bench-polling bench-isolation bench-range-test bench-divergence bench-fused truth bench-honesty openapi cards migration first-migration clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -68,6 +68,9 @@ bench-range-test: install ## Measure the LR range test beside full trainings
 
 bench-divergence: install ## Measure which trainings are ended as diverged, healthy and exploded ones
 	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.divergence
+
+bench-fused: install ## Measure trainings that train as one beside the same trainings alone, on one core
+	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.fused
 
 gpu-check: install ## Show what only a GPU can, on the GPUs at hand: at most three minutes, one JSON line
 	$(BIN)/python -m benchmarks.gpu_check

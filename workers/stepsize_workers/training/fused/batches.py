@@ -29,6 +29,8 @@ class JointBatch:
         """
         if len({id(batch) for batch in batches}) == 1:
             return cls(batches[0], None)
+        if all(isinstance(batch, Tensor) for batch in batches):
+            return cls(*_join(batches))
         leaves, form = zip(*(tree_flatten(batch) for batch in batches), strict=True)
         if any(other != form[0] for other in form[1:]):
             raise NotFusedError("the members' batches are not of one form")

@@ -4,24 +4,19 @@ Members come and go between epochs, and each counts its own: one may be at its f
 fifth. A member that explodes goes at once; its row goes on to the epoch's end, and touches no other.
 """
 
-import math
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from stepsize.infeasibility import is_out_of_memory
 from stepsize_workers.trainers.base import Diverged, GroupContext, NotFusedError, TrialContext
 from stepsize_workers.training.epoch import Epoch
-from stepsize_workers.training.fused.batches import JointBatch
-from stepsize_workers.training.fused.losses import JointLosses
-from stepsize_workers.training.fused.optimizers import JointSteps, joint_steps
-from stepsize_workers.training.fused.stack import Stack
+from stepsize_workers.training.fused.joint_run import JointRun
 from stepsize_workers.training.loop import Loop
 from stepsize_workers.training.params import TrainingParams
 from stepsize_workers.training.run import Run
@@ -55,8 +50,7 @@ class GroupLoop(Generic[P, B]):
         self._task = task
         self._group = group
         self._members: list[Member[P, B]] = []
-        self._stacked: tuple[Stack, JointSteps] | None = None
-        self._losses: JointLosses | None = None
+        self._joint: JointRun | None = None
         self._has_reported = False
 
     def train(self) -> None:
@@ -107,24 +101,17 @@ class GroupLoop(Generic[P, B]):
         """Make an epoch's updates, and return the measurements of those members that are still there."""
         started = time.perf_counter()
         members = list(self._members)
-        stack, steps = self._stack_up(members)
+        joint = self._stack_up(members)
         watched = _Watched([(member, Epoch(member.run)) for member in members])
         epochs = [epoch for _, epoch in watched.all]
         n_updates = len(epochs[0].groups)
         if any(len(epoch.groups) != n_updates for epoch in epochs):
             raise NotFusedError("the members' epochs have different numbers of updates")
-        steps.begin_epoch(np.array([[epoch.rate(update) for epoch in epochs] for update in range(n_updates)]))
-        clip = Clip.of(stack)
+        joint.begin_epoch([[epoch.rate(update) for epoch in epochs] for update in range(n_updates)])
         share_data = len({(member.context.seed, epoch.number) for member, epoch in watched.all}) == 1
         for update in range(n_updates):
             groups = [epoch.groups[update] for epoch in (epochs[:1] if share_data else epochs)]
-            losses = self._backward(stack, groups)
-            with torch.no_grad():
-                stack.collect_gradients()
-                if clip is not None:
-                    clip.scale_down(stack.gradients)
-                steps.step(update)
-            watched.losses.append(losses)
+            watched.losses.append(joint.make_update(update, groups))
             if (update + 1) % _UPDATES_A_LOOK == 0 or update + 1 == n_updates:
                 self._look(watched)
                 if not watched.left:
@@ -134,30 +121,12 @@ class GroupLoop(Generic[P, B]):
             member.run.rates.set(epoch.rate(n_updates - 1))
         return {member: epoch.complete(seconds) for member, epoch in watched.left.values()}
 
-    def _backward(self, stack: Stack, groups: Sequence[Sequence[B]]) -> Tensor:
-        """Leave the members' mean gradients at the leaves, and return their mean losses (K,).
-
-        Args:
-            groups: of batches, one for each member, or one that all share.
-        """
-        if self._losses is None:
-            self._losses = JointLosses(stack.runs[0])
-        total: Tensor | None = None
-        for batches in zip(*groups, strict=True):
-            losses = self._losses.of(stack, JointBatch.of(batches)) / len(groups[0])
-            losses.backward(torch.ones_like(losses))  # type: ignore[no-untyped-call]
-            total = losses.detach() if total is None else total + losses.detach()
-        assert total is not None, "a group has at least one batch"
-        return total
-
-    def _stack_up(self, members: Sequence[Member[P, B]]) -> tuple[Stack, JointSteps]:
-        """Return the members' stack, built anew if others were in it."""
+    def _stack_up(self, members: Sequence[Member[P, B]]) -> JointRun:
+        """Return the members as one run, stacked anew if others were in it."""
         runs = [member.run for member in members]
-        if self._stacked is None or self._stacked[0].runs != runs:
-            stack = Stack(runs)
-            with torch.no_grad():
-                self._stacked = stack, joint_steps(stack)
-        return self._stacked
+        if self._joint is None or list(map(id, self._joint.runs)) != list(map(id, runs)):
+            self._joint = JointRun(runs, self._joint.losses if self._joint else None)
+        return self._joint
 
     def _look(self, watched: "_Watched[P, B]") -> None:
         """Take in the losses since the last look, and let go who has exploded or is told to stop."""
@@ -208,29 +177,6 @@ class _Watched(Generic[P, B]):
         """By row, those that have not gone."""
         self.losses: list[Tensor] = []
         """Of the updates since the last look (K,)."""
-
-
-@dataclass(frozen=True)
-class Clip:
-    """Scales down gradients to each member's highest norm, as `clip_grad_norm_` does."""
-
-    limits: Tensor
-    """(K,), infinite where there is none."""
-
-    @classmethod
-    def of(cls, stack: Stack) -> "Clip | None":
-        """Return what a stack's members ask for; None: nothing."""
-        limits = [run.params.clip_norm or math.inf for run in stack.runs]
-        if all(map(math.isinf, limits)):
-            return None
-        return cls(torch.tensor(limits, dtype=stack.numbers.dtype, device=stack.numbers.device))
-
-    def scale_down(self, gradients: Tensor) -> None:
-        """Change gradients (K, N) in place."""
-        norms = torch.linalg.vector_norm(gradients, dim=1)
-        factors = (self.limits / (norms + 1e-6)).clamp(max=1)
-        # An infinite norm without a limit is none of clipping's business: ∞ / ∞ is no number.
-        gradients.mul_(torch.where(self.limits.isinf(), 1.0, factors).unsqueeze(1))
 
 
 def _raise_if_of_all(error: Exception) -> None:

@@ -58,16 +58,18 @@ class JointLosses:
         Raises:
             NotFusedError: the task's code can't be mapped.
         """
-        tensors = {f"model.{name}": tensor for name, tensor in [*stack.leaves.items(), *stack.constants.items()]}
+        names = [f"model.{name}" for name in (*stack.leaves, *stack.constants)]
 
-        def one(own: dict[str, Tensor], content: object) -> Tensor:
-            loss: Tensor = functional_call(self._loss, own, (content,))
+        def one(content: object, *own: Tensor) -> Tensor:
+            loss: Tensor = functional_call(self._loss, dict(zip(names, own, strict=True)), (content,))
             return loss
 
-        mapped = vmap(one, in_dims=(0, batch.in_dims), randomness="error")
+        tensors = (*stack.leaves.values(), *stack.constants.values())
+        # Flat: what is nested costs Python's time at every update.
+        mapped = vmap(one, in_dims=(batch.in_dims, *[0] * len(tensors)), randomness="error")
         try:
             with self._precision, self._attention or nullcontext():
-                losses: Tensor = mapped(tensors, batch.content)
+                losses: Tensor = mapped(batch.content, *tensors)
         except (RuntimeError, NotImplementedError, ValueError, TypeError) as error:
             if is_out_of_memory(error):
                 raise
