@@ -148,7 +148,8 @@ def test_each_has_its_own_schedule_and_amounts(tmp_path: Path) -> None:
         check_same(together, alone)
 
 
-# Without the two deepest: through so many normalised layers some gradients are only rounding, and Adam takes their sign.
+# Without the two deepest: through so many normalised layers some gradients are only rounding, of which Adam takes the
+# sign.
 SHALLOW = [row for row in MODELS if row[1] not in ("resnet34", "resnet50")]
 
 
