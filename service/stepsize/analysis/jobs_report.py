@@ -225,13 +225,17 @@ def _pair_sentence(names: tuple[str, str], ratio: Estimate, gain: Estimate) -> s
     if _is_apart(ratio):
         assert ratio.value is not None, "known"
         side = "higher" if ratio.value > 0 else "lower"
-        rates = f"{second} wants {10 ** abs(ratio.value):.2g} times {side} rates than {first}"
+        rates = f"{second} wants {_times(10 ** abs(ratio.value))} times {side} rates than {first}"
     if gain.value is None:
         return f"{rates[0].upper()}{rates[1:]}."
     values = "their values can't be told apart"
     if _is_apart(gain):
         values = f"{second if gain.value > 0 else first} does better"
     return f"{rates[0].upper()}{rates[1:]}; {values}."
+
+
+def _times(factor: float) -> str:
+    return f"{factor:.0f}" if factor >= 10 else f"{factor:.2g}"
 
 
 def _is_apart(difference: Estimate) -> bool:
@@ -272,7 +276,7 @@ def _compare_sentence(rows: Sequence[JobRow], pairs: Sequence[JobPair]) -> str:
     told = "no two of which can be told apart" if not differ else f"and {len(differ)} of {len(pairs)} pairs differ"
     return (
         f"The best learning rate runs from {low.recommended_rate.value:.2g} ({_name(low)}) to "
-        f"{high.recommended_rate.value:.2g} ({_name(high)}), a factor of {factor:{'.0f' if factor >= 10 else '.2g'}}, "
+        f"{high.recommended_rate.value:.2g} ({_name(high)}), a factor of {_times(factor)}, "
         f"{told}."
     )
 

@@ -36,6 +36,16 @@ def test_a_report_is_printed_as_json_where_asked(service: FakeService) -> None:
     assert '"recommendation": "Use a learning rate of 0.081"' in result.stdout
 
 
+@pytest.mark.parametrize("command", ["report", "compare"])
+def test_a_report_of_several_jobs_compares_them(service: FakeService, command: str) -> None:
+    service.on("GET /v1/reports", httpx.Response(200, text="# Learning rates of several jobs\n"))
+
+    result = CliRunner().invoke(app, [command, "job_1", "job_2"])
+
+    assert (result.exit_code, result.stdout) == (0, "# Learning rates of several jobs\n")
+    assert service.requests[0].url.params.get_list("job") == ["job_1", "job_2"]
+
+
 def test_an_export_is_written_to_a_file(service: FakeService, tmp_path: Path) -> None:
     service.on("GET /v1/jobs/job_1/export", httpx.Response(200, content=b"number\r\n0\r\n"))
     path = tmp_path / "trials.csv"
