@@ -25,8 +25,9 @@ own](../how-to/read-the-report.md#several-jobs).
 
 Every trial trains with a seed of its own, and every interval (95 %) is about fresh seeds. Values are validation losses
 unless a column names another metric. A choice is tuned before it is compared: all rates are best rates. The intervals
-of the differences in one table hold together. Networks are small and trainings short: expect the directions to carry
-over, not the numbers.
+of the differences in one table hold together. Seconds are those of one training, whatever else the machine did
+meanwhile: compare them inside a table at most. Networks are small and trainings short: expect the directions to
+carry over, not the numbers.
 """
 
 
@@ -62,7 +63,8 @@ def _trials(spec: Mapping[str, JsonValue]) -> int:
 
 def _command(table: Table) -> str:
     n, folder = text.plural(len(table.files), "job"), f"examples/tables/{table.name}"
-    return f"`make tables ONLY={table.name}`, the {n} of [{folder}](../../{folder})."
+    beside = f" The guide has [other jobs about this]({table.guide})." if table.guide else ""
+    return f"`make tables ONLY={table.name}`, the {n} of [{folder}](../../{folder}).{beside}"
 
 
 def _section(table: Table, measured: Measured) -> list[str]:

@@ -43,6 +43,8 @@ class Contest:
     """Positions of the choices that can't be told from the best, most promising first."""
     rates_differ: bool
     """Whether the candidates' best rates lie apart."""
+    log_batch: float | None = None
+    """log10 of the batch size at which they are compared; None: there is none."""
 
     def position(self, choice: Scalar) -> int | None:
         """Return where a choice stands; None where it was not fitted (1 is not True)."""
@@ -129,7 +131,8 @@ def _contest(sample: Sample, name: str, fitted: Sequence[Scalar], seed: int) -> 
         mine |= sample.has(name, choice)
     own = [(name, choice) for choice in fitted[1:]]
     landscape = fit_landscape(sample.where(mine), own=own, seed=seed, effort=EFFORT)
-    at = commonest_size(landscape.sample) or 0.0
+    log_batch = _commonest_size(landscape.sample)
+    at = log_batch or 0.0
     rates = [landscape.centres(at, {name: choice}) for choice in fitted]
     costs = [
         landscape.costs(rate[:, None], at, {name: choice})[:, 0] for rate, choice in zip(rates, fitted, strict=True)
@@ -141,7 +144,7 @@ def _contest(sample: Sample, name: str, fitted: Sequence[Scalar], seed: int) -> 
     best = costs[order[0]]
     candidates = [at for at in order if np.quantile(costs[at] - best, (1 - level) / 2) <= 0]
     differ = any(_excludes_zero(rates[one] - rates[two], level) for one in candidates for two in candidates)
-    return Contest(name, tuple(fitted), tuple(rates), tuple(costs), level, tuple(candidates), differ)
+    return Contest(name, tuple(fitted), tuple(rates), tuple(costs), level, tuple(candidates), differ, log_batch)
 
 
 def with_luck(landscape: Landscape, cost: Floats, rng: np.random.Generator) -> Floats:
@@ -164,7 +167,7 @@ def joint_level(differences: Sequence[Floats]) -> float:
     return float(np.quantile(np.abs((2 * ranks + 1) / n - 1).max(axis=0), 0.95))
 
 
-def commonest_size(sample: Sample) -> float | None:
+def _commonest_size(sample: Sample) -> float | None:
     """Return log10 of the batch size of most trials, at which choices are compared; None without one."""
     sizes = sample.log_effective[np.isfinite(sample.log_effective)]
     if not len(sizes):

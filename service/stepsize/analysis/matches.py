@@ -15,7 +15,7 @@ from itertools import combinations
 import numpy as np
 
 from stepsize.analysis.arrays import Floats
-from stepsize.analysis.choices import Contest, commonest_size, hold_contests, joint_level, with_luck
+from stepsize.analysis.choices import Contest, hold_contests, joint_level, with_luck
 from stepsize.analysis.findings import Findings, Unclear, find
 from stepsize.analysis.intervals import of_draws, power_of_ten, scaled, unknown
 from stepsize.analysis.landscape import MIN_TRIALS, Landscape, Spot, usable_trials
@@ -133,11 +133,12 @@ def _groups(jobs: Sequence[FoundJob], name: str) -> list[list[FoundJob]]:
 
 
 def _rows(jobs: Sequence[FoundJob], name: str) -> list[Row]:
-    """Return one row for each choice; jobs that are set alike share theirs."""
+    """Return one row for each choice; jobs that are set alike share theirs, and one that searches it has its own."""
     members: dict[str, list[tuple[Scalar, FoundJob]]] = defaultdict(list)
     for job in jobs:
         for choice in choices_in(job.setup, job.findings.sample, name):
-            members[repr((choice, sorted(_others(job, name).items()), job.axis))].append((choice, job))
+            key = repr((choice, name in job.setup.fixed, sorted(_others(job, name).items()), job.axis))
+            members[key].append((choice, job))
     rows = [_row(found[0][0], [job for _, job in found], name) for found in members.values()]
     return sorted(rows, key=_order)
 
@@ -285,8 +286,7 @@ def _searched(row: Row, contest: Contest, at: int, source: str) -> Valley:
         nothing = unknown(f"the best rate lies {side} those searched with this choice ({10**end:.2g}): widen the space")
         return Valley(nothing, nothing)
     told = power_of_ten(of_draws(log_rates)), scaled(of_draws(costs), row.sample.sign)
-    log_batch = commonest_size(row.sample)
-    return Valley(*told, log_batch, source, {0.0 if log_batch is None else log_batch: log_rates}, costs)
+    return Valley(*told, contest.log_batch, source, {contest.log_batch or 0.0: log_rates}, costs)
 
 
 def fresh_values(findings: Findings, spot: Spot) -> Floats:

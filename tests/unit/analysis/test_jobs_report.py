@@ -99,6 +99,26 @@ def test_choices_that_one_job_searches_stand_beside_those_that_another_fixes() -
     assert "can't be told apart;" in _pair(table, "adam", "muon").sentence
 
 
+def test_a_job_that_fixes_a_choice_and_one_that_searches_it_have_rows_of_their_own() -> None:
+    searching = valley_evidence(80, lr_opt=0.1)
+    rng = np.random.default_rng(3)
+    params = [{**one, "activation": str(rng.choice(["relu", "tanh"]))} for one in searching.trials.params]
+    space = {**SPACE, "activation": CategoricalParameter(type="categorical", choices=["relu", "tanh"])}
+    both = replace(searching, job_id="job_both", space=space, trials=replace(searching.trials, params=params))
+
+    table = _table(compare_jobs([_job("one", activation="relu"), both]), "activation")
+
+    rows = {(row.choice, *row.job_ids): row.n_trials for row in table.rows}
+    n_relu = sum(one["activation"] == "relu" for one in params)
+    assert rows == {("relu", "job_one"): 60, ("relu", "job_both"): n_relu, ("tanh", "job_both"): 80 - n_relu}
+    # The truth: the searching job's rates are ten times as high with either choice.
+    assert len(table.pairs) == 2, "relu is not compared with itself"
+    across = next(pair for pair in table.pairs if "job_one" in table.rows[pair.rows[0]].job_ids)
+    assert across.rate_ratio.low is not None
+    assert across.rate_ratio.high is not None
+    assert across.rate_ratio.low < 10 < across.rate_ratio.high
+
+
 def test_a_searched_whole_number_with_few_values_is_a_choice() -> None:
     rng = np.random.default_rng(1)
     trials = [
