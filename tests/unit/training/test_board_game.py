@@ -18,13 +18,14 @@ def make_context(directory: Path, **params: object) -> RecordingContext[BoardGam
     return RecordingContext(params=BoardGameParams.model_validate(params), directory=directory)
 
 
-@pytest.mark.slow
+@pytest.mark.slow  # 40 s of a busy core; measured over three seeds: 0.93 to 0.96, and 0.92 to 0.95
 def test_it_learns_to_win(tmp_path: Path) -> None:
     context = make_context(tmp_path, epochs=12)
     BoardGame().train(context)
     best = max((values for _, values in context.reports), key=lambda values: values["search_win_rate"])
     assert best["search_win_rate"] >= 0.6
-    assert max(values["policy_win_rate"] for _, values in context.reports) >= 0.8
+    # Who always plays the third column has 0.81.
+    assert max(values["policy_win_rate"] for _, values in context.reports) >= 0.85
 
 
 def test_a_rate_a_hundred_times_too_high_shows(tmp_path: Path) -> None:

@@ -9,7 +9,18 @@ import torch
 from PIL import Image
 
 from stepsize.domain.figures import check_figure
-from stepsize_workers.training.figures import confusion_matrix, histograms, image_grid, png, scatter, text_page
+from stepsize_workers.training.figures import (
+    Box,
+    board,
+    boxed_images,
+    confusion_matrix,
+    curves,
+    histograms,
+    image_grid,
+    png,
+    scatter,
+    text_page,
+)
 
 SVG = "{http://www.w3.org/2000/svg}"
 HOSTILE = '<script>"&\x00'
@@ -50,6 +61,38 @@ def test_histograms_show_shares_of_each_group() -> None:
     assert sorted(height for height in heights if height > 1) == pytest.approx(
         [heights[heights.index(max(heights))]] * 2
     )
+
+
+def test_lines_are_named_and_points_lie_under_them() -> None:
+    x = torch.arange(900)
+    picture = curves([("one", x, x), (HOSTILE, x, -x)], x_label="step", y_label="value", points=(x, 2 * x))
+    assert {"one", "step", "value"} <= set(texts(picture))
+    lines = [len(each.get("points", "").split()) for each in fromstring(picture).iter(f"{SVG}polyline")]
+    assert lines == [450, 450]  # thinned, as the points are
+    assert picture.count("<circle") == 450
+    assert texts(curves([("alone", torch.tensor([1.0]), torch.tensor([2.0]))], x_label="x", y_label="y"))
+
+
+def test_boxes_lie_where_they_were_found() -> None:
+    boxes = [[Box((8.0, 16.0, 24.0, 32.0), "cat", True)], [Box((0.0, 0.0, 1.0, 1.0), "dog", False)], []]
+    picture = boxed_images(torch.rand(3, 1, 64, 64), boxes)
+    assert texts(picture) == ["cat", "dog"]
+    assert picture.count("<image") == 3
+    right, wrong = (each for each in fromstring(picture).iter(f"{SVG}rect") if each.get("stroke"))
+    scale = 168 / 64
+    place = [float(right.get(name, "0")) for name in ("x", "y", "width", "height")]
+    assert place == pytest.approx([8 + 8 * scale, 8 + 16 * scale, 16 * scale, 16 * scale], abs=0.06)  # a digit
+    assert right.get("stroke") != wrong.get("stroke")
+
+
+def test_a_board_numbers_its_stones_from_the_bottom() -> None:
+    picture = board([(0, 0), (2, 0), (0, 1)], rows=4, columns=5, players=("one", HOSTILE))
+    assert texts(picture)[:4] == ["1", "2", "3", "one"]
+    stones = [each for each in fromstring(picture).iter(f"{SVG}circle") if each.get("fill") != "#ffffff"]
+    first, second, third = ((float(each.get("cx", "0")), float(each.get("cy", "0"))) for each in stones)
+    assert first[1] == second[1] > third[1]
+    assert first[0] == third[0] < second[0]
+    assert stones[0].get("fill") == stones[2].get("fill") != stones[1].get("fill")
 
 
 def test_images_stand_with_their_captions() -> None:

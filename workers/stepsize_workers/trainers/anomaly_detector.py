@@ -4,6 +4,7 @@ An autoencoder learns to give back normal rows; how badly it gives back a row sa
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import ClassVar, Literal
 
 import torch
@@ -61,15 +62,7 @@ class AnomalyDetector(LabelledTask[AnomalyDetectorParams]):
     def choose_sizes(self) -> Sizes:
         """Return the sizes of a model that gives back what it gets."""
         params = self.params
-        return Sizes(
-            in_shape=self.data.shape,
-            n_out=self.data.shape[0],
-            width=params.width,
-            depth=params.depth,
-            activation=params.activation,
-            dropout=params.dropout,
-            bottleneck=params.bottleneck,
-        )
+        return replace(params.sizes(self.data.shape, n_out=self.data.shape[0]), bottleneck=params.bottleneck)
 
     def as_asked(self, part: Part) -> Part:
         """Return the normal samples, as many as asked."""

@@ -34,7 +34,7 @@ from stepsize_workers.training.matches import (
     without_search,
 )
 from stepsize_workers.training.model_params import ModelParams, model_field
-from stepsize_workers.training.models import Sizes, Use, build_model, describe_model
+from stepsize_workers.training.models import Use, build_model, describe_model
 from stepsize_workers.training.params import Footprint, OptimizerName, optimizer_field
 from stepsize_workers.training.seeding import generator
 from stepsize_workers.training.task import LOOP_METRICS, Metrics
@@ -105,14 +105,7 @@ class BoardGame(TaskTrainer[BoardGameParams, Tensor]):
         self.game = ConnectFour(rows=params.rows, columns=params.columns)
         self.search = TreeSearch(self.game, params.simulations)
         self.rounds = []
-        self.sizes = Sizes(
-            in_shape=(2, self.game.rows, self.game.columns),
-            n_out=self.game.columns,
-            width=params.width,
-            depth=params.depth,
-            activation=params.activation,
-            dropout=params.dropout,
-        )
+        self.sizes = params.sizes((2, self.game.rows, self.game.columns), n_out=self.game.columns)
         untrained = build_model(params.model, self.sizes, rng=generator(0, "untrained")).to(device).eval()
         self.untrained = judge_by(untrained, self.game, device=device)
 

@@ -47,14 +47,7 @@ class Classifier(LabelledTask[CP]):
     def choose_sizes(self) -> Sizes:
         """Return the sizes of a model with an output a class."""
         params = self.params
-        return Sizes(
-            in_shape=self.data.shape,
-            n_out=self.data.n_classes,
-            width=params.width,
-            depth=params.depth,
-            activation=params.activation,
-            dropout=params.dropout,
-        )
+        return params.sizes(self.data.shape, n_out=self.data.n_classes)
 
     def as_asked(self, part: Part) -> Part:
         """Return what is trained on of some samples, some of their labels wrong."""

@@ -92,14 +92,7 @@ class ObjectDetector(LabelledTask[ObjectDetectorParams]):
     def choose_sizes(self) -> Sizes:
         """Return the model's sizes."""
         params = self.params
-        return Sizes(
-            in_shape=(self.data.shape[0], params.scene_size, params.scene_size),
-            n_out=self.data.n_classes,
-            width=params.width,
-            depth=params.depth,
-            activation=params.activation,
-            dropout=params.dropout,
-        )
+        return params.sizes((self.data.shape[0], params.scene_size, params.scene_size), n_out=self.data.n_classes)
 
     def collect(self, model: nn.Module, epoch: int, rng: torch.Generator) -> None:
         """Compose an epoch's scenes."""

@@ -22,7 +22,7 @@ from stepsize.spec.space import FloatParameter, IntParameter, SearchSpace
 from stepsize_workers.training.environments import ENVIRONMENTS, LONGEST, Environments
 from stepsize_workers.training.figures import curves
 from stepsize_workers.training.model_params import ActivationName, ModelParams, model_field
-from stepsize_workers.training.models import Sizes, Use, describe_model
+from stepsize_workers.training.models import Use, describe_model
 from stepsize_workers.training.models.actor_critic import ActorCritic
 from stepsize_workers.training.params import Footprint, OptimizerName, optimizer_field
 from stepsize_workers.training.policies import exploring, greedy, log_chance_of, mean_entropy
@@ -128,14 +128,7 @@ class ReinforcementLearner(TaskTrainer[ReinforcementLearnerParams, Tensor]):
         self.returns = torch.zeros(0, dtype=torch.float64)  # of all episodes so far
         self.entropy = torch.zeros(())
         row = ENVIRONMENTS[params.environment]
-        self.sizes = Sizes(
-            in_shape=(row.n_features,),
-            n_out=row.n_actions,
-            width=params.width,
-            depth=params.depth,
-            activation=params.activation,
-            dropout=params.dropout,
-        )
+        self.sizes = params.sizes((row.n_features,), n_out=row.n_actions)
 
     def build(self, params: ReinforcementLearnerParams, rng: torch.Generator) -> nn.Module:
         """Return the agent."""

@@ -52,14 +52,7 @@ class TabularRegressor(LabelledTask[TabularRegressorParams]):
     def choose_sizes(self) -> Sizes:
         """Return the sizes of a model with one output."""
         params = self.params
-        return Sizes(
-            in_shape=self.data.shape,
-            n_out=1,
-            width=params.width,
-            depth=params.depth,
-            activation=params.activation,
-            dropout=params.dropout,
-        )
+        return params.sizes(self.data.shape, n_out=1)
 
     def loss(self, model: nn.Module, batch: Tensor) -> Tensor:
         """Return the mean squared error, in squared standard deviations of the target."""

@@ -63,6 +63,17 @@ class ModelParams(TrainingParams):
     )
     """Rate of all but the last layer, as a multiple of learning_rate; below 1, what was learned before changes less."""
 
+    def sizes(self, in_shape: tuple[int, ...], *, n_out: int) -> Sizes:
+        """Return the sizes of a model that takes samples of a shape and gives so many numbers for each."""
+        return Sizes(
+            in_shape=in_shape,
+            n_out=n_out,
+            width=self.width,
+            depth=self.depth,
+            activation=self.activation,
+            dropout=self.dropout,
+        )
+
     def parameter_groups(self, model: nn.Module) -> Sequence[ParameterGroup]:
         """Return what trains with which multiple of the rate."""
         if self.freeze == "body":

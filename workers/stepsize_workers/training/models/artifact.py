@@ -84,9 +84,10 @@ def write_model(model_path: Path, config_path: Path, *, state: dict[str, Tensor]
 def load(directory: Path | str) -> nn.Module:
     """Return a trained model, ready to use.
 
-    It takes images (B, channels, H, W) with pixels in [0, 1], rows (B, features) as they are, or token numbers (B, T),
-    and returns logits (B, C), logits of the next token (B, T, V), the target's number (B, 1), or the normalised rows as
-    an autoencoder gives them back (B, features).
+    It takes images (B, channels, H, W) with pixels in [0, 1], rows (B, features) as they are, token numbers (B, T),
+    observations (B, features) or boards (B, planes, H, W), and returns logits (B, C), logits of the next token
+    (B, T, V), the target's number (B, 1), the normalised rows as an autoencoder gives them back (B, features), what a
+    grid of cells sees (B, 5 + C, H / 8, W / 8), or the logits of actions or moves (B, A) with values (B,).
 
     Args:
         directory: holds the `model.safetensors` and `config.json` of a trial.
