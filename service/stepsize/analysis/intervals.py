@@ -103,5 +103,16 @@ def at_least(estimate: Estimate, least: float) -> Estimate:
     return estimate.model_copy(update={"low": None if estimate.low is None else max(least, estimate.low)})
 
 
+def held_within(estimate: Estimate, low: float | None, high: float | None) -> Estimate:
+    """Return an estimate whose interval ends where values do; None: no limit is known."""
+    ends = {
+        name: None
+        if end is None
+        else min(max(end, -math.inf if low is None else low), math.inf if high is None else high)
+        for name, end in (("low", estimate.low), ("high", estimate.high))
+    }
+    return estimate.model_copy(update=ends)
+
+
 def _power(exponent: float | None) -> float | None:
     return None if exponent is None else float(10.0 ** min(max(exponent, -300.0), 300.0))

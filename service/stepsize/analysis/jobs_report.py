@@ -110,7 +110,7 @@ def _row(row: Row, valley: Valley, where: dict[str, Scalar | None]) -> SettingRo
         best_trial=best_value(sample, everything),
         train_time_s=mean_time(sample, sample.completed),
         diverged_share=share(int(sample.diverged.sum()), len(sample)),
-        by_learning_rate=rate_bands(sample, row.metrics, row.durations),
+        by_learning_rate=rate_bands(sample, row.metrics, row.limits),
     )
 
 

@@ -22,7 +22,7 @@ from stepsize.analysis.landscape import MIN_TRIALS, Landscape, Spot, usable_tria
 from stepsize.analysis.layout import searched_with_one_seed
 from stepsize.analysis.sample import BATCH_NAME, Sample, merge
 from stepsize.analysis.settings import APART, Axis, Setup, axis_of, choices_in, setup_of
-from stepsize.analysis.tables import durations_of, edge_caveat, last_values, rate_of, value_of
+from stepsize.analysis.tables import Limits, edge_caveat, last_values, limits_of, rate_of, value_of
 from stepsize.domain.estimate import Estimate
 from stepsize.domain.evidence import Evidence
 from stepsize.domain.seeds import derive_seed
@@ -67,7 +67,7 @@ class Row:
     """The other settings, as text that is equal where they are."""
     sample: Sample
     metrics: Mapping[str, Floats]
-    durations: frozenset[str]
+    limits: Mapping[str, Limits]
 
 
 @dataclass(frozen=True)
@@ -157,9 +157,9 @@ def _row(choice: Scalar, jobs: Sequence[FoundJob], name: str) -> Row:
         metric: np.concatenate([one.get(metric, empty) for one, empty in zip(metrics, nothing, strict=True)])
         for metric in names
     }
-    durations = frozenset(one for job in jobs for one in durations_of(job.evidence))
+    limits = limits_of(jobs[0].evidence)
     sample = merge(samples, [job.evidence for job in jobs])
-    return Row(choice, tuple(jobs), _others(jobs[0], name), sample, merged, durations)
+    return Row(choice, tuple(jobs), _others(jobs[0], name), sample, merged, limits)
 
 
 def _others(job: FoundJob, name: str) -> dict[str, str]:

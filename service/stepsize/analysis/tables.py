@@ -2,18 +2,19 @@
 
 import math
 from collections.abc import Mapping
-from collections.abc import Set as AbstractSet
 
 import numpy as np
 
 from stepsize.analysis.arrays import Floats, Mask
 from stepsize.analysis.findings import Edge, Findings, Unclear
-from stepsize.analysis.intervals import at_least, mean, of_draws, scaled, share, unknown
+from stepsize.analysis.intervals import at_least, held_within, mean, of_draws, scaled, share, unknown
 from stepsize.analysis.landscape import Spot
 from stepsize.analysis.sample import RATE_NAMES, Sample
 from stepsize.domain.estimate import Estimate
 from stepsize.domain.evidence import Evidence
 from stepsize.domain.report import BatchSizeRow, ByBatchSize, ByLearningRate, RateBand
+
+Limits = tuple[float | None, float | None]
 
 _BANDS_PER_DECADE = 2
 _MOST_BANDS = 24
@@ -25,16 +26,16 @@ def by_learning_rate(sample: Sample, evidence: Evidence) -> ByLearningRate:
     x = sample.log_rate
     if not np.isfinite(x).any():
         return ByLearningRate(bands=[], caveat="no trial has a learning rate")
-    found = rate_bands(sample, last_values(sample, evidence), durations_of(evidence))
+    found = rate_bands(sample, last_values(sample, evidence), limits_of(evidence))
     return ByLearningRate(bands=found, caveat="one learning rate only" if np.ptp(x[np.isfinite(x)]) == 0 else None)
 
 
-def rate_bands(sample: Sample, metrics: Mapping[str, Floats], durations: AbstractSet[str]) -> list[RateBand]:
+def rate_bands(sample: Sample, metrics: Mapping[str, Floats], limits: Mapping[str, Limits]) -> list[RateBand]:
     """Return half-decade bands of the learning rate, lowest first; empty ones are left out.
 
     Args:
         metrics: metric → last value of each trial, shape (n,).
-        durations: the metrics that are durations.
+        limits: metric → smallest and largest value possible, for those of which it is known.
     """
     x = sample.log_rate
     if not np.isfinite(x).any():
@@ -42,15 +43,16 @@ def rate_bands(sample: Sample, metrics: Mapping[str, Floats], durations: Abstrac
     edges = _edges(float(np.nanmin(x)), float(np.nanmax(x)))
     band_of = np.digitize(x, edges[1:-1])
     bands = [
-        _band(sample, metrics, durations, np.isfinite(x) & (band_of == index), 10 ** edges[index : index + 2])
+        _band(sample, metrics, limits, np.isfinite(x) & (band_of == index), 10 ** edges[index : index + 2])
         for index in range(len(edges) - 1)
     ]
     return [band for band in bands if band.n_trials]
 
 
-def durations_of(evidence: Evidence) -> set[str]:
-    """Return the metrics that are durations."""
-    return {name for name, unit in evidence.units.items() if unit == "s"}
+def limits_of(evidence: Evidence) -> dict[str, Limits]:
+    """Return between which values metrics lie; Student's interval knows nothing of that."""
+    durations: dict[str, Limits] = {name: (0.0, None) for name, unit in evidence.units.items() if unit == "s"}
+    return {**durations, **evidence.ranges}
 
 
 def last_values(sample: Sample, evidence: Evidence) -> dict[str, Floats]:
@@ -106,7 +108,11 @@ def best_value(sample: Sample, mask: Mask) -> float | None:
 
 def mean_value(sample: Sample, mask: Mask) -> Estimate:
     """Return the mean of the objective over completed trials."""
-    return mean(sample.sign * sample.cost[mask & sample.completed])
+    found = mean(sample.sign * sample.cost[mask & sample.completed])
+    if found.low is None or found.high is None:
+        return found
+    ends = sample.sign * sample.scale.clipped(sample.sign * np.array([found.low, found.high]))
+    return found.model_copy(update={"low": float(ends[0]), "high": float(ends[1])})
 
 
 def _edges(low: float, high: float) -> Floats:
@@ -120,7 +126,7 @@ def _edges(low: float, high: float) -> Floats:
 
 
 def _band(
-    sample: Sample, metrics: Mapping[str, Floats], durations: AbstractSet[str], inside: Mask, edges: Floats
+    sample: Sample, metrics: Mapping[str, Floats], limits: Mapping[str, Limits], inside: Mask, edges: Floats
 ) -> RateBand:
     completed = inside & sample.completed
     means = {name: mean(np.clip(values[completed], -1e100, 1e100)) for name, values in metrics.items()}
@@ -131,7 +137,7 @@ def _band(
         n_completed=int(completed.sum()),
         best=best_value(sample, inside),
         value=mean_value(sample, inside),
-        metrics={name: at_least(found, 0.0) if name in durations else found for name, found in means.items()},
+        metrics={name: held_within(found, *limits.get(name, (None, None))) for name, found in means.items()},
         train_time_s=mean_time(sample, completed),
         diverged_share=share(int((inside & sample.diverged).sum()), int(inside.sum())),
     )

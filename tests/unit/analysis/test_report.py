@@ -120,6 +120,16 @@ def test_without_a_learning_rate_there_is_nothing_to_recommend() -> None:
     assert report.importances.items[0].parameter == "width"
 
 
+def test_the_interval_of_a_mean_ends_where_the_metric_does() -> None:
+    values = [(0.9, 0.02), (0.2, 3.0), (0.99, 0.01)]
+    trials = [trial({"learning_rate": 0.02}, loss=loss, accuracy=accuracy) for accuracy, loss in values]
+    (band,) = make_report(evidence(trials, ranges={"accuracy": (0.0, 1.0)})).by_learning_rate.bands
+
+    assert band.value.low == 0.0, "a loss, as all of them are positive"
+    assert band.metrics["accuracy"].high == 1.0
+    assert band.metrics["accuracy"].low == 0.0
+
+
 def test_listed_rates_and_batch_sizes_are_no_choices_to_compare() -> None:
     space: SearchSpace = {
         "learning_rate": CategoricalParameter(type="categorical", choices=[1e-4, 1e-3, 1e-2, 1e-1, 1.0]),
