@@ -31,6 +31,8 @@ _SEARCHES: Mapping[str, str] = MappingProxyType(
     }
 )
 """`search_alg` → sampler."""
+_TIMES = ("grace_period", "max_t")
+"""What a scheduler counts in its `time_attr`."""
 _SCHEDULERS = ("fifo", "asha", "async_hyperband", "hyperband", "medianstopping", "median_stopping_rule")
 
 
@@ -247,6 +249,10 @@ def _read_scheduler(tune: Part, draft: Draft) -> None:
     name = settings.text("name")
     if name not in _SCHEDULERS:
         raise settings.error("name", f"{shown(name)} is not known here; known are {', '.join(_SCHEDULERS)}")
+    is_median = name in ("medianstopping", "median_stopping_rule")
+    counts = settings.maybe_text("time_attr") or ("time_total_s" if is_median else "training_iteration")
+    if counts != "training_iteration":
+        settings.drop("grace_period", said=f"Ray counts {counts} there, and pruners here count steps")
     known: Mapping[str, str] = {}
     match name:
         case "asha" | "async_hyperband":
@@ -261,7 +267,7 @@ def _read_scheduler(tune: Part, draft: Draft) -> None:
         case _:
             pass
     for theirs, ours in known.items():
-        value = settings.maybe_whole(theirs)
+        value = settings.maybe_whole(theirs) if counts == "training_iteration" or theirs not in _TIMES else None
         if value is not None and draft.pruner is not None:
             draft.pruner[ours] = value
     settings.drop("max_t", said="how long a trial trains its trainer says") if "max_t" not in known else None

@@ -118,3 +118,22 @@ def test_a_word_of_a_shell_that_looks_like_a_parameter_is_told_and_not_run() -> 
     found = convert(document)
     assert found.command is None
     assert any("{HOME} would be taken for a parameter" in note.said for note in found.notes)
+
+
+@pytest.mark.parametrize(
+    ("scheduler", "pruner", "told"),
+    [
+        ({"name": "asha", "grace_period": 2}, {"name": "asha", "min_resource": 2}, False),
+        ({"name": "medianstopping", "grace_period": 60}, {"name": "median"}, True),  # seconds, to Ray
+        (
+            {"name": "medianstopping", "grace_period": 6, "time_attr": "training_iteration"},
+            {"name": "median", "n_warmup_steps": 6},
+            False,
+        ),
+    ],
+)
+def test_seconds_do_not_become_steps(scheduler: JsonValue, pruner: object, told: bool) -> None:
+    tune: JsonValue = {"metric": "loss", "mode": "min", "scheduler": scheduler}
+    found = convert({"param_space": {"lr": {"loguniform": [1e-4, 0.1]}}, "tune_config": tune})
+    assert found.job["pruner"] == pruner
+    assert any(note.place == "tune_config.scheduler.grace_period" for note in found.notes) is told
