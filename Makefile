@@ -6,7 +6,7 @@ STAMP := .venv/.installed
 SOURCES := service workers migrations tests benchmarks examples
 
 .DEFAULT_GOAL := help
-.PHONY: help install chromium screenshots test test-slow gpu-check check format demo up guide tables bench bench-infeasible bench-samplers bench-suggestions bench-polling bench-isolation bench-range-test bench-divergence bench-fused truth bench-honesty openapi cards migration first-migration clean
+.PHONY: help install chromium screenshots test test-slow gpu-check check format demo up guide tables bench bench-infeasible bench-samplers bench-suggestions bench-tune bench-polling bench-isolation bench-range-test bench-divergence bench-fused truth bench-honesty openapi cards migration first-migration clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -77,6 +77,9 @@ gpu-check: install ## Show what only a GPU can, on the GPUs at hand: at most thr
 
 bench-infeasible: install ## Measure trials lost to divergence beside stock Optuna
 	$(BIN)/python -m benchmarks.infeasible
+
+bench-tune: install ## Measure what a trial of stepsize.tune costs beside Optuna with SQLite
+	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.tune
 
 bench-suggestions: install ## Measure what asking over HTTP costs beside Optuna's own storage
 	$(BIN)/python -m benchmarks.suggestions

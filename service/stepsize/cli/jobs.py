@@ -29,7 +29,10 @@ def submit(
         ),
     ],
     wait: Annotated[
-        bool, typer.Option("--wait", help="Show progress until it has finished; 1 unless it completed.")
+        bool,
+        typer.Option(
+            "--wait", help="Show progress until it has finished; 1 unless it completed and any trial went well."
+        ),
     ] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Only print what would be recorded, defaults filled in.")
@@ -56,7 +59,7 @@ def submit(
         typer.echo(job.id)
         say(f"follow it with `stepsize watch {job.id}`")
     if wait:
-        _exit_unless_completed(job)
+        _exit_unless_it_went_well(job)
 
 
 def watch(
@@ -66,7 +69,7 @@ def watch(
     server: Server = SERVER,
     as_json: AsJson = False,
 ) -> None:
-    """Show a job's progress until it has finished. Ctrl-C leaves the job running."""
+    """Show a job's progress until it has finished; 1 unless any trial went well. Ctrl-C leaves the job running."""
     if job_id is None:
         with connected(server, as_json=as_json) as client:
             watch_all(client, as_json=as_json)
@@ -78,7 +81,7 @@ def watch(
         else:
             job = watch_job(client, job_id)
         explain_end(client, job)
-    _exit_unless_completed(job)
+    _exit_unless_it_went_well(job)
 
 
 def jobs(
@@ -235,6 +238,6 @@ def _pending(job: Job) -> str:
     return "" if job.is_finished or job.state in reached.get(job.desired, ()) else f", {job.desired} asked for"
 
 
-def _exit_unless_completed(job: Job) -> None:
-    if job.state != "completed":
+def _exit_unless_it_went_well(job: Job) -> None:
+    if job.state != "completed" or job.is_lost:
         raise typer.Exit(1)

@@ -213,6 +213,16 @@ class Job(Answer):
         return self.state in FINISHED
 
     @property
+    def is_lost(self) -> bool:
+        """Whether it has ended and nothing came of it because trials failed: too many of them, or all.
+
+        A job that completes with nothing but failed trials is `completed`: it did all that it was asked to do.
+        """
+        counts = self.progress.counts
+        some_ended_well = any(counts.get(state) for state in ("completed", "pruned", "infeasible"))
+        return self.is_finished and counts.get("failed", 0) > 0 and (self.state == "failed" or not some_ended_well)
+
+    @property
     def objectives(self) -> list[Objective]:
         """What the job optimises."""
         return _Objectives.model_validate(self.spec).objectives

@@ -1,16 +1,25 @@
 """`AsyncClient`: the service at one address, for programs with an event loop."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Self
 
 import httpx
+from pydantic import JsonValue
 
 from stepsize.client.answers import Dataset, Job
 from stepsize.client.async_connection import AsyncConnection
 from stepsize.client.async_following import all_events, events, follow
 from stepsize.client.events import Event
+from stepsize.client.external import (
+    AsyncExternalTrial,
+    SuggestedTrial,
+    TellLater,
+    process_name,
+    suggestions_later,
+    tell_call,
+)
 from stepsize.client.files import ExportFormat, Rows, complete_file, dataset_query, export_format
 from stepsize.client.operations import Later, Operations
 from stepsize.client.transport import address
@@ -19,7 +28,7 @@ from stepsize.client.transport import address
 class AsyncClient(Operations, Later):
     """As `Client`, but its calls are awaited and its lists are read with `async for`.
 
-    Trials that train here are asked for with `suggest` and told with `report_trial` and `complete_trial`.
+    `suggestions` yields trials to train here; what they report and how they end is awaited too.
     """
 
     def __init__(
@@ -110,3 +119,20 @@ class AsyncClient(Operations, Later):
         query = dataset_query(file, name=name, file_format=format, target=target, target_kind=target_kind)
         response = await self._connection.send_file("/datasets", file, query)
         return Dataset.model_validate_json(response.content)
+
+    def suggestions(
+        self, job_id: str, *, client_id: str | None = None, lease_s: float = 60.0, wait_s: float = 20.0
+    ) -> AsyncIterator[AsyncExternalTrial]:
+        """Yield trials of an external job to train here; see `Client.suggestions`."""
+        tell = self._teller(job_id)
+        return suggestions_later(tell, client_id=client_id or process_name(), lease_s=lease_s, wait_s=wait_s)
+
+    def external_trial(self, job_id: str, suggested: SuggestedTrial) -> AsyncExternalTrial:
+        """Return a trial that `suggest` gave, to report on and to end."""
+        return AsyncExternalTrial(suggested, self._teller(job_id))
+
+    def _teller(self, job_id: str) -> TellLater:
+        async def tell(path: str, body: Mapping[str, JsonValue]) -> JsonValue:
+            return await self._connection.send(tell_call(job_id, path, body))
+
+        return tell

@@ -1,23 +1,19 @@
 """`Client`: the service at one address, called and waited for."""
 
-import os
-import socket
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Self
-from uuid import uuid4
 
 import httpx
 from pydantic import JsonValue
 
 from stepsize.client.answers import Dataset, Job
-from stepsize.client.calls.base import Call
 from stepsize.client.connection import Connection
 from stepsize.client.display import ProgressView
 from stepsize.client.events import Event
-from stepsize.client.external import ExternalTrial, SuggestedTrial, Tell, suggestions
+from stepsize.client.external import ExternalTrial, SuggestedTrial, Tell, process_name, suggestions, tell_call
 from stepsize.client.files import ExportFormat, Rows, complete_file, dataset_query, export_format
 from stepsize.client.following import all_events, events, follow, follow_until
 from stepsize.client.operations import Now, Operations
@@ -88,7 +84,7 @@ class Client(Operations, Now):
     def wait(
         self, job_id: str, *, timeout: float | None = None, progress: Progress = False, poll_s: float = 1.0
     ) -> Job:
-        """Return a job once it has finished.
+        """Return a job once it has finished, however that was: see its `state` and `is_lost`.
 
         Args:
             timeout: seconds to wait at most; null: as long as it takes.
@@ -178,10 +174,7 @@ class Client(Operations, Now):
 
     def _teller(self, job_id: str) -> Tell:
         def tell(path: str, body: Mapping[str, JsonValue]) -> JsonValue:
-            call: Call[JsonValue] = Call(
-                "POST", f"/jobs/{job_id}{path}", lambda response: response.json(), body=dict(body)
-            )
-            return self._connection.send(call)
+            return self._connection.send(tell_call(job_id, path, body))
 
         return tell
 
@@ -197,8 +190,3 @@ class _Told:
 
     def __exit__(self, *_: object) -> None:
         pass
-
-
-def process_name() -> str:
-    """Return a name that no other process has, for logs to recognise this one by."""
-    return f"{socket.gethostname()[:40]}-{os.getpid()}-{uuid4().hex[:8]}"

@@ -6,8 +6,7 @@ from collections.abc import Callable, Mapping
 from pydantic import JsonValue
 
 from stepsize.client import Client, Job
-from stepsize.client.external import SuggestedTrial
-from stepsize.client.http import process_name
+from stepsize.client.external import SuggestedTrial, process_name
 from stepsize.spec.space import Scalar
 from stepsize.studies.past import End, PastStudy, PastTrial, StudyError
 

@@ -18,7 +18,7 @@ from stepsize.provenance import collect
 from stepsize.spec.space import Parameter, Scalar
 from stepsize.tuning.crew import work_side_by_side
 from stepsize.tuning.errors import TrainingFailedError
-from stepsize.tuning.job import is_lost, open_job
+from stepsize.tuning.job import open_job
 from stepsize.tuning.local_service import local_service
 from stepsize.tuning.result import TuneResult, job_page
 from stepsize.tuning.training import Assignment, Train, say, work
@@ -123,7 +123,7 @@ def _settled(client: Client, job: Job, base_url: str) -> TuneResult:
     Raises:
         TrainingFailedError: there is none.
     """
-    if is_lost(job) or job.state == "failed":
+    if job.is_lost or job.state == "failed":
         last = next(client.trials(job.id, state="failed", sort="-number", limit=1), None)
         words = f"; the last one: {last.error.type}: {last.error.message}" if last and last.error else ""
         raise TrainingFailedError(

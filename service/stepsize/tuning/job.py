@@ -57,7 +57,7 @@ def _go_on(client: Client, job: Job, spec: Mapping[str, JsonValue]) -> Job:
             f"job {job.id} of the name {job.name!r} was cancelled; give another name=, or forget it: "
             f"stepsize delete {job.id}"
         )
-    if is_lost(job):
+    if job.is_lost:
         say(f"job {job.id} had failed; its {job.progress.counts['failed']} failed trials are tried again")
         job = client.control(job.id, "retry-failed")
     before, most = _max_trials(job.spec), _max_trials(wanted)
@@ -66,13 +66,6 @@ def _go_on(client: Client, job: Job, spec: Mapping[str, JsonValue]) -> Job:
     if not job.is_finished:
         say(f"going on with job {job.id}, {job.progress.n_finished} of {max(before, most)} trials done")
     return job
-
-
-def is_lost(job: Job) -> bool:
-    """Tell whether a job has ended because its trials failed: too many of them, or all."""
-    counts = job.progress.counts
-    some_ended_well = any(counts.get(state) for state in ("completed", "pruned", "infeasible"))
-    return job.is_finished and counts.get("failed", 0) > 0 and (job.state == "failed" or not some_ended_well)
 
 
 def _has_seed(spec: Mapping[str, JsonValue]) -> bool:

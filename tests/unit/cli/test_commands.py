@@ -48,6 +48,23 @@ def test_submit_wait_ends_with_the_jobs_fate(fake: FakeService, job_path: str, s
     assert result.stdout.splitlines()[-1].startswith(f"{state} 3/10 trials")
 
 
+@pytest.mark.parametrize(
+    ("counts", "code"), [({"failed": 4}, 1), ({"failed": 3, "infeasible": 1}, 0), ({"failed": 3, "completed": 1}, 0)]
+)
+@pytest.mark.parametrize("command", ["submit", "watch"])
+def test_a_job_that_completes_with_failed_trials_alone_ends_with_1(
+    fake: FakeService, job_path: str, command: str, counts: dict[str, int], code: int
+) -> None:
+    finished = job_json(state="completed", progress={"counts": counts, "total": 4, "max_trials": 4})
+    fake.on("POST /v1/jobs", job_json())
+    fake.on("GET /v1/jobs/job_1", finished)
+    broken = trial_json(0, state="failed", reason="error", error={"type": "ValueError", "message": "no such file"})
+    fake.on("GET /v1/jobs/job_1/trials", {"items": [broken], "next_page_token": None})
+    result = run("submit", job_path, "--wait") if command == "submit" else run("watch", "job_1")
+    assert result.exit_code == code
+    assert "trial 0 failed: ValueError: no such file" in result.stderr
+
+
 def test_a_failed_job_ends_with_its_trials_words_and_the_command_that_shows_more(
     fake: FakeService, job_path: str
 ) -> None:
