@@ -11,6 +11,7 @@ from stepsize.spec.space import Scalar
 from stepsize.store.workers import SlotRecord
 from stepsize_workers.engines.base import (
     Assignment,
+    CheckpointSaved,
     Ended,
     Event,
     Fault,
@@ -46,6 +47,30 @@ class _Trial:
     awaits_answer: bool = False
     is_silent: bool = False
     stopped: bool = False
+    ahead: float | Outcome | None = None
+    """What the script says next, where that was looked at."""
+    saves_until: int = 0
+    saved: int = 0
+
+    def __post_init__(self) -> None:
+        for _ in range(self.assignment.checkpoint_step or 0):
+            next(self.script)
+            self.step += 1
+
+    def end_of_round(self) -> Ended | None:
+        """Return its end, if it is over after the round that all of its group have just made."""
+        if self.ahead is None:
+            self.ahead = next(self.script, Outcome.COMPLETED)
+        if self.stopped:
+            return self._end(Outcome.STOPPED)
+        return self._end(Outcome.COMPLETED) if self.ahead is Outcome.COMPLETED else None
+
+    def checkpoint(self) -> list[Event]:
+        """Return what it says of the checkpoint it saves with each report."""
+        if self.saved == self.step or self.step > self.saves_until:
+            return []
+        self.saved = self.step
+        return [CheckpointSaved(self.assignment.key, self.step)]
 
     def next_event(self) -> Event | None:
         """Return what happens next, or None if nothing does."""
@@ -55,7 +80,8 @@ class _Trial:
             return None
         if self.stopped and not self.is_silent:
             return self._end(Outcome.STOPPED)
-        said = next(self.script, Outcome.COMPLETED)
+        said = next(self.script, Outcome.COMPLETED) if self.ahead is None else self.ahead
+        self.ahead = None
         self.is_silent = said is None
         if said is None:
             return None
@@ -95,24 +121,39 @@ class _Group:
     asks: bool = False
     is_announced: bool = False
     is_waiting: bool = False
+    asks_after_round: bool = False
 
     def next_events(self, why_not: str | None) -> list[Event]:
-        """Return what happens in the next round."""
+        """Return what happens next: who has ended with the last round, who may come, or a round."""
         events: list[Event] = []
         if self.n_places > 1 and not self.is_announced:
             self.is_announced = True
             events += self._announce(why_not)
+        is_group = self.n_places > 1
+        if self.is_waiting or (is_group and any(trial.awaits_answer for trial in self.trials)):
+            return events
+        if is_group and (ends := self._ends_of_round()):
+            return events + ends
         free = self.n_places - len(self.trials)
-        if self.asks and free and self.trials and not self.is_waiting:
+        if self.asks and free and self.trials:
             self.is_waiting = True
             return [*events, Vacant(self.trials[0].assignment.key, free)]
-        if self.is_waiting or (self.n_places > 1 and any(trial.awaits_answer for trial in self.trials)):
-            return events
-        said = [trial.next_event() for trial in self.trials]
-        self.asks |= any(isinstance(event, Ended) for event in said)
-        ended = {event.key for event in said if isinstance(event, Ended)}
+        said: list[Event | None] = []
+        for trial in self.trials:
+            event = trial.next_event()
+            said += [event, *(trial.checkpoint() if isinstance(event, Reported) else [])]
+        self.asks |= self.asks_after_round
+        return events + self._without_ended([event for event in said if event is not None])
+
+    def _ends_of_round(self) -> list[Event]:
+        ends = [trial.end_of_round() for trial in self.trials if trial.step]
+        return self._without_ended([end for end in ends if end is not None])
+
+    def _without_ended(self, events: list[Event]) -> list[Event]:
+        ended = {event.key for event in events if isinstance(event, Ended)}
+        self.asks |= bool(ended)
         self.trials = [trial for trial in self.trials if trial.assignment.key not in ended]
-        return events + [event for event in said if event is not None]
+        return events
 
     def _announce(self, why_not: str | None) -> list[Event]:
         first, *others = self.trials
@@ -130,6 +171,8 @@ class FakeEngine:
     script: Script
     n_slots: int = 1
     why_not_fused: str | None = None
+    saves_until: int = 0
+    """The last step after whose report trials save a checkpoint, from which they go on."""
     running: dict[int, _Group] = field(default_factory=dict)
     woken: threading.Event = field(default_factory=threading.Event, repr=False)
 
@@ -146,13 +189,14 @@ class FakeEngine:
         return [slot for slot in self.slots if slot.index not in self.running]
 
     def start(self, slot: SlotRecord, group: Sequence[Assignment], *, n_places: int = 1, is_open: bool = False) -> None:
-        trials = [_Trial(assignment, self.script(assignment.params)) for assignment in group]
+        trials = [self._new(assignment) for assignment in group]
         self.running[slot.index] = _Group(trials, max(n_places, len(group)), is_open)
 
     def join(self, key: TrialKey, group: Sequence[Assignment], *, ask_again: bool = False) -> None:
         found = next(one for one in self.running.values() if any(each.assignment.key == key for each in one.trials))
-        found.trials += [_Trial(assignment, self.script(assignment.params)) for assignment in group]
-        found.is_waiting, found.asks = False, ask_again
+        found.trials += [self._new(assignment) for assignment in group]
+        found.trials.sort(key=lambda trial: trial.assignment.key.number)
+        found.is_waiting, found.asks, found.asks_after_round = False, False, ask_again
 
     def answer(self, key: TrialKey, *, stop: bool) -> None:
         if trial := self._trial(key):
@@ -184,6 +228,9 @@ class FakeEngine:
             if not group.trials:
                 del self.running[index]
         return events
+
+    def _new(self, assignment: Assignment) -> _Trial:
+        return _Trial(assignment, self.script(assignment.params), saves_until=self.saves_until)
 
     def _trial(self, key: TrialKey) -> _Trial | None:
         return next((trial for trial in self.trials if trial.assignment.key == key), None)

@@ -1,12 +1,13 @@
 """Playing jobs out on a real database with a scripted engine, in one thread; a worker may be lost at any moment."""
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from stepsize.domain.job import Job, JobReason, JobState
+from stepsize.domain.trainer import TrainerCard
 from stepsize.domain.trial import Trial
 from stepsize.store.database import Database
 from stepsize.store.jobs import get_job
@@ -29,12 +30,14 @@ def take_over(
     *,
     owner: str = "worker",
     analyst: Asks | None = None,
+    cards: Sequence[TrainerCard] = (),
 ) -> JobHolder:
     """Let a worker claim a job and rebuild its search; it must be claimable."""
     with database.write() as connection:
         claimed = claim_job(connection, job_id, owner=owner, lease_s=600.0)
     assert claimed is not None, f"job {job_id} is not claimable"
-    holder = hold_job(*claimed, Site(database, engine, owner, data_dir, analyst=analyst))
+    by_name: dict[tuple[str, str | None], TrainerCard] = {(card.name, card.version): card for card in cards}
+    holder = hold_job(*claimed, Site(database, engine, owner, data_dir, by_name, analyst=analyst))
     holder.restore()
     return holder
 
@@ -47,6 +50,8 @@ class Stage:
     data_dir: Path
     analyst: Asks | None = None
     """Whom workers ask for answers; None: jobs have none."""
+    cards: Sequence[TrainerCard] = ()
+    """Of the trainers that workers offer."""
 
     def add(self, *, job: dict[str, Any] | None = None, **changes: Any) -> str:
         """Record a job; `job` are fields of NewJob, `changes` replace fields of the spec."""
@@ -71,7 +76,7 @@ class Stage:
 
     def claim(self, job_id: str, engine: Engine) -> JobHolder:
         """Let a worker take the job over."""
-        return take_over(self.database, job_id, engine, self.data_dir, analyst=self.analyst)
+        return take_over(self.database, job_id, engine, self.data_dir, analyst=self.analyst, cards=self.cards)
 
     def play(
         self,

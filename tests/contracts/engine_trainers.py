@@ -99,8 +99,9 @@ class Choir(Trainer[ChoirParams]):
         params = context.params
         for step in range(_first_step(context), params.n_reports + 1):
             loss = _sing(context, step)
+            is_over = context.report(step, {"loss": loss})
             context.save_checkpoint(step, partial(_note, step))
-            if context.report(step, {"loss": loss}):
+            if is_over:
                 return
             time.sleep(params.step_s)
 

@@ -379,8 +379,10 @@ class TestEngine:
         keys = self.choir({"n_reports": 50}, n_places=3, is_open=True)
         joiners = [self.member(number, n_reports=50) for number in (5, 6)]
         assert self.join(*joiners).n_places == 2
-        for key in (*keys, *(one.key for one in joiners)):
+        everyone = [*keys, *(one.key for one in joiners)]
+        for key in everyone:
             self.await_report(key, step=3)
+        for key in everyone:
             self.engine.stop(key, grace_s=5.0)
 
     def test_members_wait_for_their_verdicts_and_one_is_pruned_alone(self) -> None:

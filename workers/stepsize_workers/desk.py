@@ -45,11 +45,18 @@ class Desk:
             by_job[event.key.job_id].append(event)
         for job_id, its_events in by_job.items():
             if holder := self._holders.get(job_id):
-                self._guarded(holder, partial(holder.handle, its_events))
+                may_refill = not self._others_wait(job_id)
+                self._guarded(holder, partial(holder.handle, its_events, may_refill=may_refill))
         for lease in self._keeper.take_lost():
             lost = self._holders.get(lease.job_id)
             if lost is not None and lost.lease == lease:
                 self._abandon(lost)
+
+    def _others_wait(self, job_id: str) -> bool:
+        """Tell whether other jobs wait for slots, which a group that is filled again and again would keep from them."""
+        if self._claimable is not None:
+            return True
+        return any(holder.wants_slots() for other, holder in self._holders.items() if other != job_id)
 
     # -- looking -----------------------------------------------------------------------------------------------------
 

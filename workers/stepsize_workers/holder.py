@@ -93,9 +93,9 @@ class JobHolder:
         """Bring trials to life in these free slots, as far as there are any to start."""
         self._venue.start(slots)
 
-    def handle(self, events: Sequence[Event]) -> None:
-        """Take in what this worker's engine says of the job's trials."""
-        self._venue.handle(events)
+    def handle(self, events: Sequence[Event], *, may_refill: bool = True) -> None:
+        """Take in what this worker's engine says of the job's trials; see `Venue.handle`."""
+        self._venue.handle(events, may_refill=may_refill)
         self._widen()
 
     def look(self) -> None:

@@ -15,7 +15,7 @@ from stepsize.spec.space import Scalar
 from stepsize_workers.sampling.admission import Admission
 from stepsize_workers.sampling.asker import Asker, Closed, Discarded, Note, Opened, Restored, Warmed
 from stepsize_workers.sampling.cells import Grid
-from stepsize_workers.sampling.proposing import NothingLeftError
+from stepsize_workers.sampling.proposing import NoneAlikeError, NothingLeftError
 from stepsize_workers.sampling.working_study import Draw, WorkingStudy
 from stepsize_workers.warm_start import EarlierTrial
 
@@ -118,17 +118,21 @@ class Search:
             self._admission.cells.enter(trial.params)
             self._open[trial.number] = self._study.reopen(trial, values.get(trial.number, {}))
 
-    def propose(self, number: int) -> Proposal | None:
+    def propose(self, number: int, *, like: Mapping[str, Scalar] | None = None) -> Proposal | None:
         """Return what to try as trial `number`; None: nothing is left, or (`is_thinking`) the answer is still to come.
 
         A search that was interrupted and rebuilt proposes what the uninterrupted one would have.
+
+        Args:
+            like: what it shares with the trials of a group. None too where nothing like that is left, and of a sampler
+                that thinks for long: it only proposes freely.
         """
-        if self.is_exhausted:
+        if self.is_exhausted or (like is not None and self._asker):
             return None
         if self._grid:
-            cell = self._grid.next_cell()
+            cell = self._grid.next_cell(like)
             return None if cell is None else Proposal(self._grid.cells[cell], cell)
-        proposal = self._ask_elsewhere(self._asker, number) if self._asker else self._ask_here(number)
+        proposal = self._ask_elsewhere(self._asker, number) if self._asker else self._ask_here(number, like)
         if proposal:
             self._admission.cells.enter(proposal.params)
         return proposal
@@ -196,9 +200,11 @@ class Search:
         if self._asker:
             self._asker.note(note)
 
-    def _ask_here(self, number: int) -> Proposal | None:
+    def _ask_here(self, number: int, like: Mapping[str, Scalar] | None = None) -> Proposal | None:
         try:
-            draw = self._study.ask(number)
+            draw = self._study.ask(number, like=like)
+        except NoneAlikeError:
+            return None
         except NothingLeftError:
             self._admission.found_nothing = True
             return None

@@ -6,13 +6,14 @@ Nothing enters here before its commit: ends are foreseen, then written, then tak
 import gc
 import math
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from stepsize.domain.job import JobKind, JobReason
 from stepsize.domain.outcomes import objective_values
 from stepsize.domain.seeds import training_seed
 from stepsize.domain.trial import Report, Trial, TrialPurpose, TrialState
+from stepsize.spec.space import Scalar
 from stepsize.store.ledger import NewTrial
 from stepsize_workers.held_job import HeldJob
 from stepsize_workers.search import Proposal, Search
@@ -120,20 +121,30 @@ class Tuner:
         """Tell whether a limit or a rule has ended the search, whatever is queued."""
         return limit_reached(self._held.job, work_s=self._held.work_s) is not None or self._rules.rule_met() is not None
 
-    def next_drafts(self, waiting: Sequence[Trial], n: int, *, within_s: float = math.inf) -> list[Draft]:
+    def next_drafts(
+        self,
+        waiting: Sequence[Trial],
+        n: int,
+        *,
+        within_s: float = math.inf,
+        like: Mapping[str, Scalar] | None = None,
+        n_drafted: int = 0,
+    ) -> list[Draft]:
         """Return up to `n` trials to bring to life: of those that wait in the record first, then new ones.
 
         Each must be handed to `settle_drafts` once it is known which of them the record has.
 
         Args:
             within_s: seconds after which no further proposal is begun, if there is one.
+            like: what new ones must share with the trials of a group.
+            n_drafted: new ones drafted before that are not in the record yet.
         """
         deadline = time.monotonic() + within_s
         drafts = [Draft(self._proposal_of(trial), trial) for trial in waiting[: max(0, n)]]
-        for ahead in range(min(n - len(drafts), self.n_to_propose())):
+        for ahead in range(min(n - len(drafts), self.n_to_propose() - n_drafted)):
             if drafts and time.monotonic() > deadline:
                 break
-            proposal = self._search.propose(self._held.job.n_trials + ahead)
+            proposal = self._search.propose(self._held.job.n_trials + n_drafted + ahead, like=like)
             if proposal is None:
                 break
             drafts.append(Draft(proposal))

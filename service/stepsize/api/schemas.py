@@ -15,7 +15,7 @@ from stepsize.domain.answer import Words
 from stepsize.domain.estimate import Estimate
 from stepsize.domain.job import Desired, JobReason, JobState
 from stepsize.domain.trainer import Capabilities, Metric
-from stepsize.domain.trial import Report, Trial, TrialBrief, TrialPurpose, TrialReason, TrialState
+from stepsize.domain.trial import GroupHow, Report, Trial, TrialBrief, TrialGroup, TrialPurpose, TrialReason, TrialState
 from stepsize.spec.objective import Objective
 from stepsize.spec.resolved import ResolvedJobSpec
 from stepsize.spec.samplers import Supports
@@ -67,6 +67,23 @@ class TrialErrorOut(Answer):
     message: str
 
 
+class TrialGroupOut(Answer):
+    """With which other trials a trial is trained as one, and why or why not."""
+
+    id: str
+    """Trials of one job that share it are trained together; the number of the first."""
+    size: int
+    """How many there were when it came, itself included."""
+    how: GroupHow
+    """`fused`: as one with them; `alone`: trials like it can't be; `apart`: its group ended, and nobody can say through
+    which of its trials."""
+    why: str
+
+    @classmethod
+    def of(cls, group: TrialGroup) -> Self:
+        return cls(id=group.id, size=group.size, how=group.how, why=group.why)
+
+
 class TrialOut(Answer):
     """One training run with fixed parameters."""
 
@@ -98,6 +115,8 @@ class TrialOut(Answer):
     duration_s: float | None
     """From its last start to its end; null until it has ended."""
     gpu_seconds: float
+    group: TrialGroupOut | None
+    """Null where its job trains each trial alone (`resources.fuse: 1`), and before its first start."""
     data_hash: str | None
     """Identifies the data it was trained on, where its trainer says so."""
     provenance: str | None
@@ -129,6 +148,7 @@ class TrialOut(Answer):
             finished_at=_time(trial.finished_at),
             duration_s=max(0.0, (trial.finished_at or 0.0) - (trial.started_at or 0.0)) if ended else None,
             gpu_seconds=trial.gpu_seconds,
+            group=TrialGroupOut.of(trial.group) if trial.group else None,
             data_hash=trial.data_hash,
             provenance=trial.provenance,
             error=TrialErrorOut(type=trial.error.type, message=trial.error.message) if trial.error else None,
@@ -385,6 +405,8 @@ class RunningTrialOut(Answer):
     job_id: str
     number: int
     device: str | None
+    group: TrialGroupOut | None
+    """With which others it is trained, and why or why not; null where its job trains each trial alone."""
 
 
 class WorkerOut(Answer):
@@ -416,7 +438,12 @@ class WorkerOut(Answer):
             ],
             trainers=[OfferOut(name=card.name, version=card.version) for card in worker.trainers],
             running=[
-                RunningTrialOut(job_id=trial.job_id, number=trial.number, device=trial.device)
+                RunningTrialOut(
+                    job_id=trial.job_id,
+                    number=trial.number,
+                    device=trial.device,
+                    group=TrialGroupOut.of(trial.group) if trial.group else None,
+                )
                 for trial in reading.running
             ],
             started_at=rfc3339(worker.started_at),

@@ -52,6 +52,7 @@ FRESH: TrialColumns = {
     "cancel_requested": False,
     "worker": None,
     "device": None,
+    "group": None,
     "started_at": None,
     "finished_at": None,
     "artifacts": [],

@@ -68,6 +68,8 @@ def _trial_row(trial: Trial) -> Row:
         "duration_s": max(0.0, (trial.finished_at or 0.0) - (trial.started_at or 0.0)) if ended else None,
         "gpu_seconds": trial.gpu_seconds,
         "provenance": trial.provenance,
+        "group": trial.group.id if trial.group else None,
+        "group_how": trial.group.how.value if trial.group else None,
         "error": f"{trial.error.type}: {trial.error.message}" if trial.error else None,
     }
     return row | _prefixed("params", trial.params) | _prefixed("values", trial.values)

@@ -90,10 +90,11 @@ def print_trials(trials: Sequence[Trial], *, with_jobs: bool = False) -> None:
     params = _names(trial.params for trial in trials)
     metrics = [name for name in _names(trial.values for trial in trials) if name not in params]
     apart = ["purpose"] if any(trial.purpose != "search" for trial in trials) else []
+    together = ["group"] if any(trial.group for trial in trials) else []
     restarted = ["attempts"] if any(trial.attempt > 1 for trial in trials) else []
     why = ["error"] if any(trial.error for trial in trials) else []
     jobs = ["job"] if with_jobs else []
-    table = _table(*jobs, "trial", "state", *params, *metrics, "duration", *apart, *restarted, *why)
+    table = _table(*jobs, "trial", "state", *params, *metrics, "duration", *apart, *together, *restarted, *why)
     for trial in trials:
         table.add_row(
             *_cells(
@@ -104,6 +105,7 @@ def print_trials(trials: Sequence[Trial], *, with_jobs: bool = False) -> None:
                 *(number(trial.values.get(name)) for name in metrics),
                 duration(trial.duration_s),
                 *(trial.purpose for _ in apart),
+                *(group_of(trial) for _ in together),
                 *(attempts(trial) for _ in restarted),
                 *(error_of(trial) for _ in why),
             )
@@ -149,6 +151,12 @@ def error_of(trial: Trial) -> str:
         return ""
     line = f"{trial.error.type}: {' '.join(trial.error.message.split())}"
     return line if len(line) <= _LONGEST_ERROR else f"{line[: _LONGEST_ERROR - 1]}…"
+
+
+def group_of(trial: Trial) -> str:
+    """Return e.g. `12` for a trial trained as one with others, `alone` for one that can't be."""
+    group = trial.group
+    return "" if group is None else group.id if group.how == "fused" else group.how
 
 
 def attempts(trial: Trial) -> str:

@@ -103,6 +103,16 @@ class JobAnswer(Answer):
         return f"<JobAnswer: {self.sentence}>"
 
 
+class TrialGroup(Answer):
+    """With which other trials a trial is trained as one, and why or why not."""
+
+    id: str
+    size: int
+    how: str
+    """`fused`, `alone` or `apart`."""
+    why: str = ""
+
+
 class Trial(TrialSummary):
     """One training run."""
 
@@ -122,6 +132,8 @@ class Trial(TrialSummary):
     finished_at: AwareDatetime | None = None
     duration_s: float | None = None
     gpu_seconds: float | None = None
+    group: TrialGroup | None = None
+    """With which other trials it is trained; None where its job trains each alone."""
     data_hash: str | None = None
     """Identifies the data it was trained on."""
     provenance: str | None = None
@@ -138,7 +150,13 @@ class Trial(TrialSummary):
 
     def provenance_lines(self) -> list[str]:
         """Return what is known of how it came about, a line each."""
-        known = {"seed": self.seed, "device": self.device, "worker": self.worker, "data": self.data_hash}
+        known = {
+            "seed": self.seed,
+            "device": self.device,
+            "worker": self.worker,
+            "data": self.data_hash,
+            "group": self.group and f"{self.group.id} ({self.group.how}, {self.group.size}): {self.group.why}",
+        }
         return [f"{name}: {value}" for name, value in known.items() if value is not None]
 
 

@@ -2,7 +2,7 @@
 
 from pydantic import AwareDatetime, JsonValue
 
-from stepsize.client.answers import Answer
+from stepsize.client.answers import Answer, TrialGroup
 from stepsize.spec.objective import Objective
 from stepsize.spec.space import SearchSpace
 
@@ -67,6 +67,8 @@ class RunningTrial(Answer):
     job_id: str
     number: int
     device: str | None = None
+    group: TrialGroup | None = None
+    """With which others it is trained."""
 
 
 class Offer(Answer):

@@ -62,6 +62,36 @@ ALLOWED: dict[TrialState, frozenset[TrialState]] = {
 """Every transition there is: a running trial is requeued when its process is lost, an unsuccessful one when retried."""
 
 
+class GroupHow(StrEnum):
+    """How a trial is trained that may have company."""
+
+    FUSED = "fused"
+    """As one with those of its group."""
+    ALONE = "alone"
+    """By itself: trials like it can't be trained as one."""
+    APART = "apart"
+    """By itself: its group ended, and nobody can say through which of its trials."""
+
+
+@dataclass(frozen=True)
+class TrialGroup:
+    """With which other trials a trial is trained as one, and why or why not."""
+
+    id: str
+    """Trials of one job that share it are trained together; the number of the first."""
+    size: int
+    """How many there were when it came."""
+    how: GroupHow
+    why: str
+    most: int = 1
+    """How many may be in at once."""
+    joined: int = 0
+    """The round of the group at which its step 0 was, or would have been: what it reported as step k it did in round
+    `joined + k`."""
+    returned: int = 0
+    """Starts that came to nothing through others of a group; they don't use up `max_attempts`."""
+
+
 @dataclass(frozen=True)
 class TrialError:
     """What went wrong, for people; the traceback is in the trial's log."""
@@ -119,6 +149,8 @@ class Trial:
     started_at: float | None
     finished_at: float | None
     gpu_seconds: float
+    group: TrialGroup | None
+    """None: its job trains each trial alone, or it has not been started."""
     error: TrialError | None
     artifacts: tuple[str, ...]
     change: int

@@ -41,6 +41,8 @@ class Resources(Spec):
     """GPUs per trial: 0, or up to 1 (a fraction shares a device). A trial over several GPUs is not offered."""
     cpus: int = Field(default=1, ge=1, le=1024)
     """CPU threads per trial."""
+    fuse: int = Field(default=1, ge=1, le=256)
+    """How many trials may be trained as one in a slot, where their trainer can (`capabilities.fuse`); 1: each alone."""
 
 
 class StopWhen(Spec):

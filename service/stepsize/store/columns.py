@@ -35,7 +35,17 @@ class LossColumns(TypedDict, total=False):
     losses_in_a_row: int
 
 
-class TrialColumns(LossColumns, total=False):
+class GroupColumn(TypedDict, total=False):
+    """With which others a trial is trained."""
+
+    group: Mapping[str, object] | None
+
+
+class RequeueColumns(LossColumns, GroupColumn, total=False):
+    """What changes with a trial that waits again."""
+
+
+class TrialColumns(RequeueColumns, total=False):
     """Of a trial; see `stepsize.domain.trial.Trial`."""
 
     reason: TrialReason | None

@@ -7,7 +7,7 @@ and the best trial in line with what was moved and announces the change. Lock or
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, fields, replace
+from dataclasses import asdict, dataclass, fields, replace
 from functools import cache
 from typing import Any, Unpack
 
@@ -20,14 +20,14 @@ from stepsize.domain.job import Job, JobReason, JobState
 from stepsize.domain.lease import Lease
 from stepsize.domain.provenance import differs, is_about_provenance
 from stepsize.domain.trial import ALLOWED as ALLOWED_TRIAL
-from stepsize.domain.trial import Report, TrialPurpose, TrialState
+from stepsize.domain.trial import Report, TrialGroup, TrialPurpose, TrialState
 from stepsize.errors import JobNotFoundError, LeaseLostError, StateConflictError
 from stepsize.spec.provenance import Provenance
 from stepsize.spec.resolved import ResolvedJobSpec, recall
 from stepsize.spec.space import Scalar
 from stepsize.store.answers import StoredAnswer
 from stepsize.store.best import find_best
-from stepsize.store.columns import JobColumns, LossColumns, TrialColumns
+from stepsize.store.columns import JobColumns, RequeueColumns, TrialColumns
 from stepsize.store.database import db_now
 from stepsize.store.models import answers, jobs, reports, trials
 from stepsize.store.provenances import find_provenances, keep_provenance
@@ -56,6 +56,7 @@ class NewTrial:
     replicate_of: int | None = None
     worker: str | None = None
     device: str | None = None
+    group: TrialGroup | None = None
     on_offer: bool = False
     """Whether any client that asks may be given it."""
 
@@ -121,6 +122,7 @@ class Ledger:
             "created_at": time,
             "started_at": time if trial.state is TrialState.RUNNING else None,
             "gpu_seconds": 0.0,
+            "group": asdict(trial.group) if trial.group else None,
             "artifacts": [],
             "change": self.change,
         }
@@ -166,7 +168,7 @@ class Ledger:
         return moved
 
     def requeue_trial(
-        self, number: int, *, gpu_seconds: float = 0.0, checkpoint_step: int | None, **columns: Unpack[LossColumns]
+        self, number: int, *, gpu_seconds: float = 0.0, checkpoint_step: int | None, **columns: Unpack[RequeueColumns]
     ) -> bool:
         """Queue an interrupted trial again, to go on from its checkpoint; False: it was not running.
 

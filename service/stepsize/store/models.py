@@ -118,6 +118,7 @@ trials = Table(
     Column("started_at", Double),
     Column("finished_at", Double),
     Column("gpu_seconds", Double, nullable=False),
+    Column("group", Document),
     Column("error", Document),
     Column("artifacts", Document, nullable=False),
     Column("change", Integer, nullable=False),

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import Row, Text, case, cast, func
 
 from stepsize.domain.job import Desired, Job, JobKind, JobReason, JobState
-from stepsize.domain.trial import Report, Trial, TrialError, TrialPurpose, TrialReason, TrialState
+from stepsize.domain.trial import GroupHow, Report, Trial, TrialError, TrialGroup, TrialPurpose, TrialReason, TrialState
 from stepsize.spec.resolved import ResolvedJobSpec, recall
 from stepsize.store.database import db_now
 from stepsize.store.models import jobs, reports, trials
@@ -60,6 +60,7 @@ def trial_from_row(row: Row[Any]) -> Trial:
     data["state"] = TrialState(data["state"])
     data["purpose"] = TrialPurpose(data["purpose"])
     data["reason"] = data["reason"] and TrialReason(data["reason"])
+    data["group"] = data["group"] and TrialGroup(**data["group"] | {"how": GroupHow(data["group"]["how"])})
     data["error"] = data["error"] and TrialError(**data["error"])
     data["stand_in"] = data["stand_in"] and tuple(data["stand_in"])
     data["artifacts"] = tuple(data["artifacts"])

@@ -573,10 +573,10 @@ def test_job_whose_search_breaks_fails_alone(world: World, monkeypatch: pytest.M
             super().__init__(job_id, *arguments, **more)
             self.is_broken = job_id == broken
 
-        def propose(self, number: int) -> Any:
+        def propose(self, number: int, *, like: Mapping[str, Scalar] | None = None) -> Any:
             if self.is_broken:
                 raise ValueError("no such luck")
-            return super().propose(number)
+            return super().propose(number, like=like)
 
     monkeypatch.setattr(tuner, "Search", BreaksForOne)
     turn(world.loop(FakeEngine(two_reports)), 12)

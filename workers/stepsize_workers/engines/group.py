@@ -81,8 +81,9 @@ class SlotGroup:
         self._joiners: Joiners | None = None
         self._awaited: set[TrialKey] = set()
         """Members whose verdict is still to come."""
-        self.last_words: Ended | None = None
-        """The end of the last member, held back until the process is as it was before: the slot is free from then."""
+        self._ends: list[Ended] = []
+        """Of members that ended in this round. They are told by number: the order in which a trainer has its members,
+        another one after an interruption, changes nothing."""
         self._members = tuple(self._welcome(group.members))
 
     @property
@@ -96,6 +97,7 @@ class SlotGroup:
 
     def joined(self) -> Sequence[TrialContext[Params]]:
         self.hear()
+        self._tell_ends()
         n_free = self._n_places - len(self._live)
         if not self._asks or not n_free or not self._live:
             return ()
@@ -109,6 +111,7 @@ class SlotGroup:
     def report(
         self, values: Mapping[TrialContext[Params], tuple[int, Mapping[str, float]]]
     ) -> set[TrialContext[Params]]:
+        self._tell_ends()
         over: set[TrialContext[Params]] = set()
         reports: list[Reported] = []
         for context, (step, numbers) in values.items():
@@ -148,7 +151,7 @@ class SlotGroup:
         ended = Ended(key, outcome, error_of(error) if error else None, member.artifacts(), member.elapsed_s())
         del self._live[key]
         self._asks = True
-        self._say(replace(ended, data_hash=member.data_hash, fault=fault))
+        self._ends.append(replace(ended, data_hash=member.data_hash, fault=fault))
 
     def end_all(self, error: BaseException | None) -> None:
         """End whoever is left now that the trainer is back: complete, or with what it raised."""
@@ -163,11 +166,19 @@ class SlotGroup:
             member.end()
         self._live.clear()
 
-    def _say(self, ended: Ended) -> None:
-        if self._live:
+    def last_words(self) -> Ended | None:
+        """Return the end of the last member, the others' told: the slot is free from then, and first put in order."""
+        ends = sorted(self._ends, key=lambda ended: ended.key.number)
+        for ended in ends[:-1]:
             self.wire.send(ended)
-        else:
-            self.last_words = ended
+        return ends[-1] if ends else None
+
+    def _tell_ends(self) -> None:
+        """Tell the worker who has ended; while none is left, that waits for `last_words`."""
+        if self._live:
+            for ended in sorted(self._ends, key=lambda ended: ended.key.number):
+                self.wire.send(ended)
+            self._ends.clear()
 
     def hear(self) -> None:
         """Take in what the worker has said meanwhile; once all have ended, what it says is for the next trials."""
@@ -195,22 +206,17 @@ class SlotGroup:
     def _welcome(self, assignments: Sequence[Assignment]) -> list[MemberContext]:
         """Make contexts for trials that begin; one whose parameters are refused ends at once."""
         welcome: list[MemberContext] = []
-        refused: list[Ended] = []
         for assignment in assignments:
             self._log.enter(assignment.key, assignment.trial_dir)
             try:
                 member = MemberContext(self, assignment, self._make_params(assignment), self._device)
             except Exception as error:  # noqa: BLE001 - a trial's failure is a result, told to the worker
                 self._log.leave(assignment.key, error)
-                refused.append(Ended(assignment.key, outcome_of(error), error_of(error)))
+                self._ends.append(Ended(assignment.key, outcome_of(error), error_of(error)))
                 continue
             self._live[assignment.key] = member
             self.wire.send(Begun(assignment.key, self._provenance))
             welcome.append(member)
-        for ended in refused if self._live else refused[:-1]:
-            self.wire.send(ended)
-        if refused and not self._live:
-            self.last_words = refused[-1]
         return welcome
 
     def _find(self, member: TrialContext[Params]) -> MemberContext | None:

@@ -119,7 +119,7 @@ def _train_group(wire: SlotEnd, group: Group, device: str, modules: Iterable[str
             if os.getpid() != process:
                 _end_fork()
         members.end_all(error)
-    if last := members.last_words:
+    if last := members.last_words():
         wire.send(replace(last, leaves_traces=not _restore(surroundings)))
     return None
 

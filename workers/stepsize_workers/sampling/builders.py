@@ -44,6 +44,7 @@ from stepsize.spec.space import SearchSpace
 from stepsize_workers.sampling.distributions import distribution_of
 from stepsize_workers.sampling.optuna_internals import (
     OrderedNsgaii,
+    TpeBesideGiven,
     copy_study_attrs,
     forget_fits,
     raise_study_attrs,
@@ -61,6 +62,8 @@ class SamplerBuilder(ABC, Generic[S]):
     """What it is for."""
     n_tries: ClassVar[int] = 20
     """How often asking again is worth it for one proposal."""
+    draws_beside: ClassVar[bool] = False
+    """Whether some parameters may be given and the others are drawn as they should be beside these."""
     kept: ClassVar[tuple[str, ...]] = ()
     """Prefixes of what it notes with a trial and can't do without when the study is rebuilt."""
     study_kept: ClassVar[str | None] = None
@@ -72,6 +75,9 @@ class SamplerBuilder(ABC, Generic[S]):
 
     def forget(self, sampler: BaseSampler) -> None:
         """Drop what a sampler remembers of earlier asks beside the study: a rebuilt one has none of it."""
+
+    def give(self, sampler: BaseSampler, given: Mapping[str, float]) -> None:
+        """Let the next ask draw what goes with these parameters, where the sampler looks at several at once."""
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -109,14 +115,20 @@ class BuiltSampler:
     def __init__(self, sampler: Sampler, space: SearchSpace) -> None:
         self._builder = _SAMPLERS[type(sampler)]()
         self.n_tries = self._builder.n_tries
+        self.draws_beside = self._builder.draws_beside
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ExperimentalWarning)
             self.sampler = self._builder.build(sampler, space)
 
-    def begin(self, seed: int) -> None:
-        """Seed every generator and forget earlier asks."""
+    def begin(self, seed: int, *, given: Mapping[str, float]) -> None:
+        """Seed every generator and forget earlier asks.
+
+        Args:
+            given: parameters that are not to be drawn, as Optuna has them inside.
+        """
         seed_generators(self.sampler, seed)
         self._builder.forget(self.sampler)
+        self._builder.give(self.sampler, given)
 
     def restore_study(self, study: Study, trial_attrs: Mapping[str, object]) -> None:
         """Bring a rebuilt study's own attributes up to what a trial of the record says."""
@@ -139,9 +151,14 @@ def build_pruner(pruner: Pruner) -> BasePruner:
 class _Tpe(SamplerBuilder[TpeSampler]):
     spec = TpeSampler
     n_tries = 5
+    draws_beside = True
+
+    def give(self, sampler: BaseSampler, given: Mapping[str, float]) -> None:
+        if isinstance(sampler, TpeBesideGiven):
+            sampler.given = given
 
     def build(self, sampler: TpeSampler, space: SearchSpace) -> BaseSampler:
-        return optuna.samplers.TPESampler(
+        return TpeBesideGiven(
             seed=sampler.seed,
             n_startup_trials=sampler.n_startup_trials,
             n_ei_candidates=sampler.n_ei_candidates,
@@ -153,6 +170,7 @@ class _Tpe(SamplerBuilder[TpeSampler]):
 
 class _Random(SamplerBuilder[RandomSampler]):
     spec = RandomSampler
+    draws_beside = True  # each parameter is drawn without a look at the others
 
     def build(self, sampler: RandomSampler, space: SearchSpace) -> BaseSampler:
         return optuna.samplers.RandomSampler(seed=sampler.seed)
@@ -169,6 +187,7 @@ class _Grid(SamplerBuilder[GridSampler]):
 
 class _Qmc(SamplerBuilder[QmcSampler]):
     spec = QmcSampler
+    draws_beside = True  # each parameter is drawn without a look at the others
     kept = ("qmc:",)
     study_kept = "qmc:"
 

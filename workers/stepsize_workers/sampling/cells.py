@@ -89,8 +89,14 @@ class Grid:
     def is_exhausted(self) -> bool:
         return not self._left
 
-    def next_cell(self) -> int | None:
-        cell = next(iter(self._left), None)
+    def next_cell(self, like: Params | None = None) -> int | None:
+        """Take the next cell, or the next that shares some parameters; None: there is none."""
+        alike = (
+            cell
+            for cell in self._left
+            if all(_same_in(self.cells[cell], name, value) for name, value in (like or {}).items())
+        )
+        cell = next(alike, None)
         if cell is not None:
             self.mark_taken(cell)
         return cell
@@ -108,6 +114,10 @@ class Grid:
 
     def mark_taken(self, cell: int) -> None:
         self._left.pop(cell, None)
+
+
+def _same_in(params: Params, name: str, value: Scalar) -> bool:
+    return name in params and type(params[name]) is type(value) and params[name] == value
 
 
 def _typed(params: Params) -> frozenset[tuple[str, type, Scalar]]:

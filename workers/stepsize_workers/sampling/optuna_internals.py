@@ -6,11 +6,13 @@ resume suite fails where one of these moves.
 """
 
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 from optuna.distributions import BaseDistribution
-from optuna.samplers import BaseSampler, GPSampler, NSGAIISampler
+from optuna.samplers import BaseSampler, GPSampler, NSGAIISampler, TPESampler
 from optuna.samplers._lazy_random_state import LazyRandomState
+from optuna.samplers._tpe.parzen_estimator import _ParzenEstimator
 from optuna.study import Study
 from optuna.trial import FrozenTrial, Trial
 
@@ -66,6 +68,26 @@ def raise_study_attrs(study: Study, attrs: Mapping[str, object], prefix: str) ->
     for key, value in attrs.items():
         if key.startswith(prefix) and isinstance(value, int) and value > have.get(key, -1):
             study._storage.set_study_system_attr(study._study_id, key, value)
+
+
+class TpeBesideGiven(TPESampler):
+    """Optuna's own, that can be told some parameters: the others are the best of its candidates beside these.
+
+    Its candidates come from where good trials lie, and that one is taken which is likeliest among good trials and
+    unlikeliest among the others. Put into the candidates before that is judged, what is given tells which learning rate
+    goes with this batch size; put into the one that was taken, it would come with the rate of another.
+    """
+
+    given: Mapping[str, float] = MappingProxyType({})
+    """Name → value inside Optuna, for the next ask."""
+
+    def _compute_acquisition_func(
+        self, samples: dict[str, Any], mpe_below: _ParzenEstimator, mpe_above: _ParzenEstimator
+    ) -> Any:
+        for name, value in self.given.items():
+            if name in samples:
+                samples[name][:] = value
+        return super()._compute_acquisition_func(samples, mpe_below, mpe_above)
 
 
 class OrderedNsgaii(NSGAIISampler):

@@ -25,6 +25,10 @@ class NothingLeftError(Exception):
     """No configuration is left that the job admits."""
 
 
+class NoneAlikeError(NothingLeftError):
+    """No configuration is left that shares the parameters of a group."""
+
+
 class AdmittingSampler(BaseSampler):
     """Draws whole configurations, conditional parameters included, before the first parameter is suggested.
 
@@ -37,11 +41,22 @@ class AdmittingSampler(BaseSampler):
         self._inner = built.sampler
         self._admission = admission
         self._seed = 0
+        self._like: Mapping[str, Scalar] = {}
 
-    def begin(self, seed: int) -> None:
-        """Seed everything random in the next ask: a rebuilt search draws what the uninterrupted one would have."""
+    def begin(self, seed: int, *, like: Mapping[str, Scalar] | None = None) -> None:
+        """Seed everything random in the next ask: a rebuilt search draws what the uninterrupted one would have.
+
+        Args:
+            like: what the configuration shares with those of a group; the rest is drawn as it should be beside these.
+        """
         self._seed = seed
-        self._built.begin(seed)
+        self._like = like or {}
+        given = {
+            name: distribution.to_internal_repr(to_optuna(self._admission.space[name], self._like[name]))
+            for name, distribution in self._distributions.items()
+            if name in self._like
+        }
+        self._built.begin(seed, given=given)
 
     def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
         return self._distributions
@@ -65,6 +80,7 @@ class AdmittingSampler(BaseSampler):
     def _admitted(
         self, study: Study, trial: FrozenTrial, fixed: Mapping[str, Scalar], *, is_given: bool
     ) -> dict[str, Scalar]:
+        fixed = {**fixed, **self._like}
         explores = random.Random(self._seed).random() < EXPLORED_FRACTION
         wanted: dict[str, Scalar] | None = None
         for _ in range(self._built.n_tries):
@@ -74,6 +90,8 @@ class AdmittingSampler(BaseSampler):
             wanted = wanted or params
         assert wanted is not None, "a sampler is asked at least once"
         nearest = self._admission.nearest(wanted, fixed=fixed, explores=explores, seed=self._seed)
+        if self._like and (nearest is None or self._admission.objection(nearest) >= Objection.REPEATED):
+            raise NoneAlikeError
         if nearest is None and not is_given:
             raise NothingLeftError
         return nearest or wanted  # a client's own configuration is run as it is

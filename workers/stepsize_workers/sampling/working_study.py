@@ -83,13 +83,17 @@ class WorkingStudy:
 
     # -- drawing -----------------------------------------------------------------------------------------------------
 
-    def ask(self, number: int) -> Draw:
+    def ask(self, number: int, *, like: Mapping[str, Scalar] | None = None) -> Draw:
         """Draw what to try as trial `number`.
+
+        Args:
+            like: what it must share with those of a group.
 
         Raises:
             NothingLeftError: no configuration is left that is admitted.
+            NoneAlikeError: none was found that is like those.
         """
-        self._begin(number)
+        self._begin(number, like=like)
         handle = self._study.ask()
         try:
             return Draw(self._suggest(handle), handle)
@@ -117,9 +121,9 @@ class WorkingStudy:
         """Return what the record must keep of a trial for a rebuilt study to be the same (the rungs it has passed)."""
         return {key: value for key, value in trial_attrs(draw.handle).items() if key.startswith(self._kept)}
 
-    def _begin(self, number: int) -> None:
+    def _begin(self, number: int, *, like: Mapping[str, Scalar] | None = None) -> None:
         """Seed the generators from (job seed, trial number): a rebuilt study draws what this one would have."""
-        self._sampler.begin(derive_seed(self._seed, "ask", number))
+        self._sampler.begin(derive_seed(self._seed, "ask", number), like=like)
 
     def _suggest(self, handle: optuna.trial.Trial) -> dict[str, Scalar]:
         """Draw every parameter that applies, parents first; return them as clients see them."""

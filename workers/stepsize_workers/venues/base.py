@@ -52,8 +52,12 @@ class Venue(Protocol):
     def start(self, slots: Sequence[SlotRecord]) -> None:
         """Bring trials to life in these free slots, as far as there are any to start."""
 
-    def handle(self, events: Sequence[Event]) -> None:
-        """Take in what this worker's engine says of the job's trials."""
+    def handle(self, events: Sequence[Event], *, may_refill: bool = True) -> None:
+        """Take in what this worker's engine says of the job's trials.
+
+        Args:
+            may_refill: whether free places of its groups may be filled with new trials: nobody else waits for slots.
+        """
 
     def shut_down(self) -> bool:
         """The worker is ending: make the running trials ready for whoever takes the job next.

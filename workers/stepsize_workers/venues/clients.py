@@ -73,7 +73,7 @@ class ClientVenue:
     def start(self, slots: Sequence[SlotRecord]) -> None:
         """No trial of this job runs here."""
 
-    def handle(self, events: Sequence[Event]) -> None:
+    def handle(self, events: Sequence[Event], *, may_refill: bool = True) -> None:
         """No trial of this job runs here."""
 
     def shut_down(self) -> bool:

@@ -1,17 +1,17 @@
 """How the end of an attempt is read: what the trial becomes, and why. Decided before the commit that says so."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 
 from stepsize.domain.outcomes import objective_values, outcome_error
-from stepsize.domain.trial import TrialError, TrialReason, TrialState
+from stepsize.domain.trial import TrialError, TrialGroup, TrialReason, TrialState
 from stepsize.spec.provenance import Provenance
 from stepsize.spec.resolved import ResolvedJobSpec
 from stepsize.spec.space import Params
-from stepsize.store.columns import TrialColumns
+from stepsize.store.columns import GroupColumn, TrialColumns
 from stepsize.store.ledger import Ledger
 from stepsize.store.workers import SlotRecord
-from stepsize_workers.engines.base import Ended, Outcome, TrialKey
+from stepsize_workers.engines.base import Ended, Fault, Outcome, TrialKey
 from stepsize_workers.stand_ins import End
 
 
@@ -36,6 +36,8 @@ class Running:
     """No part of the search: a replicate, or a trial of a job that searches nothing."""
     data_hash: str | None = None
     provenance: Provenance | None = None
+    group: TrialGroup | None = None
+    """With which others it is trained."""
     shutting_down: bool = False
 
     def hear(self, step: int, values: Mapping[str, float]) -> None:
@@ -59,6 +61,9 @@ class Conclusion:
     artifacts: tuple[str, ...] = ()
     gpu_seconds: float = 0.0
 
+    group: TrialGroup | None = None
+    """Its place from now on, where that has changed."""
+
     @property
     def is_requeued(self) -> bool:
         return self.state is TrialState.QUEUED
@@ -72,6 +77,8 @@ class Conclusion:
 def conclude(ended: Ended, run: Running, spec: ResolvedJobSpec) -> Conclusion:
     """Return what an attempt's end means for its trial."""
     gpu_seconds = ended.duration_s * run.slot.gpus
+    if ended.fault is not Fault.OWN and run.stop_because is None and not run.shutting_down:
+        return Conclusion(run, TrialState.QUEUED, gpu_seconds=gpu_seconds)
     match ended.outcome:
         case Outcome.COMPLETED:
             return _conclude_completed(ended, run, spec, gpu_seconds)
@@ -94,6 +101,8 @@ def record_conclusion(ledger: Ledger, conclusion: Conclusion, *, study_attrs: Ma
         study_attrs: what Optuna keeps with it.
     """
     run, number = conclusion.run, conclusion.run.key.number
+    group = conclusion.group or run.group
+    place: GroupColumn = {} if group is None else {"group": asdict(group)}
     if conclusion.is_requeued:
         ledger.requeue_trial(
             number,
@@ -101,6 +110,7 @@ def record_conclusion(ledger: Ledger, conclusion: Conclusion, *, study_attrs: Ma
             gpu_seconds=conclusion.gpu_seconds,
             losses_of_worker=run.losses_of_worker + run.shutting_down,
             losses_in_a_row=run.losses_in_a_row if run.shutting_down else 0,  # a worker that ends in order is not lost
+            **place,
         )
         return
     error = conclusion.error
@@ -114,6 +124,8 @@ def record_conclusion(ledger: Ledger, conclusion: Conclusion, *, study_attrs: Ma
         artifacts=list(conclusion.artifacts),
         data_hash=run.data_hash,
     )
+    if group is not None:
+        columns["group"] = asdict(group)
     if run.provenance is not None:
         columns["provenance"] = ledger.note_provenance(run.provenance)
     ledger.move_trial(number, TrialState.RUNNING, conclusion.state, gpu_seconds=conclusion.gpu_seconds, **columns)
@@ -138,6 +150,7 @@ def _conclude_interrupted(ended: Ended, run: Running, max_attempts: int, gpu_sec
         return Conclusion(run, TrialState.PRUNED, TrialReason.PRUNER, gpu_seconds=gpu_seconds)
     if run.stop_because is TrialReason.USER:
         return Conclusion(run, TrialState.CANCELLED, TrialReason.USER, gpu_seconds=gpu_seconds)
-    if not run.shutting_down and run.key.attempt - run.losses_of_worker >= max_attempts:
+    returned = run.group.returned if run.group else 0
+    if not run.shutting_down and run.key.attempt - run.losses_of_worker - returned >= max_attempts:
         return Conclusion(run, TrialState.FAILED, TrialReason.LOST, ended.error, gpu_seconds=gpu_seconds)
     return Conclusion(run, TrialState.QUEUED, gpu_seconds=gpu_seconds)

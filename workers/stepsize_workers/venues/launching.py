@@ -1,10 +1,10 @@
 """Bringing trials to life in slots: recorded as running first, then handed to the engine."""
 
 from collections.abc import Container, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 
 from stepsize.clock import now
-from stepsize.domain.trial import Trial, TrialState, trial_dir
+from stepsize.domain.trial import Trial, TrialGroup, TrialState, trial_dir
 from stepsize.store.ledger import Ledger, NewTrial
 from stepsize.store.trials import load_reports
 from stepsize.store.workers import SlotRecord
@@ -20,6 +20,8 @@ class Launch:
 
     slot: SlotRecord
     draft: Draft
+    place: TrialGroup | None = None
+    """Its place in a group; with an empty id, the group is named by its first trial. None: it has no company."""
 
 
 class Launcher:
@@ -41,30 +43,42 @@ class Launcher:
         )
         return [self._run_of(number, launch) for number, launch in recorded]
 
-    def hand_over(self, run: Running) -> None:
-        """Let the engine run a trial that is recorded as running."""
-        self._held.site.engine.start(run.slot, [self._assignment(run)])
+    def hand_over(self, runs: Sequence[Running], *, n_places: int = 1, is_open: bool = False) -> None:
+        """Let the engine run trials that are recorded as running in one slot; see `Engine.start`."""
+        group = [self.assignment(run) for run in runs]
+        self._held.site.engine.start(runs[0].slot, group, n_places=n_places, is_open=is_open)
 
     def _record(
         self, ledger: Ledger, launches: Sequence[Launch], under_way: Container[int]
     ) -> list[tuple[int, Launch]]:
         known = self._recorded_before(ledger, under_way)
         recorded: list[tuple[int, Launch]] = []
-        fresh: list[NewTrial] = []
+        fresh: list[int] = []
         for launch in launches:
             queued = launch.draft.queued
             if queued is None and known:
                 number = known.pop(0)
             elif queued is None:
                 number = ledger.job.n_trials + len(fresh)
-                fresh.append(self._new_trial(number, launch))
+                fresh.append(number)
             elif self._record_restart(ledger, launch, queued):
                 number = queued.number
             else:  # cancelled since it was read
                 continue
-            recorded.append((number, launch))
-        ledger.insert_trials(fresh)
+            recorded.append((number, self._named(ledger, number, launch, recorded)))
+        ledger.insert_trials([self._new_trial(number, launch) for number, launch in recorded if number in fresh])
         return recorded
+
+    def _named(self, ledger: Ledger, number: int, launch: Launch, before: Sequence[tuple[int, Launch]]) -> Launch:
+        """Return a launch whose group has its name: the number of the first of those launched together."""
+        place = launch.place
+        if place is None:
+            return launch
+        if not place.id:
+            launch = replace(launch, place=replace(place, id=str(before[0][0] if before else number)))
+        if launch.draft.queued is not None and launch.place is not None:
+            ledger.touch_trial(number, group=asdict(launch.place))
+        return launch
 
     def _recorded_before(self, ledger: Ledger, under_way: Container[int]) -> list[int]:
         """Find the new trials of a first try whose commit succeeded although its answer was lost."""
@@ -75,7 +89,7 @@ class Launcher:
 
     def _new_trial(self, number: int, launch: Launch) -> NewTrial:
         trial = self._tuner.new_trial(launch.draft, number, TrialState.RUNNING)
-        return replace(trial, worker=self._held.site.worker_id, device=launch.slot.device)
+        return replace(trial, worker=self._held.site.worker_id, device=launch.slot.device, group=launch.place)
 
     def _record_restart(self, ledger: Ledger, launch: Launch, trial: Trial) -> bool:
         worker, attempt = self._held.site.worker_id, trial.attempt + 1
@@ -96,6 +110,7 @@ class Launcher:
         trial = launch.draft.queued
         key = TrialKey(self._held.job.id, number, trial.attempt + 1 if trial else 1)
         run = Running(key, launch.slot, launch.draft.proposal.params, self._tuner.seed_of(launch.draft, number))
+        run.group = launch.place
         if trial is not None:
             self._resume(run, trial)
         return run
@@ -111,7 +126,8 @@ class Launcher:
             run.step = report.step
             run.values |= report.values
 
-    def _assignment(self, run: Running) -> Assignment:
+    def assignment(self, run: Running) -> Assignment:
+        """Return what an engine needs to run a trial that is recorded as running."""
         job, spec, site = self._held.job, self._held.spec, self._held.site
         return Assignment(
             key=run.key,

@@ -3,24 +3,27 @@
 The order of every step is: take in events → commit → tell the tuner → answer the trials.
 """
 
-from collections import defaultdict
-from collections.abc import Sequence
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
 
 import structlog
 
 from stepsize.domain.job import Desired, JobKind
 from stepsize.domain.said import clean_text
-from stepsize.domain.trial import Report, Trial, TrialError, TrialReason, TrialState
+from stepsize.domain.trial import GroupHow, Report, Trial, TrialError, TrialReason, TrialState
+from stepsize.spec.space import Params
 from stepsize.store.database import Connection, DatabaseError, is_transient, reason_of
 from stepsize.store.ledger import Ledger
 from stepsize.store.orphans import settle_orphans
 from stepsize.store.trials import load_reports, load_trials, trials_to_cancel
 from stepsize.store.workers import SlotRecord
 from stepsize_workers.artifacts import ArtifactKeeper
-from stepsize_workers.engines.base import CheckpointSaved, Ended, Event, Reported
+from stepsize_workers.engines.base import CheckpointSaved, Ended, Event, Fault, Grouped, Reported, Vacant
 from stepsize_workers.held_job import HeldJob
 from stepsize_workers.stand_ins import End, Foreseen
-from stepsize_workers.tuner import Tuner
+from stepsize_workers.tuner import Draft, Tuner
+from stepsize_workers.venues.company import Company, Waiting, due_of
 from stepsize_workers.venues.conclusions import Conclusion, Running, conclude, record_conclusion
 from stepsize_workers.venues.launching import Launch, Launcher
 
@@ -43,6 +46,9 @@ class SlotVenue:
         self._artifacts = ArtifactKeeper(held.job.spec, held.site.data_dir, held.job.id)
         self._running: dict[int, Running] = {}
         self._queued: list[Trial] = []
+        self._company = Company(held)
+        self._late: dict[str, list[Waiting]] = {}
+        """By group, the trials that come back to it once it is as far as they were, and start nowhere else."""
         self._is_shutting_down = False
 
     @property
@@ -66,6 +72,7 @@ class SlotVenue:
         trials, reports = self._held.read(self._load_record)
         self._tuner.rebuild(trials, reports)
         self._artifacts.restore(trials)
+        self._company.restore(trials)
         self._queued = [trial for trial in trials if trial.state is TrialState.QUEUED]
 
     def _load_record(self, connection: Connection) -> tuple[list[Trial], list[Report]]:
@@ -106,41 +113,147 @@ class SlotVenue:
     def wants_slots(self) -> int:
         if self._is_shutting_down or self._held.job.desired is not Desired.RUN:
             return 0
-        parallel = self._held.spec.budget.max_parallel_trials or len(self._held.site.engine.slots)
         n_to_propose = self._tuner.n_to_propose()
         if self._tuner.is_thinking:
             # The slot it thinks for stays free: a trial of another job could hold it for hours.
             n_to_propose = min(n_to_propose, 1)
-        left = len(self._tuner.startable(self._queued)) + n_to_propose
-        return max(0, min(parallel - len(self._running), left))
+        left = len(self._waiting()) + n_to_propose
+        return max(0, min(self._room, left))
+
+    @property
+    def _room(self) -> int:
+        """How many more trials may run at once."""
+        n_slots = len(self._held.site.engine.slots)
+        parallel = self._held.spec.budget.max_parallel_trials or n_slots * self._company.n_places
+        return parallel - len(self._running)
+
+    def _waiting(self) -> list[Trial]:
+        """Return the trials of the record that may start anywhere."""
+        late = {one.trial.number for waiting in self._late.values() for one in waiting}
+        return [trial for trial in self._tuner.startable(self._queued) if trial.number not in late]
 
     def start(self, slots: Sequence[SlotRecord]) -> None:
+        if self._company.n_places > 1:
+            for slot in slots:
+                if not self._start_group(slot):
+                    return
+            return
         drafts = self._tuner.next_drafts(self._tuner.startable(self._queued), len(slots))
         if not drafts:
             return
-        drafted = {draft.queued.number for draft in drafts if draft.queued}
+        for run in self._launch([Launch(slot, draft) for slot, draft in zip(slots, drafts, strict=False)]):
+            self._launcher.hand_over([run])
+
+    def _launch(self, launches: Sequence[Launch]) -> list[Running]:
+        """Record trials as running; return those that are."""
+        drafted = {launch.draft.queued.number: launch.draft.queued for launch in launches if launch.draft.queued}
         self._queued = [trial for trial in self._queued if trial.number not in drafted]
-        launches = [Launch(slot, draft) for slot, draft in zip(slots, drafts, strict=False)]
         runs = self._launcher.launch(launches, under_way=self._running)
         self._running |= {run.key.number: run for run in runs}
         for run in runs:
-            self._launcher.hand_over(run)
+            trial = drafted.get(run.key.number)
+            is_back = trial is not None and trial.group is not None and run.group == trial.group
+            self._company.enter(run, is_new=not is_back)
+        return runs
+
+    # -- groups ------------------------------------------------------------------------------------------------------
+
+    def _start_group(self, slot: SlotRecord) -> bool:
+        """Start a group in a slot, one that was interrupted where it was; False: there is nothing to start."""
+        waiting = self._waiting()
+        first = self._company.first_of(waiting)
+        drafts = self._tuner.next_drafts([first] if first else [], min(1, self._room))
+        if not drafts:
+            return False
+        (leader,) = drafts
+        params = leader.proposal.params
+        place = self._company.first_place(leader.queued, params)
+        clock = due_of(leader.queued, place)
+        others = [trial for trial in waiting if first is None or trial.number != first.number]
+        goes_on = bool(place.id)
+        back = [trial for trial in others if goes_on and trial.group is not None and trial.group.id == place.id]
+        late = [Waiting(trial, due) for trial in back if (due := due_of(trial, place)) > clock]
+        mates = [trial for trial in back if due_of(trial, place) <= clock]
+        n_free = place.most - 1 - len(back)
+        if goes_on:
+            n_free = self._company.n_to_join(place, n_free=n_free, clock=clock)
+        elif place.how is GroupHow.FUSED:
+            mates = [trial for trial in others if self._company.belongs(trial, params)][:n_free]
+            n_free -= len(mates)
+        company = self._drafts_for(mates, n_free, params, n_drafted=int(leader.queued is None))
+        size = 1 + len(company)
+        launches = [Launch(slot, leader, place if goes_on else replace(place, size=size))]
+        launches += [
+            Launch(slot, one, self._company.place(place, one.queued, size=size, clock=clock)) for one in company
+        ]
+        runs = self._launch(launches)
+        if not runs:
+            return True
+        self._late[_group_id(runs[0])] = late
+        is_open = bool(late) or self._company.awaits_round(place, clock=clock)
+        self._launcher.hand_over(runs, n_places=place.most, is_open=is_open)
+        return True
+
+    def _fill(self, vacant: Vacant, *, may_refill: bool) -> None:
+        """Say who comes to the free places of a group, which waits for that."""
+        run = self._running[vacant.key.number]
+        group = run.group
+        assert group is not None, "only groups have places"
+        clock = group.joined + (run.step or 0)
+        late = self._late.get(group.id, [])
+        back = [one.trial for one in late if one.due <= clock]
+        self._late[group.id] = late = [one for one in late if one.due > clock]
+        n_new = 0
+        if may_refill and self._goes_on:
+            n_free = vacant.n_places - len(back) - len(late)
+            n_new = self._company.n_to_join(group, n_free=n_free, clock=clock)
+        queued = {trial.number for trial in self._queued}
+        mates = [trial for trial in back if trial.number in queued]
+        others = [trial for trial in self._waiting() if trial.number not in {one.number for one in mates}]
+        more = [trial for trial in others if self._company.belongs(trial, run.params)][:n_new]
+        drafts = self._drafts_for([*mates, *more], n_new - len(more), run.params)
+        n_live = sum(1 for one in self._running.values() if _group_id(one) == group.id)
+        launches = [
+            Launch(
+                run.slot,
+                draft,
+                self._company.place(group, draft.queued, size=n_live + len(drafts), clock=clock),
+            )
+            for draft in drafts
+        ]
+        runs = self._launch(launches) if launches else []
+        ask_again = bool(late) or self._company.awaits_round(group, clock=clock)
+        joiners = [self._launcher.assignment(one) for one in runs]
+        self._held.site.engine.join(vacant.key, joiners, ask_again=ask_again)
+
+    def _drafts_for(self, mates: Sequence[Trial], n_new: int, params: Params, *, n_drafted: int = 0) -> list[Draft]:
+        """Return who is to come to a group: trials that wait, then new ones that share what they must."""
+        n = min(self._room - 1 if n_drafted else self._room, len(mates) + max(0, n_new))
+        like = self._company.like(params)
+        return self._tuner.next_drafts(mates, n, like=like, n_drafted=n_drafted)
+
+    @property
+    def _goes_on(self) -> bool:
+        return not self._is_shutting_down and self._held.job.desired is Desired.RUN
 
     # -- what trials say ---------------------------------------------------------------------------------------------
 
-    def handle(self, events: Sequence[Event]) -> None:
-        """Take in everything that waits, in one commit; then tell the tuner and answer the trials."""
+    def handle(self, events: Sequence[Event], *, may_refill: bool = True) -> None:
+        """Take in everything that waits, in one commit; then tell the tuner, answer the trials and fill places."""
         runs = self._running
-        self._take_in([one for one in events if (run := runs.get(one.key.number)) is not None and run.key == one.key])
+        ours = [one for one in events if (run := runs.get(one.key.number)) is not None and run.key == one.key]
+        self._take_in([one for one in ours if not isinstance(one, Vacant)])
+        for event in ours:
+            if isinstance(event, Vacant) and event.key.number in self._running:
+                self._fill(event, may_refill=may_refill)
 
     def _take_in(self, events: Sequence[Event]) -> None:
+        if not events:
+            return
         for event in events:
             self._note(event)
-        conclusions = [
-            conclude(event, self._running[event.key.number], self._held.spec)
-            for event in events
-            if isinstance(event, Ended)
-        ]
+        n_live = Counter(_group_id(run) for run in self._running.values())
+        conclusions = [self._conclude(event, n_live) for event in events if isinstance(event, Ended)]
         # A first feasible trial gives its stand-in to every infeasible one recorded before it, this batch's too.
         conclusions.sort(key=lambda conclusion: conclusion.state is TrialState.COMPLETED)
         ends = [one.end for one in conclusions if not one.is_requeued and not one.run.is_apart]
@@ -156,6 +269,13 @@ class SlotVenue:
             if isinstance(event, Reported):
                 self._judge(event)
         self._follow_up(conclusions, ends, foreseen)
+
+    def _conclude(self, ended: Ended, n_live: Mapping[str, int]) -> Conclusion:
+        run = self._running[ended.key.number]
+        conclusion = conclude(ended, run, self._held.spec)
+        if not conclusion.is_requeued or ended.fault is Fault.OWN:
+            return conclusion
+        return replace(conclusion, group=self._company.after(ended, run, n_live=n_live[_group_id(run)]))
 
     def _single_out(self, events: Sequence[Event], error: Exception) -> None:
         """Some of what was said can't be written: find whose words these are, and fail that trial alone."""
@@ -203,6 +323,9 @@ class SlotVenue:
             case Ended():
                 run.data_hash = event.data_hash
                 run.provenance = event.provenance
+            case Grouped(is_fused=False, why=why) if run.group is not None:
+                run.group = replace(run.group, how=GroupHow.ALONE, why=why, size=1, most=1)
+                self._company.refuse(run.params, why)
 
     def _record(
         self, ledger: Ledger, events: Sequence[Event], conclusions: Sequence[Conclusion], foreseen: Foreseen
@@ -218,6 +341,9 @@ class SlotVenue:
                 checkpoint_step=run.checkpoint_step,
                 losses_in_a_row=run.losses_in_a_row,
             )
+        for number in {event.key.number for event in events if isinstance(event, Grouped)} - ended:
+            group = self._running[number].group
+            ledger.touch_trial(number, group=asdict(group) if group else None)
         for conclusion in conclusions:
             attrs = self._tuner.study_attrs(conclusion.run.key.number)
             record_conclusion(ledger, conclusion, study_attrs=attrs)
@@ -241,7 +367,10 @@ class SlotVenue:
         for conclusion in conclusions:
             del self._running[conclusion.run.key.number]
             if not conclusion.is_requeued:
+                self._company.leave(conclusion.run, conclusion.state)
                 self._settle_files(conclusion)
+        groups = {_group_id(run) for run in self._running.values()}
+        self._late = {group: late for group, late in self._late.items() if group in groups}
         some_requeued = any(conclusion.is_requeued for conclusion in conclusions)
         if foreseen.frees_some or (some_requeued and self._held.is_judged):
             # Optuna's trials forget nothing: no missing value, and nothing that an interrupted attempt has reported.
@@ -282,6 +411,11 @@ class SlotVenue:
         for run in self._running.values():
             self._held.site.engine.stop(run.key, grace_s=0.0)
         self._running.clear()
+        self._late.clear()
+
+
+def _group_id(run: Running) -> str:
+    return "" if run.group is None else run.group.id
 
 
 def _report(event: Reported) -> Report:

@@ -172,7 +172,7 @@ function withoutDefaults({ priority, parameter_constraints: parameters, outcome_
     warm_start: warm,
     engine,
     enqueue,
-    resources: resources?.gpus || resources?.cpus > 1 ? resources : null,
+    resources: resources?.gpus || resources?.cpus > 1 || resources?.fuse > 1 ? resources : null,
     stop_when: stop?.no_improvement_trials || stop?.terminator ? stop : null,
     keep_artifacts: keep === "best" ? null : keep,
   });

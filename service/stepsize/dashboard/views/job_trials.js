@@ -65,23 +65,25 @@ function TrialTable({ job, rows, recent, params, metrics, sort, onSort }) {
           <th scope="col">State</th>
           ${metrics.map((metric) => heading(`values.${metric}`, metric))}
           ${params.map((name) => heading(`params.${name}`, name))}
+          ${rows.some((row) => row.group) && html`<th scope="col">Group</th>`}
           ${heading("step", "Step")}
           ${heading("duration_s", "Took")}
         </tr>
       </thead>
       <tbody>
-        ${rows.map((row) => html`<${TrialRow} key=${row.number} jobId=${job.id} trial=${recent.get(row.number) ?? row} params=${params} metrics=${metrics} isBest=${job.best?.number === row.number} />`)}
+        ${rows.map((row) => html`<${TrialRow} key=${row.number} jobId=${job.id} trial=${recent.get(row.number) ?? row} params=${params} metrics=${metrics} isBest=${job.best?.number === row.number} hasGroups=${rows.some((one) => one.group)} />`)}
       </tbody>
     </table>
   </div>`;
 }
 
-function TrialRow({ jobId, trial, params, metrics, isBest }) {
+function TrialRow({ jobId, trial, params, metrics, isBest, hasGroups }) {
   return html`<tr class="clickable">
     <td class="number"><a href=${href(["jobs", jobId, "trials", String(trial.number)])}>${trial.number}</a>${isBest && html` <span class="label">best</span>`}</td>
     <td><${State} state=${trial.state} reason=${trial.reason} /></td>
     ${metrics.map((metric) => html`<td class="number">${formatValue(trial.values[metric])}</td>`)}
     ${params.map((name) => html`<td class="number">${name in trial.params ? formatParam(trial.params[name], name) : html`<span class="muted">–</span>`}</td>`)}
+    ${hasGroups && html`<td>${trial.group?.how === "fused" ? trial.group.id : (trial.group?.how ?? "–")}</td>`}
     <td class="number">${trial.step ?? "–"}</td>
     <td class="number">${formatDuration(trial.duration_s)}</td>
   </tr>`;

@@ -13,6 +13,8 @@ import { html, useCallback, useEffect, useMemo, useState } from "../vendor/preac
 const REFRESH_MS = 1500;
 const LOG_LINES = 200;
 const MAX_POINTS = 500;
+/** A group is named by the number of its first trial; the others come soon after. */
+const MAX_MEMBERS = 500;
 const FIGURE = /\.figure\.(svg|png)$/;
 const RETRIABLE = ["failed", "infeasible", "cancelled"];
 
@@ -62,6 +64,7 @@ function TrialParts({ path, trial, job, isLive }) {
           ["started", html`<${Ago} at=${trial.started_at} />`],
           ["attempt", trial.attempt],
           ...(trial.losses_of_worker ? [["lost with a worker", trial.losses_of_worker]] : []),
+          ...(trial.group ? [["trained", html`<${Company} group=${trial.group} jobId=${trial.job_id} />`]] : []),
           ["seed", trial.seed],
           ["device", trial.device ?? "–"],
           ["worker", trial.worker ? html`<code>${trial.worker}</code>` : "–"],
@@ -69,6 +72,7 @@ function TrialParts({ path, trial, job, isLive }) {
       </section>
       <${ProvenanceCard} trial=${trial} />
       <${CurveCard} job=${job} trial=${trial} isLive=${isLive} />
+      ${trial.group?.how === "fused" && html`<${GroupCard} job=${job} trial=${trial} isLive=${isLive} />`}
       <${LogCard} path=${path} isLive=${isLive} />
       <${FiguresCard} path=${path} names=${trial.artifacts.filter((name) => FIGURE.test(name))} />
       <${ArtifactsCard} path=${path} names=${trial.artifacts} />
@@ -97,6 +101,31 @@ function TrialControls({ path, trial, onChange }) {
 function Facts({ facts }) {
   if (facts.length === 0) return html`<p class="note">None.</p>`;
   return html`<dl class="facts">${facts.map(([name, value]) => html`<div><dt>${name}</dt><dd>${value}</dd></div>`)}</dl>`;
+}
+
+/** How a trial is trained that may have company: with whom, or why alone. */
+function Company({ group, jobId }) {
+  if (group.how !== "fused") return html`alone: ${group.why}`;
+  return html`in group <a href=${href(["jobs", jobId, "trials"])}>${group.id}</a>, ${group.size} when it came`;
+}
+
+/** The trials of a group and their curves: which were trained as one. */
+function GroupCard({ job, trial, isLive }) {
+  const trials = useResource(withQuery(`/jobs/${trial.job_id}/trials`, { filter: `number>=${trial.group.id}`, limit: MAX_MEMBERS }), { everyMs: isLive ? REFRESH_MS : undefined, version: isLive });
+  const members = (trials.data?.items ?? []).filter((one) => one.group?.id === trial.group.id).map((one) => one.number);
+  const metric = job?.spec.objectives[0].metric ?? null;
+  const path = metric && members.length > 0 && withQuery(`/jobs/${trial.job_id}/curves`, { trial: members, metric, max_points: MAX_POINTS });
+  const curves = useResource(path, { everyMs: isLive ? REFRESH_MS : undefined, version: isLive });
+  const lines = (curves.data?.curves ?? []).map((curve) => ({ name: `trial ${curve.number}`, xs: curve.steps, ys: curve.values }));
+  return html`<section class="card wide">
+    <header><h2>Trained as one</h2><span class="note">group ${trial.group.id}</span></header>
+    <div class="body">
+      <p>${members.map((number) => html`<a class="member" href=${href(["jobs", trial.job_id, "trials", String(number)])}>${number}</a> `)}</p>
+      <${Chart} resource=${curves} what="the curves" height=${260} isEmpty=${() => lines.length === 0} why=${() => "They have reported nothing yet."}>
+        ${(data) => html`<${LinesChart} lines=${lines} xLabel=${data.step_unit ?? "step"} yLabel=${metric} />`}
+      <//>
+    </div>
+  </section>`;
 }
 
 /** One metric over the steps; the server thins long curves. */
