@@ -21,6 +21,7 @@ FILES = [
     "shakespeare",
     "cartpole",
     "digit-scenes",
+    "connect-four",
 ]
 TINY = {"epochs": 1, "train_fraction": 0.02, "scenes": 64, "games": 8}
 """Where the trainer knows them."""
