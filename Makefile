@@ -6,7 +6,7 @@ STAMP := .venv/.installed
 SOURCES := service workers migrations tests benchmarks examples
 
 .DEFAULT_GOAL := help
-.PHONY: help install chromium screenshots test test-slow gpu-check check format demo up guide tables bench bench-infeasible bench-samplers bench-suggestions bench-tune bench-polling bench-isolation bench-range-test bench-divergence bench-fused truth bench-honesty openapi cards migration first-migration clean
+.PHONY: help install chromium screenshots test test-slow gpu-check check format demo up guide tables bench bench-infeasible bench-samplers bench-suggestions bench-tune bench-polling bench-isolation bench-range-test bench-divergence bench-fused bench-groups bench-group-search truth bench-honesty openapi cards migration first-migration clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -71,6 +71,12 @@ bench-divergence: install ## Measure which trainings are ended as diverged, heal
 
 bench-fused: install ## Measure trainings that train as one beside the same trainings alone, on one core
 	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.fused
+
+bench-groups: install ## Measure whole jobs through the service, each trial alone and in groups
+	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.groups
+
+bench-group-search: install ## Measure what groups cost the search, over the kept trainings of benchmarks/truth
+	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.group_search
 
 gpu-check: install ## Show what only a GPU can, on the GPUs at hand: at most three minutes, one JSON line
 	$(BIN)/python -m benchmarks.gpu_check

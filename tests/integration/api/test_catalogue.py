@@ -60,7 +60,7 @@ def test_workers_show_what_runs_where(client: TestClient, database: Database) ->
     assert worker["alive"] is True
     assert worker["slots"] == [{"index": 0, "device": "cpu", "gpus": 0.0, "cpus": 1}]
     assert worker["trainers"] == [{"name": "synthetic", "version": "1"}]
-    assert worker["running"] == [{"job_id": job.id, "number": 0, "device": "cpu"}]
+    assert worker["running"] == [{"job_id": job.id, "number": 0, "device": "cpu", "group": None}]
 
 
 def test_ready_means_that_the_database_is_at_head(client: TestClient, database: Database) -> None:
