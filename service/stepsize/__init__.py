@@ -14,6 +14,7 @@ from stepsize.extras import how_to_install
 
 __version__ = "0.1.0"
 __all__ = [
+    "FUSING",
     "LOOP_METRICS",
     "ONE_FOR_ALL",
     "ApiError",
@@ -78,7 +79,7 @@ _HOMES = {
     "stepsize_workers.training.figures": "figures",
     "stepsize_workers.training.models": "load_model",
     "stepsize_workers.training.optimizers": "ParameterGroup",
-    "stepsize_workers.training.params": "TrainingParams",
+    "stepsize_workers.training.params": "FUSING TrainingParams",
     "stepsize_workers.training.sweeping": "sweep_learning_rate",
     "stepsize_workers.training.task": "LOOP_METRICS Extent Metrics",
     "stepsize_workers.training.trainer": "Task",

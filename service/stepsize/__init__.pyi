@@ -38,6 +38,7 @@ from stepsize_workers.trainers.function import trainer as trainer
 from stepsize_workers.training import figures as figures
 from stepsize_workers.training.models import load as load_model  # noqa: F401 - not `load as load`, but exported too
 from stepsize_workers.training.optimizers import ParameterGroup as ParameterGroup
+from stepsize_workers.training.params import FUSING as FUSING
 from stepsize_workers.training.params import TrainingParams as TrainingParams
 from stepsize_workers.training.sweeping import sweep_learning_rate as sweep_learning_rate
 from stepsize_workers.training.task import LOOP_METRICS as LOOP_METRICS
