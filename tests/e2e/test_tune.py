@@ -15,6 +15,7 @@ from pydantic import JsonValue
 
 from stepsize import Client, Diverged, Float, TuneError, TuneTrial, tune
 from stepsize.tuning import NameTakenError, TrainingFailedError, local_service
+from stepsize.tuning.seat import taken_seat
 from tests.waiting import wait_for
 
 SPACE = {"learning_rate": Float(1e-5, 1.0, log=True)}
@@ -254,3 +255,14 @@ def test_a_service_that_does_not_start_says_why(tmp_path: Path, monkeypatch: pyt
     monkeypatch.setenv("STEPSIZE_LEASE_S", "soon")
     with pytest.raises(TuneError, match="STEPSIZE_LEASE_S"):
         tune(valley, SPACE, data_dir=tmp_path)
+
+
+def test_a_seat_is_its_holders_and_then_its_successors() -> None:
+    job_id = f"job-{uuid4().hex}"
+    with taken_seat(job_id) as first:
+        with taken_seat(job_id) as second:
+            assert first != second
+        with taken_seat(f"{job_id}-other") as other:
+            assert other not in (first, second)
+    with taken_seat(job_id) as successor:
+        assert successor == first

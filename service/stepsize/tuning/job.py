@@ -40,7 +40,7 @@ def open_job(client: Client, name: str, fields: Mapping[str, JsonValue]) -> Job:
     key, label = _LABEL
     labels = fields.get("labels")
     spec = {**fields, "name": name, "labels": {**(labels if isinstance(labels, dict) else {}), key: label}}
-    with alone(client.base_url, name):  # two that begin at once are to find one job
+    with alone(name):  # two that begin at once are to find one job
         found = next(client.jobs(name=name, label=f"{key}:{label}", limit=1), None)
         if found is None:
             return client.submit(spec)

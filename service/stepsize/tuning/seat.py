@@ -16,13 +16,16 @@ from uuid import uuid4
 
 
 @contextmanager
-def taken_seat(server: str, job_id: str) -> Iterator[str]:
-    """Take the first free seat at a job on this machine, and give its client's name."""
+def taken_seat(job_id: str) -> Iterator[str]:
+    """Take the first free seat at a job on this machine, and give its client's name.
+
+    The service's address is no part of it: one that is started anew on its directory has another port.
+    """
     folder = _own_folder()
     if folder is None:
         yield _fresh_name()
         return
-    digest = hashlib.sha256(f"{server}\n{job_id}".encode()).hexdigest()[:24]
+    digest = hashlib.sha256(job_id.encode()).hexdigest()[:24]
     for number in count():
         with (folder / f"{digest}-{number}").open("a+") as seat:
             if not _lock(seat.fileno(), wait=False):
@@ -32,13 +35,13 @@ def taken_seat(server: str, job_id: str) -> Iterator[str]:
 
 
 @contextmanager
-def alone(server: str, name: str) -> Iterator[None]:
+def alone(name: str) -> Iterator[None]:
     """Wait until no other process of this machine is inside with the same name."""
     folder = _own_folder()
     if folder is None:
         yield
         return
-    digest = hashlib.sha256(f"{server}\n{name}".encode()).hexdigest()[:24]
+    digest = hashlib.sha256(name.encode()).hexdigest()[:24]
     with (folder / f"{digest}-door").open("a+") as door:
         _lock(door.fileno(), wait=True)
         yield

@@ -48,7 +48,7 @@ def work(assignment: Assignment, *, after_trial: Callable[[Client], None] = lamb
         ClientError: the service refuses or is gone; the job can be gone on with.
         Exception: of the function, where the assignment says so.
     """
-    with Client(assignment.server) as client, taken_seat(assignment.server, assignment.job_id) as client_id:
+    with Client(assignment.server) as client, taken_seat(assignment.job_id) as client_id:
         is_new, told = True, ""
         while True:
             found = client.suggest(
