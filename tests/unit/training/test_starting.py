@@ -91,6 +91,14 @@ def test_what_is_not_there_or_does_not_fit_is_said(data_dir: Path) -> None:
         start_from(other, saved_model(data_dir, "early/3"))
 
 
+_HEADS = {
+    "resnet50": [(9, 256), (9,)],
+    "actor_critic": [(9, 8), (9,), (1, 8), (1,)],  # the policy's and the value's
+    "policy_value_net": [(9, 512), (9,), (1, 512), (1,)],
+    "detector": [(14, 32, 1, 1), (14,)],  # a cell's box, confidence and 9 classes
+}
+
+
 @pytest.mark.parametrize("name", list(MODELS))
 def test_every_model_has_a_body_and_a_head(name: str) -> None:
     is_text = name in ("gpt", "transformer", "lstm")
@@ -98,5 +106,5 @@ def test_every_model_has_a_body_and_a_head(name: str) -> None:
     sizes = Sizes(shape, 9, 8, 2, "relu", 0.0, vocabulary=20 if is_text else 0, heads=2, bottleneck=3)
     model = MODELS[name].build(sizes)
     body, head = body_and_head(model)
-    assert [tuple(each.shape) for each in head] == [(9, 8 * 32 if name == "resnet50" else head[0].shape[1]), (9,)]
+    assert [tuple(each.shape) for each in head] == _HEADS.get(name, [(9, head[0].shape[1]), (9,)])
     assert len(body) + len(head) == len(list(model.parameters()))
