@@ -321,6 +321,7 @@ def _warnings(spec: ResolvedJobSpec, card: TrainerCard, total_cells: int | None)
     yield from _sampler_warnings(spec)
     yield from _pruner_warnings(spec, card)
     yield from _batch_warnings(spec)
+    yield from _fuse_warnings(spec, card)
     if total_cells is None:
         yield from satisfiability_warnings(spec, spec.search_space)
 
@@ -362,6 +363,17 @@ def _sampler_warnings(spec: ResolvedJobSpec) -> Iterator[str]:
     if spec.warm_start and not spec.sampler.learns_from_others:
         able = sampler_names(lambda sampler: sampler.learns_from_others)
         yield f"{spec.sampler.name} does not learn from earlier trials; {able} do"
+
+
+def _fuse_warnings(spec: ResolvedJobSpec, card: TrainerCard) -> Iterator[str]:
+    """Yield why trials that may be trained as one will each train alone."""
+    if spec.resources.fuse == 1:
+        return
+    if card.capabilities.fuse is None:
+        yield f"resources.fuse changes nothing: {card.name} can't train several trials as one"
+    elif spec.sampler.is_heavy:
+        able = sampler_names(lambda sampler: not sampler.is_heavy)
+        yield f"resources.fuse changes nothing: {spec.sampler.name} proposes no trials beside others; {able} do"
 
 
 def _batch_warnings(spec: ResolvedJobSpec) -> Iterator[str]:

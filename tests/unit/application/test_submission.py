@@ -582,3 +582,18 @@ def test_batch_sizes_beyond_the_data_are_warned_of() -> None:
     (warning,) = _resolve(card, {}, search_space=space).warnings
 
     assert "1257 or more is all 1257 training samples" in warning
+
+
+def test_a_wish_to_train_as_one_that_changes_nothing_is_told() -> None:
+    able = _card(capabilities={"fuse": {"free": ["learning_rate"]}})
+    wish: dict[str, Any] = {"resources": {"fuse": 8}}
+
+    assert _resolve(able, **wish).warnings == ()
+    (of_trainer,) = _resolve(**wish).warnings
+    (of_sampler,) = _resolve(able, sampler={"name": "gp"}, **wish).warnings
+
+    assert of_trainer == "resources.fuse changes nothing: net can't train several trials as one"
+    assert (
+        of_sampler
+        == "resources.fuse changes nothing: gp proposes no trials beside others; tpe, qmc, random and grid do"
+    )

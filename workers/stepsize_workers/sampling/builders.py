@@ -62,8 +62,6 @@ class SamplerBuilder(ABC, Generic[S]):
     """What it is for."""
     n_tries: ClassVar[int] = 20
     """How often asking again is worth it for one proposal."""
-    draws_beside: ClassVar[bool] = False
-    """Whether some parameters may be given and the others are drawn as they should be beside these."""
     kept: ClassVar[tuple[str, ...]] = ()
     """Prefixes of what it notes with a trial and can't do without when the study is rebuilt."""
     study_kept: ClassVar[str | None] = None
@@ -115,7 +113,6 @@ class BuiltSampler:
     def __init__(self, sampler: Sampler, space: SearchSpace) -> None:
         self._builder = _SAMPLERS[type(sampler)]()
         self.n_tries = self._builder.n_tries
-        self.draws_beside = self._builder.draws_beside
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ExperimentalWarning)
             self.sampler = self._builder.build(sampler, space)
@@ -151,7 +148,6 @@ def build_pruner(pruner: Pruner) -> BasePruner:
 class _Tpe(SamplerBuilder[TpeSampler]):
     spec = TpeSampler
     n_tries = 5
-    draws_beside = True
 
     def give(self, sampler: BaseSampler, given: Mapping[str, float]) -> None:
         if isinstance(sampler, TpeBesideGiven):
@@ -170,7 +166,6 @@ class _Tpe(SamplerBuilder[TpeSampler]):
 
 class _Random(SamplerBuilder[RandomSampler]):
     spec = RandomSampler
-    draws_beside = True  # each parameter is drawn without a look at the others
 
     def build(self, sampler: RandomSampler, space: SearchSpace) -> BaseSampler:
         return optuna.samplers.RandomSampler(seed=sampler.seed)
@@ -187,7 +182,6 @@ class _Grid(SamplerBuilder[GridSampler]):
 
 class _Qmc(SamplerBuilder[QmcSampler]):
     spec = QmcSampler
-    draws_beside = True  # each parameter is drawn without a look at the others
     kept = ("qmc:",)
     study_kept = "qmc:"
 

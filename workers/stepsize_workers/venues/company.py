@@ -187,9 +187,11 @@ class Company:
 
     @property
     def _why_never(self) -> str | None:
-        card = self._card
+        card, sampler = self._card, self.held.spec.sampler
         if card is None or card.capabilities.fuse is None:
             return f"{self.held.spec.trainer.name} trains each trial alone"
+        if sampler.is_heavy:
+            return f"{sampler.name} proposes one configuration at a time, none beside another"
         return None
 
     @property
