@@ -68,8 +68,10 @@ def _trial_row(trial: Trial) -> Row:
         "duration_s": max(0.0, (trial.finished_at or 0.0) - (trial.started_at or 0.0)) if ended else None,
         "gpu_seconds": trial.gpu_seconds,
         "provenance": trial.provenance,
-        "group": trial.group.id if trial.group else None,
-        "group_how": trial.group.how.value if trial.group else None,
+        "group.id": trial.group.id if trial.group else None,
+        "group.size": trial.group.size if trial.group else None,
+        "group.how": trial.group.how.value if trial.group else None,
+        "group.why": trial.group.why if trial.group else None,
         "error": f"{trial.error.type}: {trial.error.message}" if trial.error else None,
     }
     return row | _prefixed("params", trial.params) | _prefixed("values", trial.values)
@@ -85,15 +87,18 @@ def _prefixed(prefix: str, entries: Mapping[str, Cell]) -> Row:
 
 
 def _nested(row: Row) -> dict[str, Cell | Row]:
-    """Return a row as the API shows it: parameters and metrics in objects of their own."""
+    """Return a row as the API shows it: parameters, metrics and the group in objects of their own."""
     plain: dict[str, Cell | Row] = {}
-    parts: dict[str, Row] = {"params": {}, "values": {}}
+    parts: dict[str, Row] = {"params": {}, "values": {}, "group": {}}
     for name, value in row.items():
         prefix, _, entry = name.partition(".")
         if prefix in parts and entry:
             parts[prefix][entry] = value
         else:
             plain[name] = value
+    group = parts.pop("group")
+    if group:
+        plain["group"] = None if group["id"] is None else group
     return plain | {prefix: part for prefix, part in parts.items() if part or "state" in row}
 
 

@@ -350,7 +350,9 @@ def test_everything_is_exported_as_csv_and_json_lines(client: TestClient, job_id
     assert [float(row["params.learning_rate"]) for row in table] == [one["params"]["learning_rate"] for one in trials]
     assert [row["values.loss"] for row in table] == [str(one["values"].get("loss", "")) for one in trials]
     for line, one in zip(lines, trials, strict=True):
-        assert {name: line[name] for name in line if name != "error"}.items() <= one.items()
+        assert {name: line[name] for name in line if name != "error"} == {
+            name: one[name] for name in line if name != "error"
+        }
     reports = client.get(here, params={"format": "csv", "rows": "reports"})
     n_completed = sum(one["state"] == "completed" for one in trials)
     assert len(list(csv.DictReader(io.StringIO(reports.text)))) == 7 * n_completed
