@@ -40,6 +40,11 @@ class Running:
     """With which others it is trained."""
     shutting_down: bool = False
 
+    @property
+    def group_id(self) -> str:
+        """The name of its group; empty where it has none."""
+        return "" if self.group is None else self.group.id
+
     def hear(self, step: int, values: Mapping[str, float]) -> None:
         """Take in a measurement; one that comes late, from another thread or fork, overrules nothing."""
         if self.step is not None and step <= self.step:

@@ -12,7 +12,6 @@ import structlog
 from stepsize.domain.job import Desired, JobKind
 from stepsize.domain.said import clean_text
 from stepsize.domain.trial import GroupHow, Report, Trial, TrialError, TrialReason, TrialState
-from stepsize.spec.space import Params
 from stepsize.store.database import Connection, DatabaseError, is_transient, reason_of
 from stepsize.store.ledger import Ledger
 from stepsize.store.orphans import settle_orphans
@@ -22,10 +21,10 @@ from stepsize_workers.artifacts import ArtifactKeeper
 from stepsize_workers.engines.base import CheckpointSaved, Ended, Event, Fault, Grouped, Reported, Vacant
 from stepsize_workers.held_job import HeldJob
 from stepsize_workers.stand_ins import End, Foreseen
-from stepsize_workers.tuner import Draft, Tuner
-from stepsize_workers.venues.company import Company, Waiting, due_of
+from stepsize_workers.tuner import Tuner
+from stepsize_workers.venues.company import Company
 from stepsize_workers.venues.conclusions import Conclusion, Running, conclude, record_conclusion
-from stepsize_workers.venues.launching import Launch, Launcher
+from stepsize_workers.venues.starting import Roster, Starter
 
 log = structlog.get_logger()
 
@@ -42,22 +41,19 @@ class SlotVenue:
     def __init__(self, held: HeldJob, tuner: Tuner) -> None:
         self._held = held
         self._tuner = tuner
-        self._launcher = Launcher(held, tuner)
         self._artifacts = ArtifactKeeper(held.job.spec, held.site.data_dir, held.job.id)
-        self._running: dict[int, Running] = {}
-        self._queued: list[Trial] = []
+        self._roster = Roster()
         self._company = Company(held)
-        self._late: dict[str, list[Waiting]] = {}
-        """By group, the trials that come back to it once it is as far as they were, and start nowhere else."""
+        self._starter = Starter(held, tuner, self._company, self._roster)
         self._is_shutting_down = False
 
     @property
     def n_running(self) -> int:
-        return len(self._running)
+        return len(self._roster.running)
 
     @property
     def queued(self) -> Sequence[Trial]:
-        return self._queued
+        return self._roster.queued
 
     # -- taking over -------------------------------------------------------------------------------------------------
 
@@ -73,7 +69,7 @@ class SlotVenue:
         self._tuner.rebuild(trials, reports)
         self._artifacts.restore(trials)
         self._company.restore(trials)
-        self._queued = [trial for trial in trials if trial.state is TrialState.QUEUED]
+        self._roster.queued = [trial for trial in trials if trial.state is TrialState.QUEUED]
 
     def _load_record(self, connection: Connection) -> tuple[list[Trial], list[Report]]:
         job_id = self._held.job.id
@@ -86,19 +82,19 @@ class SlotVenue:
             self._held.refresh(connection)
             job = self._held.job
             cancelled = trials_to_cancel(connection, job.id)
-            if job.counts[TrialState.QUEUED] != len(self._queued):
-                self._queued = load_trials(connection, job.id, [TrialState.QUEUED])
-        for number in list(self._running) if job.desired is Desired.CANCEL else cancelled:
+            if job.counts[TrialState.QUEUED] != len(self._roster.queued):
+                self._roster.queued = load_trials(connection, job.id, [TrialState.QUEUED])
+        for number in list(self._roster.running) if job.desired is Desired.CANCEL else cancelled:
             self._cancel(number)
 
     def tend(self) -> None:
         """Time brings nothing here that the engine doesn't say."""
 
     def requeued(self) -> None:
-        self._queued = self._held.load_trials([TrialState.QUEUED])
+        self._roster.queued = self._held.load_trials([TrialState.QUEUED])
 
     def _cancel(self, number: int) -> None:
-        run = self._running.get(number)
+        run = self._roster.running.get(number)
         if run is None or run.stop_because is TrialReason.USER:
             return
         run.stop_because = TrialReason.USER
@@ -111,126 +107,17 @@ class SlotVenue:
         return slot.gpus >= needed.gpus and slot.cpus >= needed.cpus
 
     def wants_slots(self) -> int:
-        if self._is_shutting_down or self._held.job.desired is not Desired.RUN:
+        if not self._goes_on:
             return 0
         n_to_propose = self._tuner.n_to_propose()
         if self._tuner.is_thinking:
             # The slot it thinks for stays free: a trial of another job could hold it for hours.
             n_to_propose = min(n_to_propose, 1)
-        left = len(self._waiting()) + n_to_propose
-        return max(0, min(self._room, left))
-
-    @property
-    def _room(self) -> int:
-        """How many more trials may run at once."""
-        n_slots = len(self._held.site.engine.slots)
-        parallel = self._held.spec.budget.max_parallel_trials or n_slots * self._company.n_places
-        return parallel - len(self._running)
-
-    def _waiting(self) -> list[Trial]:
-        """Return the trials of the record that may start anywhere."""
-        late = {one.trial.number for waiting in self._late.values() for one in waiting}
-        return [trial for trial in self._tuner.startable(self._queued) if trial.number not in late]
+        left = len(self._starter.waiting()) + n_to_propose
+        return max(0, min(self._starter.room, left))
 
     def start(self, slots: Sequence[SlotRecord]) -> None:
-        if self._company.n_places > 1:
-            for slot in slots:
-                if not self._start_group(slot):
-                    return
-            return
-        drafts = self._tuner.next_drafts(self._tuner.startable(self._queued), len(slots))
-        if not drafts:
-            return
-        for run in self._launch([Launch(slot, draft) for slot, draft in zip(slots, drafts, strict=False)]):
-            self._launcher.hand_over([run])
-
-    def _launch(self, launches: Sequence[Launch]) -> list[Running]:
-        """Record trials as running; return those that are."""
-        drafted = {launch.draft.queued.number: launch.draft.queued for launch in launches if launch.draft.queued}
-        self._queued = [trial for trial in self._queued if trial.number not in drafted]
-        runs = self._launcher.launch(launches, under_way=self._running)
-        self._running |= {run.key.number: run for run in runs}
-        for run in runs:
-            trial = drafted.get(run.key.number)
-            is_back = trial is not None and trial.group is not None and run.group == trial.group
-            self._company.enter(run, is_new=not is_back)
-        return runs
-
-    # -- groups ------------------------------------------------------------------------------------------------------
-
-    def _start_group(self, slot: SlotRecord) -> bool:
-        """Start a group in a slot, one that was interrupted where it was; False: there is nothing to start."""
-        waiting = self._waiting()
-        first = self._company.first_of(waiting)
-        drafts = self._tuner.next_drafts([first] if first else [], min(1, self._room))
-        if not drafts:
-            return False
-        (leader,) = drafts
-        params = leader.proposal.params
-        place = self._company.first_place(leader.queued, params)
-        clock = due_of(leader.queued, place)
-        others = [trial for trial in waiting if first is None or trial.number != first.number]
-        goes_on = bool(place.id)
-        back = [trial for trial in others if goes_on and trial.group is not None and trial.group.id == place.id]
-        late = [Waiting(trial, due) for trial in back if (due := due_of(trial, place)) > clock]
-        mates = [trial for trial in back if due_of(trial, place) <= clock]
-        n_free = place.most - 1 - len(back)
-        if goes_on:
-            n_free = self._company.n_to_join(place, n_free=n_free, clock=clock)
-        elif place.how is GroupHow.FUSED:
-            mates = [trial for trial in others if self._company.belongs(trial, params)][:n_free]
-            n_free -= len(mates)
-        company = self._drafts_for(mates, n_free, params, n_drafted=int(leader.queued is None))
-        size = 1 + len(company)
-        launches = [Launch(slot, leader, place if goes_on else replace(place, size=size))]
-        launches += [
-            Launch(slot, one, self._company.place(place, one.queued, size=size, clock=clock)) for one in company
-        ]
-        runs = self._launch(launches)
-        if not runs:
-            return True
-        self._late[_group_id(runs[0])] = late
-        is_open = bool(late) or self._company.awaits_round(place, clock=clock)
-        self._launcher.hand_over(runs, n_places=place.most, is_open=is_open)
-        return True
-
-    def _fill(self, vacant: Vacant, *, may_refill: bool) -> None:
-        """Say who comes to the free places of a group, which waits for that."""
-        run = self._running[vacant.key.number]
-        group = run.group
-        assert group is not None, "only groups have places"
-        clock = group.joined + (run.step or 0)
-        late = self._late.get(group.id, [])
-        back = [one.trial for one in late if one.due <= clock]
-        self._late[group.id] = late = [one for one in late if one.due > clock]
-        n_new = 0
-        if may_refill and self._goes_on:
-            n_free = vacant.n_places - len(back) - len(late)
-            n_new = self._company.n_to_join(group, n_free=n_free, clock=clock)
-        queued = {trial.number for trial in self._queued}
-        mates = [trial for trial in back if trial.number in queued]
-        others = [trial for trial in self._waiting() if trial.number not in {one.number for one in mates}]
-        more = [trial for trial in others if self._company.belongs(trial, run.params)][:n_new]
-        drafts = self._drafts_for([*mates, *more], n_new - len(more), run.params)
-        n_live = sum(1 for one in self._running.values() if _group_id(one) == group.id)
-        launches = [
-            Launch(
-                run.slot,
-                draft,
-                self._company.place(group, draft.queued, size=n_live + len(drafts), clock=clock),
-            )
-            for draft in drafts
-        ]
-        runs = self._launch(launches) if launches else []
-        ask_again = bool(late) or self._company.awaits_round(group, clock=clock)
-        joiners = [self._launcher.assignment(one) for one in runs]
-        self._held.site.engine.join(vacant.key, joiners, ask_again=ask_again)
-
-    def _drafts_for(self, mates: Sequence[Trial], n_new: int, params: Params, *, n_drafted: int = 0) -> list[Draft]:
-        """Return who is to come to a group: trials that wait, then new ones that share what they must."""
-        n = min(self._room - 1 if n_drafted else self._room, len(mates) + max(0, n_new))
-        like = self._company.like(params)
-        return self._tuner.next_drafts(mates, n, like=like, n_drafted=n_drafted)
+        self._starter.start(slots)
 
     @property
     def _goes_on(self) -> bool:
@@ -240,19 +127,19 @@ class SlotVenue:
 
     def handle(self, events: Sequence[Event], *, may_refill: bool = True) -> None:
         """Take in everything that waits, in one commit; then tell the tuner, answer the trials and fill places."""
-        runs = self._running
+        runs = self._roster.running
         ours = [one for one in events if (run := runs.get(one.key.number)) is not None and run.key == one.key]
         self._take_in([one for one in ours if not isinstance(one, Vacant)])
         for event in ours:
-            if isinstance(event, Vacant) and event.key.number in self._running:
-                self._fill(event, may_refill=may_refill)
+            if isinstance(event, Vacant) and event.key.number in self._roster.running:
+                self._starter.fill(event, may_refill=may_refill and self._goes_on)
 
     def _take_in(self, events: Sequence[Event]) -> None:
         if not events:
             return
         for event in events:
             self._note(event)
-        n_live = Counter(_group_id(run) for run in self._running.values())
+        n_live = Counter(run.group_id for run in self._roster.running.values())
         conclusions = [self._conclude(event, n_live) for event in events if isinstance(event, Ended)]
         # A first feasible trial gives its stand-in to every infeasible one recorded before it, this batch's too.
         conclusions.sort(key=lambda conclusion: conclusion.state is TrialState.COMPLETED)
@@ -271,11 +158,11 @@ class SlotVenue:
         self._follow_up(conclusions, ends, foreseen)
 
     def _conclude(self, ended: Ended, n_live: Mapping[str, int]) -> Conclusion:
-        run = self._running[ended.key.number]
+        run = self._roster.running[ended.key.number]
         conclusion = conclude(ended, run, self._held.spec)
         if not conclusion.is_requeued or ended.fault is Fault.OWN:
             return conclusion
-        return replace(conclusion, group=self._company.after(ended, run, n_live=n_live[_group_id(run)]))
+        return replace(conclusion, group=self._company.after(ended, run, n_live=n_live[run.group_id]))
 
     def _single_out(self, events: Sequence[Event], error: Exception) -> None:
         """Some of what was said can't be written: find whose words these are, and fail that trial alone."""
@@ -287,7 +174,7 @@ class SlotVenue:
                 self._take_in(its_events)
             return
         for number in by_trial:
-            self._fail(self._running[number], error)
+            self._fail(self._roster.running[number], error)
 
     def _fail(self, run: Running, error: Exception) -> None:
         """Fail a trial whose words can't be written, keeping what was written before."""
@@ -313,7 +200,7 @@ class SlotVenue:
         self._follow_up([failed], ends, foreseen)
 
     def _note(self, event: Event) -> None:
-        run = self._running[event.key.number]
+        run = self._roster.running[event.key.number]
         match event:
             case Reported():
                 run.hear(event.step, event.values)
@@ -333,7 +220,7 @@ class SlotVenue:
         ledger.add_reports([_report(event) for event in events if isinstance(event, Reported)])
         ended = {conclusion.run.key.number for conclusion in conclusions}
         for number in {event.key.number for event in events} - ended:
-            run = self._running[number]
+            run = self._roster.running[number]
             ledger.touch_trial(
                 number,
                 step=run.step,
@@ -342,7 +229,7 @@ class SlotVenue:
                 losses_in_a_row=run.losses_in_a_row,
             )
         for number in {event.key.number for event in events if isinstance(event, Grouped)} - ended:
-            group = self._running[number].group
+            group = self._roster.running[number].group
             ledger.touch_trial(number, group=asdict(group) if group else None)
         for conclusion in conclusions:
             attrs = self._tuner.study_attrs(conclusion.run.key.number)
@@ -353,7 +240,7 @@ class SlotVenue:
         """Tell the tuner of a committed report and give the waiting trial its verdict."""
         if not self._held.is_judged:
             return
-        run = self._running[event.key.number]
+        run = self._roster.running[event.key.number]
         if event.step > run.judged_step:  # a thread or a fork may be late
             run.judged_step = event.step
             prune = self._tuner.is_open(event.key.number) and self._tuner.report(_report(event))
@@ -365,12 +252,11 @@ class SlotVenue:
     def _follow_up(self, conclusions: Sequence[Conclusion], ends: Sequence[End], foreseen: Foreseen) -> None:
         """Bring the search and the files in line with what was just committed."""
         for conclusion in conclusions:
-            del self._running[conclusion.run.key.number]
+            del self._roster.running[conclusion.run.key.number]
             if not conclusion.is_requeued:
                 self._company.leave(conclusion.run, conclusion.state)
                 self._settle_files(conclusion)
-        groups = {_group_id(run) for run in self._running.values()}
-        self._late = {group: late for group, late in self._late.items() if group in groups}
+        self._roster.forget_groups_that_ended()
         some_requeued = any(conclusion.is_requeued for conclusion in conclusions)
         if foreseen.frees_some or (some_requeued and self._held.is_judged):
             # Optuna's trials forget nothing: no missing value, and nothing that an interrupted attempt has reported.
@@ -401,21 +287,17 @@ class SlotVenue:
     def shut_down(self) -> bool:
         """Interrupt the running trials; each is requeued as it ends, to resume from its last checkpoint."""
         self._is_shutting_down = True
-        for run in self._running.values():
+        for run in self._roster.running.values():
             run.shutting_down = True
             self._held.site.engine.stop(run.key, grace_s=SHUTDOWN_GRACE_S)
         return False
 
     def abandon(self) -> None:
         """End the trials' processes now."""
-        for run in self._running.values():
+        for run in self._roster.running.values():
             self._held.site.engine.stop(run.key, grace_s=0.0)
-        self._running.clear()
-        self._late.clear()
-
-
-def _group_id(run: Running) -> str:
-    return "" if run.group is None else run.group.id
+        self._roster.running.clear()
+        self._roster.forget_groups_that_ended()
 
 
 def _report(event: Reported) -> Report:
