@@ -8,6 +8,7 @@ import sys
 import textwrap
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -266,3 +267,13 @@ def test_a_seat_is_its_holders_and_then_its_successors() -> None:
             assert other not in (first, second)
     with taken_seat(job_id) as successor:
         assert successor == first
+
+
+@pytest.mark.parametrize(
+    ("argument", "meant"),
+    [("n_trials", "max_trials"), ("maxtrials", "max_trials"), ("study_name", "name"), ("q", "known: ")],
+)
+def test_an_argument_there_is_not_is_refused_with_the_one_that_is_meant(argument: str, meant: str) -> None:
+    wrong: dict[str, Any] = {argument: 3}
+    with pytest.raises(TypeError, match=rf"no argument '{argument}'; .*{meant}"):
+        tune(lambda trial: None, {}, **wrong)

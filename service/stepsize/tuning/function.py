@@ -3,10 +3,12 @@
 import os
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from difflib import get_close_matches
+from inspect import signature
 from pathlib import Path
-from typing import Any
+from typing import Any, Never
 
 from pydantic import JsonValue
 
@@ -25,6 +27,19 @@ from stepsize.tuning.training import Assignment, Train, say, work
 
 DATA_DIR = "stepsize-data"
 _SHOW_EVERY_S = 1.0
+_ELSEWHERE = {
+    "n_trials": "max_trials",
+    "num_samples": "max_trials",
+    "direction": "minimize or maximize, with the metric's name",
+    "directions": "minimize and maximize, with the metrics' names",
+    "metric": "minimize or maximize, with the metric's name",
+    "n_jobs": "processes",
+    "study_name": "name",
+    "storage": "server or data_dir",
+    "timeout": """spec={"budget": {"timeout_s": …}}""",
+    "param_space": "search_space",
+}
+"""What other tuners call it → what it is here."""
 
 
 def tune(
@@ -44,6 +59,7 @@ def tune(
     data_dir: Path | str | None = None,
     raises: bool = False,
     progress: bool = True,
+    **unknown: Never,
 ) -> TuneResult:
     """Tune a function here and return what came out.
 
@@ -72,12 +88,14 @@ def tune(
         progress: show how far it is.
 
     Raises:
+        TypeError: there is no such argument; the message names the one that is meant.
         ImportError: there is no service, and the extras to start one aren't installed.
         ApiError: the service refuses the search; the message names each wrong field.
         NameTakenError: the name is of a job that searches something else.
         TrainingFailedError: so many trials failed that the job did, or none ended otherwise.
         ServerUnreachableError: the service is gone; calling it again goes on.
     """
+    _refuse(unknown)
     given = server or os.environ.get(SERVER_VARIABLE)
     job_name = name or _name_of(train, given)
     objectives = _objectives(minimize, maximize)
@@ -100,6 +118,15 @@ def tune(
     except KeyboardInterrupt:
         say(f"stopped; the same call goes on with job {job.id}")
         raise
+
+
+def _refuse(unknown: Iterable[str]) -> None:
+    for name in unknown:
+        known = [each.name for each in signature(tune).parameters.values() if each.kind is each.KEYWORD_ONLY]
+        nearest = get_close_matches(name, known, n=1)
+        meant = _ELSEWHERE.get(name) or (nearest[0] if nearest else None)
+        words = f"did you mean {meant}?" if meant else f"known: {', '.join(known)}"
+        raise TypeError(f"tune() has no argument {name!r}; {words}")
 
 
 def _work(assignment: Assignment, processes: int, *, shows: bool) -> None:
