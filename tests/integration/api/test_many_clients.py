@@ -9,7 +9,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
@@ -58,12 +58,17 @@ class Crowd:
         assert process.pid is not None, "it was started"
         self.processes = [*self.processes[1:], process]
         os.kill(process.pid, signal.SIGSTOP)
-        threading.Timer(1.5 * LEASE_S, os.kill, (process.pid, signal.SIGCONT)).start()
+        threading.Timer(1.5 * LEASE_S, _go_on, (process.pid,)).start()
 
     def end(self) -> None:
         for process in self.processes:
             process.kill()
             process.join()
+
+
+def _go_on(pid: int) -> None:
+    with suppress(ProcessLookupError):  # killed meanwhile, as others are
+        os.kill(pid, signal.SIGCONT)
 
 
 @contextmanager
