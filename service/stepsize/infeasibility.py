@@ -22,11 +22,13 @@ class Diverged(Exception):  # noqa: N818 - an outcome, not a mistake
     """Training exploded: the trial ends as `infeasible, diverged`.
 
     Attributes:
-        step: the step being worked on when it happened.
+        step: the step being worked on when it happened, where known.
         learning_rate: the rate at that moment, where known.
     """
 
-    def __init__(self, message: str, *, step: int, learning_rate: float | None = None) -> None:
+    def __init__(
+        self, message: str = "training diverged", *, step: int | None = None, learning_rate: float | None = None
+    ) -> None:
         super().__init__(message)
         self.step = step
         self.learning_rate = learning_rate

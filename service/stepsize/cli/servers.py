@@ -45,7 +45,7 @@ def up(
 ) -> None:
     """Run everything on this machine: migrate, then the API and one worker, until Ctrl-C or SIGTERM.
 
-    Needs stepsize[server,worker]; for reports and plots stepsize[analysis] too.
+    Needs the extras server and worker; for reports and plots analysis too.
     """
     _require_extras("up")
     if missing_extras([ANALYSIS]):

@@ -8,9 +8,9 @@ from contextlib import AbstractContextManager, nullcontext
 from difflib import get_close_matches
 from inspect import signature
 from pathlib import Path
-from typing import Any, Never
+from typing import Any, Never, cast
 
-from pydantic import JsonValue
+from pydantic import BaseModel, JsonValue
 
 from stepsize.client.answers import Job
 from stepsize.client.display import ProgressView
@@ -44,7 +44,7 @@ _ELSEWHERE = {
 
 def tune(
     train: Train,
-    search_space: Mapping[str, Parameter],
+    search_space: Mapping[str, Parameter | Mapping[str, JsonValue]],
     *,
     name: str | None = None,
     minimize: str | Sequence[str] = (),
@@ -73,7 +73,8 @@ def tune(
 
     Args:
         train: the function; what it returns counts, or, if that is None, what it reported last.
-        search_space: parameter → range, such as `{"learning_rate": Float(1e-5, 1.0, log=True)}`.
+        search_space: parameter → range, such as `{"learning_rate": Float(1e-5, 1.0, log=True)}`; or as a job has it:
+            `{"type": "float", "low": 1e-5, "high": 1.0, "log": True}`.
         name: of the job; null: the function's module and name, where the service is one of this directory.
         minimize, maximize: the objective, or several. Without either: minimise `loss`.
         max_trials: trials of any outcome.
@@ -91,8 +92,8 @@ def tune(
         TypeError: there is no such argument; the message names the one that is meant.
         ImportError: there is no service, and the extras to start one aren't installed.
         ApiError: the service refuses the search; the message names each wrong field.
-        NameTakenError: the name is of a job that searches something else.
-        TrainingFailedError: so many trials failed that the job did, or none ended otherwise.
+        TuneError: the name is of a job that searches something else, so many trials failed that the job did, or none
+            ended otherwise.
         ServerUnreachableError: the service is gone; calling it again goes on.
     """
     _refuse(unknown)
@@ -118,6 +119,10 @@ def tune(
     except KeyboardInterrupt:
         say(f"stopped; the same call goes on with job {job.id}")
         raise
+
+
+def _as_json(parameter: Parameter | Mapping[str, JsonValue]) -> JsonValue:
+    return parameter.model_dump(mode="json") if isinstance(parameter, BaseModel) else cast(JsonValue, parameter)
 
 
 def _refuse(unknown: Iterable[str]) -> None:
@@ -161,7 +166,7 @@ def _settled(client: Client, job: Job, base_url: str) -> TuneResult:
 
 
 def _spec(
-    search_space: Mapping[str, Parameter],
+    search_space: Mapping[str, Parameter | Mapping[str, JsonValue]],
     objectives: Mapping[str, str],
     max_trials: int,
     sampler: str | Mapping[str, JsonValue] | None,
@@ -174,7 +179,7 @@ def _spec(
         "trainer": "python function",
         **more,
         "engine": "external",
-        "search_space": {name: parameter.model_dump(mode="json") for name, parameter in search_space.items()},
+        "search_space": {name: _as_json(parameter) for name, parameter in search_space.items()},
         "objectives": [{"metric": metric, "direction": direction} for metric, direction in objectives.items()],
         "budget": {**(budget if isinstance(budget, dict) else {}), "max_trials": max_trials},
     }

@@ -199,6 +199,7 @@ def test_an_exploded_member_leaves_at_once_and_the_others_are_as_alone(tmp_path:
     with pytest.raises(Diverged) as alone:
         train_alone(TinyTask, members[1])
     assert (error.step, error.learning_rate) == (alone.value.step, alone.value.learning_rate)
+    assert error.step is not None
     assert [step for step, _ in members[1].reports] == list(range(1, error.step))
     check_as_alone(TinyTask, members[0], members[2])
 

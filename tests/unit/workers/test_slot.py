@@ -19,6 +19,7 @@ from stepsize_workers.trainers.base import Diverged, Params
     [
         (MemoryError(), Outcome.OOM),
         (Diverged("exploded", step=1), Outcome.DIVERGED),
+        (Diverged(), Outcome.DIVERGED),
         (RuntimeError("shapes differ"), Outcome.ERROR),
         (ValueError("can't allocate memory"), Outcome.ERROR),
     ],
