@@ -6,7 +6,7 @@ STAMP := .venv/.installed
 SOURCES := service workers migrations tests benchmarks examples
 
 .DEFAULT_GOAL := help
-.PHONY: help install chromium screenshots test test-slow gpu-check check format demo up guide tables bench bench-infeasible bench-samplers bench-suggestions bench-tune bench-polling bench-isolation bench-range-test bench-divergence bench-fused bench-groups bench-group-search truth bench-honesty openapi cards migration first-migration clean
+.PHONY: help install chromium screenshots test test-slow gpu-check check format demo up guide tables bench bench-infeasible bench-samplers bench-suggestions bench-tune bench-polling bench-isolation bench-range-test bench-divergence bench-default-spaces bench-fused bench-auto bench-groups bench-group-search truth bench-honesty openapi cards migration first-migration clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -30,7 +30,7 @@ test: check chromium ## Run every check and every test that takes less than a mi
 
 test-slow: install chromium ## Run the tests that take longer, those with every framework among them
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,integrations]'
-	$(BIN)/python -m pytest -m slow
+	$(BIN)/python -m pytest -m slow -n 2 --dist worksteal
 
 check: install ## Lint, types, layers, and that generated files are up to date
 	$(BIN)/ruff check $(SOURCES)
@@ -69,8 +69,14 @@ bench-range-test: install ## Measure the LR range test beside full trainings
 bench-divergence: install ## Measure which trainings are ended as diverged, healthy and exploded ones
 	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.divergence
 
+bench-default-spaces: install ## Scan where best rates lie in the trainers' default search spaces: goes on from where it was
+	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.default_spaces
+
 bench-fused: install ## Measure trainings that train as one beside the same trainings alone, on one core
 	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.fused
+
+bench-auto: install ## Measure whether letting measurement choose how many train as one ever costs time
+	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.auto
 
 bench-groups: install ## Measure whole jobs through the service, each trial alone and in groups
 	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.groups

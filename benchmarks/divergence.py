@@ -120,6 +120,8 @@ def train(cell: Cell, learning_rate: float, seed: int, data_dir: Path) -> Outcom
             if not math.isfinite(loss):
                 return Outcome(learning_rate, untrained, math.inf, 0.0, flagged_at, old_rule_flags)
             run.step()
+        if watch.is_alarmed and watch.has_exploded_with(run.loss_behind(groups, epoch=epoch)) and flagged_at is None:
+            flagged_at = float(epoch)
         run.progress.recent_losses = watch.recent
         values = run.evaluate()
     val_loss = values["val_loss"] if math.isfinite(values["val_loss"]) else math.inf

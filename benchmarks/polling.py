@@ -50,6 +50,7 @@ from tests.worker_process import WorkerProcess
 
 N_POLLERS = 100
 N_STREAMS = 20
+N_LOOKERS = 8
 LOAD_S = 12.0
 N_ASKS = 40
 N_JOBS, N_RUNNING = 1_000, 17
@@ -201,10 +202,9 @@ class Crowd:
 
 
 async def crowd(url: str, job_id: str, *, n_pollers: int, n_streams: int, pages: bool, seconds: float) -> Crowd:
-    """Poll once a second each, hold streams open, and look at pages and curves now and then."""
+    """Poll once a second each while streams are open, and look at pages and curves now and then, not all at once."""
     seen, path = Crowd([]), f"/v1/jobs/{job_id}"
     loop = asyncio.get_running_loop()
-    end = loop.time() + seconds
     limits = httpx.Limits(max_connections=None)
     async with httpx.AsyncClient(base_url=url, trust_env=False, timeout=30, limits=limits) as client:
 
@@ -220,17 +220,23 @@ async def crowd(url: str, job_id: str, *, n_pollers: int, n_streams: int, pages:
 
         async def look(index: int) -> None:
             addresses = ("/trials?sort=-values.loss", "/trials?filter=values.loss<0.02", "/curves", "/history")
+            await asyncio.sleep(index * 1.5 / N_LOOKERS)
             while loop.time() < end:
                 (await client.get(path + addresses[index % len(addresses)])).raise_for_status()
                 await asyncio.sleep(1.5)
 
         async def listen() -> None:
             async with client.stream("GET", f"{path}/events") as response:
+                opened.release()
                 async for chunk in response.aiter_raw():
                     seen.n_stream_bytes += len(chunk)
 
+        opened = asyncio.Semaphore(0)
         streams = [asyncio.create_task(listen()) for _ in range(n_streams)]
-        await asyncio.gather(*map(poll, range(n_pollers)), *(look(index) for index in range(8 if pages else 0)))
+        for _ in streams:
+            await opened.acquire()
+        end = loop.time() + seconds
+        await asyncio.gather(*map(poll, range(n_pollers)), *(look(index) for index in range(N_LOOKERS if pages else 0)))
         for stream in streams:
             stream.cancel()
         await asyncio.gather(*streams, return_exceptions=True)

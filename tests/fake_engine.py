@@ -10,13 +10,16 @@ from stepsize.domain.trial import TrialError
 from stepsize.spec.space import Scalar
 from stepsize.store.workers import SlotRecord
 from stepsize_workers.engines.base import (
+    ONE_PLACE,
     Assignment,
     CheckpointSaved,
     Ended,
     Event,
     Fault,
     Grouped,
+    Measured,
     Outcome,
+    Places,
     Reported,
     TrialKey,
     Vacant,
@@ -47,6 +50,7 @@ class _Trial:
     awaits_answer: bool = False
     is_silent: bool = False
     stopped: bool = False
+    is_asked_to_end: bool = False
     ahead: float | Outcome | None = None
     """What the script says next, where that was looked at."""
     saves_until: int = 0
@@ -56,6 +60,7 @@ class _Trial:
         for _ in range(self.assignment.checkpoint_step or 0):
             next(self.script)
             self.step += 1
+        self.saved = self.step
 
     def end_of_round(self) -> Ended | None:
         """Return its end, if it is over after the round that all of its group have just made."""
@@ -66,8 +71,8 @@ class _Trial:
         return self._end(Outcome.COMPLETED) if self.ahead is Outcome.COMPLETED else None
 
     def checkpoint(self) -> list[Event]:
-        """Return what it says of the checkpoint it saves with each report."""
-        if self.saved == self.step or self.step > self.saves_until:
+        """Return what it says of the checkpoint it saves after each report; one that is pruned saves none."""
+        if self.saved == self.step or self.step > self.saves_until or (self.stopped and not self.is_asked_to_end):
             return []
         self.saved = self.step
         return [CheckpointSaved(self.assignment.key, self.step)]
@@ -122,32 +127,43 @@ class _Group:
     is_announced: bool = False
     is_waiting: bool = False
     asks_after_round: bool = False
+    rates: tuple[float, ...] | None = None
+    """What is measured before anything else."""
 
     def next_events(self, why_not: str | None) -> list[Event]:
         """Return what happens next: who has ended with the last round, who may come, or a round."""
         events: list[Event] = []
+        if self.rates is not None and why_not is None and not self.is_waiting:
+            self.is_waiting = True
+            return self._measured(self.rates)
         if self.n_places > 1 and not self.is_announced:
             self.is_announced = True
             events += self._announce(why_not)
         is_group = self.n_places > 1
         if self.is_waiting or (is_group and any(trial.awaits_answer for trial in self.trials)):
             return events
-        if is_group and (ends := self._ends_of_round()):
-            return events + ends
+        if words := self._end_of_round(is_group=is_group):
+            return events + words
         free = self.n_places - len(self.trials)
         if self.asks and free and self.trials:
             self.is_waiting = True
             return [*events, Vacant(self.trials[0].assignment.key, free)]
-        said: list[Event | None] = []
-        for trial in self.trials:
-            event = trial.next_event()
-            said += [event, *(trial.checkpoint() if isinstance(event, Reported) else [])]
+        said = [trial.next_event() for trial in self.trials]
         self.asks |= self.asks_after_round
         return events + self._without_ended([event for event in said if event is not None])
 
-    def _ends_of_round(self) -> list[Event]:
-        ends = [trial.end_of_round() for trial in self.trials if trial.step]
-        return self._without_ended([end for end in ends if end is not None])
+    def _measured(self, rates: tuple[float, ...]) -> list[Event]:
+        (first,) = self.trials
+        if first.stopped:
+            return self._without_ended([Ended(first.assignment.key, Outcome.STOPPED)])
+        return [Measured(first.assignment.key, rates)]
+
+    def _end_of_round(self, *, is_group: bool) -> list[Event]:
+        """Return what is so after a round: it is heard of at once."""
+        heard = [trial for trial in self.trials if trial.step and not trial.awaits_answer]
+        saved = [event for trial in heard for event in trial.checkpoint()]
+        ends = [trial.end_of_round() for trial in heard] if is_group else []
+        return self._without_ended([*saved, *(end for end in ends if end is not None)])
 
     def _without_ended(self, events: list[Event]) -> list[Event]:
         ended = {event.key for event in events if isinstance(event, Ended)}
@@ -171,6 +187,8 @@ class FakeEngine:
     script: Script
     n_slots: int = 1
     why_not_fused: str | None = None
+    rates_of: Callable[[Mapping[str, Scalar]], tuple[float, ...]] = lambda params: (100.0, 150.0, 240.0, 400.0)
+    """What trials with some parameters measure, where they are asked to."""
     saves_until: int = 0
     """The last step after whose report trials save a checkpoint, from which they go on."""
     running: dict[int, _Group] = field(default_factory=dict)
@@ -188,15 +206,20 @@ class FakeEngine:
     def free_slots(self) -> list[SlotRecord]:
         return [slot for slot in self.slots if slot.index not in self.running]
 
-    def start(self, slot: SlotRecord, group: Sequence[Assignment], *, n_places: int = 1, is_open: bool = False) -> None:
+    def start(self, slot: SlotRecord, group: Sequence[Assignment], places: Places = ONE_PLACE) -> None:
         trials = [self._new(assignment) for assignment in group]
-        self.running[slot.index] = _Group(trials, max(n_places, len(group)), is_open)
+        rates = self.rates_of(group[0].params) if places.measures else None
+        self.running[slot.index] = _Group(trials, max(places.n, len(group)), places.is_open, rates=rates)
 
-    def join(self, key: TrialKey, group: Sequence[Assignment], *, ask_again: bool = False) -> None:
+    def join(
+        self, key: TrialKey, group: Sequence[Assignment], *, ask_again: bool = False, n_places: int | None = None
+    ) -> None:
         found = next(one for one in self.running.values() if any(each.assignment.key == key for each in one.trials))
         found.trials += [self._new(assignment) for assignment in group]
         found.trials.sort(key=lambda trial: trial.assignment.key.number)
         found.is_waiting, found.asks, found.asks_after_round = False, False, ask_again
+        if n_places is not None:
+            found.n_places, found.rates = n_places, None
 
     def answer(self, key: TrialKey, *, stop: bool) -> None:
         if trial := self._trial(key):
@@ -205,6 +228,7 @@ class FakeEngine:
     def stop(self, key: TrialKey, *, grace_s: float) -> None:
         if trial := self._trial(key):
             trial.answer(stop=True)
+            trial.is_asked_to_end = True
             trial.kill_at = min(trial.kill_at, time.monotonic() + grace_s)
 
     def poll(self, timeout_s: float) -> list[Event]:

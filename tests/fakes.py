@@ -36,6 +36,7 @@ class RecordingContext(Generic[P_co]):
     n_polls: int = 0
     checkpoints: dict[int, Path] = field(default_factory=dict)
     data_hash: str | None = None
+    last_remark: str | None = None
 
     def report(self, step: int, values: Mapping[str, float]) -> bool:
         """Record a measurement and return the verdict."""
@@ -71,6 +72,10 @@ class RecordingContext(Generic[P_co]):
     def note_data(self, content_hash: str) -> None:
         """Keep what identifies the data."""
         self.data_hash = content_hash
+
+    def remark(self, text: str) -> None:
+        """Keep the last remark."""
+        self.last_remark = text
 
     def checkpoint_after(self, step: int) -> Checkpoint:
         """Return the checkpoint that was saved after a step."""

@@ -46,9 +46,9 @@ class WorkerProcess:
         """What the worker has printed so far."""
         return self._log_path.read_text()
 
-    def children(self) -> list[psutil.Process]:
-        """The worker's slot processes."""
-        return psutil.Process(self.pid).children(recursive=True)
+    def slots(self) -> list[psutil.Process]:
+        """The worker's slot processes, without what they start: a slot asks git where its trainer comes from."""
+        return psutil.Process(self.pid).children()
 
     def kill(self) -> None:
         """kill -9, of the worker's own pid alone."""

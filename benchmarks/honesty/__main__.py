@@ -9,25 +9,22 @@ whole tasks anew. It prints the figures beside their targets and one JSON line.
 import argparse
 import json
 import os
-import sys
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from itertools import combinations
 
 import numpy as np
-import torch
 
-from benchmarks.honesty.comparing import SAME, Claim, compare, different
+from benchmarks.honesty.comparing import Claim
 from benchmarks.honesty.figures import Measured, group, mean, measure, median
-from benchmarks.honesty.jobs import Kept, Live, Source, play_job
-from benchmarks.honesty.scores import Score, score
+from benchmarks.honesty.plays import play_all, plays_of
+from benchmarks.honesty.scores import Score
 from benchmarks.orchestration import print_table
 from benchmarks.truth.data import TRACES
 from benchmarks.truth.inputs import write_inputs
 from benchmarks.truth.tasks import TASKS, Role
-from benchmarks.truth.valleys import Landscape, read_landscapes
-from stepsize.domain.seeds import derive_seed
+from benchmarks.truth.valleys import read_landscapes
 
 SURE = ("well_supported", "fairly_sure")
 KNOWN_B = 0.1
@@ -61,9 +58,9 @@ def main() -> None:
     parser.add_argument("--role", choices=[role.value for role in Role], default=Role.REPORTED.value)
     parser.add_argument("--tasks", nargs="*", default=[], help="names of tasks; all without any")
     parser.add_argument("--minutes", type=float, default=60, help="play no further jobs after this long")
+    parser.add_argument("--processes", type=int, default=os.cpu_count(), help="jobs played at once; one a core")
     parser.add_argument("--no-live", action="store_true", help="train nothing")
     args = parser.parse_args()
-    torch.set_num_threads(1)
     write_inputs(TRACES / "datasets")
     found = [
         landscape
@@ -72,8 +69,8 @@ def main() -> None:
         for landscape in read_landscapes(task)
     ]
     landscapes = [landscape for landscape in found if len(landscape.valleys) >= 2 and landscape.is_inside]
-    deadline = time.monotonic() + 60 * args.minutes
-    scores, claims = play_all(landscapes, args.jobs, deadline, is_live_too=not args.no_live)
+    plays = list(plays_of(landscapes, args.jobs, is_live_too=not args.no_live))
+    scores, claims = play_all(plays, time.monotonic() + 60 * args.minutes, args.processes)
     targets = judge(scores, claims)
     left_out = sorted({one.name for one in found} - {one.name for one in landscapes})
     n_landscapes, n_tasks = len({one.cell for one in scores}), len({one.task for one in scores})
@@ -98,34 +95,6 @@ def main() -> None:
         [task_row(name, mine) for name, mine in group(scores, lambda one: one.task).items()],
     )
     print(json.dumps({"targets": [summary(one) for one in targets], "load": os.getloadavg()}))  # noqa: T201
-
-
-def play_all(
-    landscapes: Sequence[Landscape], n_jobs: int, deadline: float, *, is_live_too: bool
-) -> tuple[list[Score], list[Claim]]:
-    """Return what all jobs said; a round of one job a landscape after another, until the time is up."""
-    scores: list[Score] = []
-    claims: list[Claim] = []
-    for index in range(n_jobs):
-        for place, landscape in enumerate(landscapes):
-            if time.monotonic() > deadline:
-                return scores, claims
-            seed = derive_seed(0, landscape.name, index)
-            # Every tenth job of all, whichever landscape it falls on.
-            source = _source(landscape, seed, is_live=is_live_too and (index * len(landscapes) + place) % 10 == 0)
-            scores.append(score(play_job(landscape, source, seed=seed)))
-            if (index + place) % 2:  # comparisons take longest
-                continue
-            for factors in (SAME, different(landscape)):
-                drawn = derive_seed(seed, "choices", len(set(factors.values())))
-                is_live = is_live_too and factors is SAME and len(claims) % 10 == 0
-                claims.append(compare(landscape, _source(landscape, drawn, is_live=is_live), factors, seed=seed))
-        tell(f"round {index + 1} of {n_jobs}")
-    return scores, claims
-
-
-def _source(landscape: Landscape, seed: int, *, is_live: bool) -> Source:
-    return Live(landscape, seed, TRACES) if is_live else Kept(landscape, np.random.default_rng(seed))
 
 
 def judge(scores: Sequence[Score], claims: Sequence[Claim]) -> list[Target]:
@@ -228,11 +197,6 @@ def summary(target: Target) -> dict[str, object]:
 def say(line: str) -> None:
     """Print a line of the result."""
     print(line)  # noqa: T201 - the product of this script
-
-
-def tell(progress: str) -> None:
-    """Tell whoever waits how far it is."""
-    sys.stderr.write(f"{progress}\n")
 
 
 if __name__ == "__main__":

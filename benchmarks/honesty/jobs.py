@@ -183,5 +183,6 @@ def evidence_of(landscape: Landscape, spec: ResolvedJobSpec, trials: Sequence[Pl
             started_at=[1.0 for _ in trials],
             finished_at=[2.0 for _ in trials],
         ),
+        seed=spec.seed,
         rungs=[],
     )

@@ -5,9 +5,6 @@ go on from where they were. `--render` writes the page from the results there ar
 """
 
 import argparse
-import hashlib
-import json
-import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -18,7 +15,8 @@ from benchmarks.guide.results import Results as GuideResults
 from benchmarks.guide.serving import ROOT, running_service
 from benchmarks.tables.page import render
 from benchmarks.tables.plan import TABLES, Table
-from benchmarks.tables.results import Answer, Measured, Results, without_bands
+from benchmarks.tables.results import Answer, Measured, Results, key_of, without_bands
+from benchmarks.tables.spending import Meter, metered
 from stepsize.client import Client
 
 PAGE = ROOT / "docs" / "guide" / "tables.md"
@@ -42,20 +40,35 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if not chosen.render:
         with running_service(chosen.folder, keep=True) as url, Client(url) as client:
             for table in wanted:
-                started = time.monotonic()
-                results.tables[table.name] = measure(client, url, table)
-                results.write(RESULTS)
-                print(f"{time.monotonic() - started:7.1f} s  {table.name}", flush=True)  # noqa: T201
+                _run(client, url, table, results)
     PAGE.write_text(render(results, all_facts(GuideResults.read(GUIDE_RESULTS))))
 
 
-def measure(client: Client, url: str, table: Table) -> Measured:
+def _run(client: Client, url: str, table: Table, results: Results) -> None:
+    """Measure a table, and keep what that took, also if it is stopped on the way."""
+    meter = Meter()
+    try:
+        with metered(meter):
+            results.tables[table.name] = measure(client, url, table, meter)
+    finally:
+        if meter.is_needed:
+            results.add_spent(table.name, meter.spent(key_of(table.specs)))
+        results.write(RESULTS)
+    print(f"{meter.wall_s:7.1f} s  {table.name}", flush=True)  # noqa: T201
+
+
+def measure(client: Client, url: str, table: Table, meter: Meter) -> Measured:
     """Run a table's jobs, those that have not run yet, and return what they teach.
+
+    Args:
+        meter: is told which of the trainings were there already.
 
     Raises:
         RuntimeError: a job did not complete: what is missing would look like a finding.
     """
     jobs = {name: client.submit(spec, idempotency_key=key_of(spec)) for name, spec in table.specs.items()}
+    meter.n_found = sum(job.progress.n_finished for job in jobs.values())
+    meter.is_needed = any(job.finished_at is None for job in jobs.values())
     for name, job in jobs.items():
         if (ended := client.wait(job.id)).state != "completed":
             raise RuntimeError(f"{table.name}, {name}: the job is {ended.state} ({ended.reason})")
@@ -66,11 +79,6 @@ def measure(client: Client, url: str, table: Table) -> Measured:
     stripped = without_bands(compared)
     assert isinstance(stripped, dict), "a report is an object"
     return Measured(table.specs, stripped, parts if table.by_batch_size or table.by_learning_rate else {})
-
-
-def key_of(spec: object) -> str:
-    """Return what is the same for the same job: submitted again, the service answers with the job that it has."""
-    return hashlib.sha256(json.dumps(spec, sort_keys=True).encode()).hexdigest()
 
 
 def _read(url: str, query: dict[str, list[str]]) -> Answer:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from stepsize.client.results import SettingPair, SettingTable
+from stepsize.domain.jobs_report import SettingPair, SettingTable
 
 
 class Kind(StrEnum):

@@ -8,11 +8,13 @@ from benchmarks.guide import text
 from benchmarks.guide.experiments import N_SEARCH_1
 from benchmarks.tables.claims import CLAIMS, judge
 from benchmarks.tables.plan import TABLES, Table
-from benchmarks.tables.results import Measured, Results
-from stepsize.client import Estimate, JobsReport
-from stepsize.client.results import ByBatchSize, ByLearningRate, JobRow, ScalingLaw, SettingTable
+from benchmarks.tables.results import Measured, Results, key_of
+from benchmarks.tables.spending import Spent
+from stepsize.analysis.markdown import batch_size_table, interval, rate_table, setting_table
+from stepsize.domain.estimate import Estimate
+from stepsize.domain.jobs_report import JobRow, JobsReport, SettingTable
+from stepsize.domain.report import ByBatchSize, ByLearningRate, ScalingLaw
 
-_DASH = "–"
 _HEAD = """# Tables
 
 [← the guide](README.md)
@@ -44,8 +46,9 @@ def render(results: Results, guide: dict[str, str]) -> str:
         names = text.listing([f"`{table.name}`" for table in missing])
         command = f'`make tables ONLY="{" ".join(table.name for table in missing)}"`'
         blocks.append(f"**Not measured yet**: {names}. {command} runs them.")
+    blocks.append(_all_took(results))
     for table in TABLES:
-        blocks += [f"## {table.title}", _command(table)]
+        blocks += [f"## {table.title}", _command(table, results)]
         blocks += _section(table, results.tables[table.name]) if table not in missing else ["Not measured yet."]
     blocks += ["## Searches and cyclical rates at equal budget", *_searches(guide)]
     return "\n\n".join(blocks) + "\n"
@@ -61,10 +64,45 @@ def _trials(spec: Mapping[str, JsonValue]) -> int:
     return int(str(budget["max_trials"]))
 
 
-def _command(table: Table) -> str:
+def _all_took(results: Results) -> str:
+    """Return how long all tables take, from those whose time is known."""
+    known = {table.name: spent for table in TABLES if (spent := _spent(table, results)) is not None}
+    if not known:
+        return "How long they take has not been measured."
+    n_cores = max(spent.n_cores for spent in known.values())
+    cpu_s = sum(spent.cpu_s for spent in known.values())
+    names = "All tables" if len(known) == len(TABLES) else text.listing([f"`{name}`" for name in known])
+    return (
+        f"{names} took {_minutes(cpu_s)} of processor time: about {_minutes(cpu_s / n_cores)} on {n_cores} cores that "
+        f"have nothing else to do. They were measured beside other work, and took "
+        f"{_minutes(sum(spent.wall_s for spent in known.values()))} by the clock."
+    )
+
+
+def _took(spent: Spent) -> str:
+    busy = spent.others_cpu_s / spent.wall_s
+    return (
+        f" They took {_minutes(spent.wall_s)} by the clock and {_minutes(spent.cpu_s)} of processor time, while other "
+        f"work kept {busy:.1f} of {spent.n_cores} cores busy."
+    )
+
+
+def _spent(table: Table, results: Results) -> Spent | None:
+    """Return what a table took, if all of it is known."""
+    spent = results.spent.get(table.name)
+    return spent if spent is not None and spent.jobs == key_of(table.specs) and not spent.n_found else None
+
+
+def _minutes(seconds: float) -> str:
+    return f"{seconds / 60:.1f} minutes" if seconds < 6000 else f"{seconds / 3600:.1f} hours"
+
+
+def _command(table: Table, results: Results) -> str:
     n, folder = text.plural(len(table.files), "job"), f"examples/tables/{table.name}"
     beside = f" The guide has [other jobs about this]({table.guide})." if table.guide else ""
-    return f"`make tables ONLY={table.name}`, the {n} of [{folder}](../../{folder}).{beside}"
+    spent = _spent(table, results)
+    took = " How long they take was not measured." if spent is None else _took(spent)
+    return f"`make tables ONLY={table.name}`, the {n} of [{folder}](../../{folder}).{took}{beside}"
 
 
 def _section(table: Table, measured: Measured) -> list[str]:
@@ -74,14 +112,16 @@ def _section(table: Table, measured: Measured) -> list[str]:
     if not table.settings and not measured.first:
         blocks += [
             _jobs(report.jobs),
+            *_without_answer(report.jobs),
             f"{report.sentence} Their values are about different things: no two are compared.",
         ]
     for found in shown:
-        blocks += [_setting(found), _differences(found)]
+        blocks += [setting_table(found), _differences(found)]
     if table.by_batch_size:
         blocks += _batch_sizes(measured, report.jobs[0])
     if table.by_learning_rate:
-        blocks.append(_rates(ByLearningRate.model_validate(measured.first["by_learning_rate"])))
+        bands = ByLearningRate.model_validate(measured.first["by_learning_rate"])
+        blocks.append(rate_table(bands, report.jobs[0].objective.metric))
     claims = CLAIMS.get(table.name, ())
     if claims:
         rows = [[claim.says, judge(claim, report.tables)] for claim in claims]
@@ -94,11 +134,11 @@ def _jobs(rows: Sequence[JobRow]) -> str:
         ["task", "trainer", "trials", "best learning rate", "value there", "how sure"],
         [
             [
-                row.job_name.partition(", ")[2] or row.job_name,
+                _task(row),
                 f"`{row.trainer}`",
                 str(row.n_completed),
-                _interval(row.recommended_rate),
-                f"{row.objective.metric} {_interval(row.value)}",
+                interval(row.recommended_rate),
+                f"{row.objective.metric} {interval(row.value)}",
                 row.confidence.replace("_", " "),
             ]
             for row in rows
@@ -106,31 +146,18 @@ def _jobs(rows: Sequence[JobRow]) -> str:
     )
 
 
-def _setting(found: SettingTable) -> str:
-    others = list(dict.fromkeys(name for row in found.rows for name in row.where if name != "dataset"))
-    return _table(
-        [
-            found.parameter.replace("_", " "),
-            *others,
-            "trials",
-            "best learning rate",
-            "value there",
-            "seconds",
-            "diverged",
-        ],
-        [
-            [
-                str(row.choice),
-                *(_scalar(row.where.get(name)) for name in others),
-                str(row.n_trials),
-                _interval(row.learning_rate),
-                f"{row.objective.metric} {_interval(row.value)}",
-                _interval(row.train_time_s),
-                _percent(row.diverged_share),
-            ]
-            for row in found.rows
-        ],
-    )
+def _without_answer(rows: Sequence[JobRow]) -> list[str]:
+    """Return why some jobs don't say which rate is best."""
+    whys = [
+        f"- {_task(row)}: {row.recommended_rate.caveat}"
+        for row in rows
+        if row.recommended_rate.value is None and row.recommended_rate.caveat
+    ]
+    return ["\n".join(["No answer, because:", "", *whys])] if whys else []
+
+
+def _task(row: JobRow) -> str:
+    return row.job_name.partition(", ")[2] or row.job_name
 
 
 def _differences(found: SettingTable) -> str:
@@ -149,22 +176,14 @@ def _differences(found: SettingTable) -> str:
 def _batch_sizes(measured: Measured, job: JobRow) -> list[str]:
     found = ByBatchSize.model_validate(measured.first["by_batch_size"])
     law = ScalingLaw.model_validate(measured.first["scaling_law"])
-    rows = [
-        [
-            str(row.batch_size),
-            str(row.n_trials),
-            _interval(row.learning_rate),
-            _interval(row.value),
-            _interval(row.train_time_s),
-            _percent(row.diverged_share),
-        ]
-        for row in found.rows
-    ]
-    table = _table(["batch size", "trials", "best learning rate", job.objective.metric, "seconds", "diverged"], rows)
     rules = [["The best rate grows in proportion to the batch size.", _judge_slope(law.b, 1.0)],
              ["It grows with the square root of the batch size.", _judge_slope(law.b, 0.5)],
              ["It does not depend on the batch size.", _judge_slope(law.b, 0.0)]]  # fmt: skip
-    return [table, law.sentence, _table(["often printed", "what this job says"], rules)]
+    return [
+        batch_size_table(found, job.objective.metric),
+        law.sentence,
+        _table(["often printed", "what this job says"], rules),
+    ]
 
 
 def _judge_slope(b: Estimate, slope: float) -> str:
@@ -172,21 +191,6 @@ def _judge_slope(b: Estimate, slope: float) -> str:
         return "can't be told here"
     verdict = "fits" if b.low <= slope <= b.high else "**fails here**"
     return f"{verdict} (batch size to the power {b.value:.2f}, {b.low:.2f} to {b.high:.2f})"
-
-
-def _rates(found: ByLearningRate) -> str:
-    rows = [
-        [
-            f"{_g(band.low)} to {_g(band.high)}",
-            str(band.n_trials),
-            _interval(band.value),
-            _interval(band.metrics["val_accuracy"]) if "val_accuracy" in band.metrics else _DASH,
-            _interval(band.train_time_s),
-            _percent(band.diverged_share),
-        ]
-        for band in found.bands
-    ]
-    return _table(["learning rate", "trials", "mean val_loss", "mean val_accuracy", "seconds", "diverged"], rows)
 
 
 def _searches(guide: dict[str, str]) -> list[str]:
@@ -206,26 +210,3 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 def _holds(estimate: Estimate, value: float) -> bool:
     return estimate.low is not None and estimate.high is not None and estimate.low <= value <= estimate.high
-
-
-def _interval(estimate: Estimate) -> str:
-    if estimate.value is None:
-        return f"{_DASH} ({estimate.caveat})" if estimate.caveat else _DASH
-    if estimate.low is None or estimate.high is None or estimate.low == estimate.high:
-        return _g(estimate.value)
-    shown = f"{_g(estimate.value)} ({_g(estimate.low)} to {_g(estimate.high)})"
-    return f"*guess: {shown}*" if estimate.is_guess else shown
-
-
-def _percent(estimate: Estimate) -> str:
-    if estimate.value is None or estimate.low is None or estimate.high is None:
-        return _DASH
-    return f"{estimate.value:.0%} ({estimate.low:.0%} to {estimate.high:.0%})"
-
-
-def _scalar(value: object) -> str:
-    return _DASH if value is None else str(value)
-
-
-def _g(value: float) -> str:
-    return f"{value:.3g}"

@@ -1,5 +1,6 @@
 """What the tables' jobs taught, as docs/guide/tables.json keeps it: all numbers on the page come from here."""
 
+import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -7,6 +8,8 @@ from pathlib import Path
 from typing import Self
 
 from pydantic import JsonValue, TypeAdapter
+
+from benchmarks.tables.spending import Spent
 
 Answer = dict[str, JsonValue]
 """A report as the service sent it."""
@@ -32,6 +35,12 @@ class Results:
     """Everything measured, by table."""
 
     tables: dict[str, Measured] = field(default_factory=dict)
+    spent: dict[str, Spent] = field(default_factory=dict)
+
+    def add_spent(self, name: str, spent: Spent) -> None:
+        """Count what a run took towards what its table takes; what other jobs took is forgotten."""
+        before = self.spent.get(name)
+        self.spent[name] = before + spent if before is not None and before.jobs == spent.jobs else spent
 
     @classmethod
     def read(cls, path: Path) -> Self:
@@ -46,5 +55,16 @@ class Results:
 def without_bands(value: JsonValue) -> JsonValue:
     """Return a report without what happens at which rate: most of its size, and shown of one job only."""
     if isinstance(value, dict):
-        return {name: without_bands(part) for name, part in value.items() if name != "by_learning_rate"}
+        return {
+            name: _no_bands(part) if name == "by_learning_rate" else without_bands(part) for name, part in value.items()
+        }
     return [without_bands(part) for part in value] if isinstance(value, list) else value
+
+
+def _no_bands(part: JsonValue) -> JsonValue:
+    return [] if isinstance(part, list) else {"bands": []}
+
+
+def key_of(spec: object) -> str:
+    """Return what is the same for the same job: submitted again, the service answers with the job that it has."""
+    return hashlib.sha256(json.dumps(spec, sort_keys=True).encode()).hexdigest()

@@ -28,7 +28,6 @@ from benchmarks.truth.tasks import MOST_SEEDS, N_SEEDS, TASKS, Length, TruthTask
 from benchmarks.truth.training import Training, train
 from benchmarks.truth.valleys import make_valley
 
-KEPT = ("val_loss", "val_accuracy")
 _FEW_SEEDS = 3
 _MORE = 8
 """Seeds added at once."""
@@ -74,12 +73,12 @@ def sketch(task: TruthTask, batch_size: int) -> None:
     """Train a few seeds at every second rate of a cell, unless there is more: they show where its best rate is."""
     if batch_size not in read_cells(task):
         few = [(row, seed) for row in range(0, len(task.rates), 2) for seed in range(_FEW_SEEDS)]
-        train_and_keep(task, batch_size, empty_cell(task, KEPT), few)
+        train_and_keep(task, batch_size, empty_cell(task, task.metrics), few)
 
 
 def complete(task: TruthTask, batch_size: int) -> None:
     """Train a cell with N_SEEDS seeds at every rate, as far as they are not kept."""
-    cell = read_cells(task).get(batch_size) or empty_cell(task, KEPT)
+    cell = read_cells(task).get(batch_size) or empty_cell(task, task.metrics)
     missing = [(int(row), int(seed)) for row, seed in np.argwhere(~cell.trained[:, :N_SEEDS])]
     if missing:
         train_and_keep(task, batch_size, cell, missing)
@@ -108,7 +107,7 @@ def train_and_keep(task: TruthTask, batch_size: int, cell: CellData, missing: Se
     for row, seed in missing:
         done = train(task, batch_size=batch_size, learning_rate=task.rates[row], seed=seed, data_dir=TRACES)
         if np.isfinite(done.losses).all():
-            for metric in KEPT:
+            for metric in task.metrics:
                 cell.values[metric][row, seed] = done.values[metric]
         cell.time_s[row, seed] = done.time_s
         traces[row, seed] = done.losses

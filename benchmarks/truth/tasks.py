@@ -52,6 +52,11 @@ class TruthTask:
     """Rates a decade."""
 
     @property
+    def metrics(self) -> tuple[str, ...]:
+        """What is kept of its trainings."""
+        return ("val_loss",) if self.trainer == "tabular_regressor" else ("val_loss", "val_accuracy")
+
+    @property
     def rates(self) -> tuple[float, ...]:
         """The rates of its trainings, evenly spread per decade from `low` to `high`."""
         low, high = math.log10(self.low), math.log10(self.high)
@@ -67,6 +72,8 @@ _CNN: Mapping[str, Scalar] = {"dataset": "digits", "model": "cnn", "width": 8, "
 _MNIST: Mapping[str, Scalar] = {"dataset": "mnist5k", "model": "mlp", "train_fraction": 0.15, "epochs": 4}
 _CANCER: Mapping[str, Scalar] = {"dataset": "breast_cancer", "model": "mlp"}
 _WINE: Mapping[str, Scalar] = {"dataset": "wine", "model": "mlp", "epochs": 10}
+_DIABETES: Mapping[str, Scalar] = {"dataset": "diabetes", "model": "mlp", "epochs": 20}
+_GENRES: Mapping[str, Scalar] = {"model": "mlp", "epochs": 3}
 _SGD: Mapping[str, Scalar] = {"optimizer": "sgd"}
 _PLAIN_SGD: Mapping[str, Scalar] = {"optimizer": "sgd", "momentum": 0.0}
 _ADAM: Mapping[str, Scalar] = {"optimizer": "adam"}
@@ -75,8 +82,10 @@ _LARGE = (16, 32, 64, 128, 256)
 _MEDIUM = (16, 32, 64, 128)
 _SMALL = (8, 16, 32, 64, 128)
 _FEW = (8, 16, 32, 64)
+_BROAD = (64, 128, 256)
 
 _IMAGE, _TABLE = "image_classifier", "tabular_classifier"
+_TEXT, _NUMBER = "text_classifier", "tabular_regressor"
 
 TASKS: tuple[TruthTask, ...] = (
     TruthTask(
@@ -145,6 +154,8 @@ TASKS: tuple[TruthTask, ...] = (
         length=Length.LONG,
         twin="wine-plain-sgd",
     ),
+    TruthTask("diabetes-plain-sgd", _NUMBER, {**_DIABETES, **_PLAIN_SGD, **PLAIN}, _FEW),
+    TruthTask("genres-adam", _TEXT, {**_GENRES, **_ADAM}, _BROAD),
 )
 
 

@@ -42,6 +42,7 @@ __all__ = [
     "Params",
     "RangeTest",
     "SearchSpace",
+    "ServerLateError",
     "ServerUnreachableError",
     "Sweep",
     "Task",
@@ -53,6 +54,7 @@ __all__ = [
     "TuneResult",
     "TuneTrial",
     "WaitTimeoutError",
+    "WrongValueError",
     "__version__",
     "applies_when",
     "figures",
@@ -64,8 +66,8 @@ __all__ = [
 
 _HOMES = {
     "stepsize.client": (
-        "ApiError AsyncClient Client ClientError Event ExternalTrial Job JobReport RangeTest ServerUnreachableError "
-        "Trial WaitTimeoutError"
+        "ApiError AsyncClient Client ClientError Event ExternalTrial Job JobReport RangeTest ServerLateError "
+        "ServerUnreachableError Trial WaitTimeoutError WrongValueError"
     ),
     "stepsize.domain.trainer": "Capabilities Metric",
     "stepsize.infeasibility": "Diverged",

@@ -9,9 +9,11 @@ from stepsize.client import ExternalTrial as ExternalTrial
 from stepsize.client import Job as Job
 from stepsize.client import JobReport as JobReport
 from stepsize.client import RangeTest as RangeTest
+from stepsize.client import ServerLateError as ServerLateError
 from stepsize.client import ServerUnreachableError as ServerUnreachableError
 from stepsize.client import Trial as Trial
 from stepsize.client import WaitTimeoutError as WaitTimeoutError
+from stepsize.client import WrongValueError as WrongValueError
 from stepsize.domain.trainer import Capabilities as Capabilities
 from stepsize.domain.trainer import Metric as Metric
 from stepsize.infeasibility import Diverged as Diverged
@@ -36,7 +38,7 @@ from stepsize_workers.trainers.base import TrialContext as TrialContext
 from stepsize_workers.trainers.base import applies_when as applies_when
 from stepsize_workers.trainers.function import trainer as trainer
 from stepsize_workers.training import figures as figures
-from stepsize_workers.training.models import load as load_model  # noqa: F401 - not `load as load`, but exported too
+from stepsize_workers.training.models import load as load_model
 from stepsize_workers.training.optimizers import ParameterGroup as ParameterGroup
 from stepsize_workers.training.params import FUSING as FUSING
 from stepsize_workers.training.params import TrainingParams as TrainingParams
@@ -44,7 +46,56 @@ from stepsize_workers.training.sweeping import sweep_learning_rate as sweep_lear
 from stepsize_workers.training.task import LOOP_METRICS as LOOP_METRICS
 from stepsize_workers.training.task import Extent as Extent
 from stepsize_workers.training.task import Metrics as Metrics
-from stepsize_workers.training.trainer import TaskTrainer as Task  # noqa: F401 - likewise
+from stepsize_workers.training.trainer import TaskTrainer as Task
 
 __version__: str
-__all__: list[str]
+__all__ = [
+    "FUSING",
+    "LOOP_METRICS",
+    "ONE_FOR_ALL",
+    "ApiError",
+    "AsyncClient",
+    "Bool",
+    "Capabilities",
+    "Checkpoint",
+    "Choice",
+    "Client",
+    "ClientError",
+    "Direction",
+    "Diverged",
+    "Event",
+    "Extent",
+    "ExternalTrial",
+    "Float",
+    "Int",
+    "Job",
+    "JobReport",
+    "JobSpec",
+    "Metric",
+    "Metrics",
+    "Objective",
+    "ParameterGroup",
+    "Params",
+    "RangeTest",
+    "SearchSpace",
+    "ServerLateError",
+    "ServerUnreachableError",
+    "Sweep",
+    "Task",
+    "Trainer",
+    "TrainingParams",
+    "Trial",
+    "TrialContext",
+    "TuneError",
+    "TuneResult",
+    "TuneTrial",
+    "WaitTimeoutError",
+    "WrongValueError",
+    "__version__",
+    "applies_when",
+    "figures",
+    "load_model",
+    "sweep_learning_rate",
+    "trainer",
+    "tune",
+]

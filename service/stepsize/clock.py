@@ -12,7 +12,7 @@ def now() -> float:
 
 def rfc3339(unix_s: float) -> str:
     """Return a time as RFC 3339 in UTC with microseconds, e.g. `2026-11-03T09:30:00.000000Z`."""
-    return datetime.fromtimestamp(unix_s, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return datetime.fromtimestamp(unix_s, UTC).isoformat(timespec="microseconds").removesuffix("+00:00") + "Z"
 
 
 def new_id(prefix: str) -> str:

@@ -3,7 +3,7 @@
 import importlib
 import sys
 
-from stepsize.extras import NEEDS, TALKING, how_to_install, missing_extras
+from stepsize.extras import what_to_install
 
 
 def main() -> None:
@@ -13,10 +13,9 @@ def main() -> None:
         cli = importlib.import_module("stepsize.cli")
     except ModuleNotFoundError as error:
         command = next((argument for argument in sys.argv[1:] if not argument.startswith("-")), "")
-        wanted = NEEDS.get(command, TALKING)
-        if not (missing := missing_extras(wanted)):
+        if not (mend := what_to_install(command)):
             raise
-        sys.exit(f"stepsize {command}".rstrip() + f" needs: {how_to_install(missing)}  ({error.name} is missing)")
+        sys.exit(f"stepsize {command}".rstrip() + f" needs: {mend}  ({error.name} is missing)")
     cli.app(prog_name="stepsize")
 
 

@@ -53,12 +53,10 @@ class RangeTestNotFoundError(NotFoundError):
 
 
 class CatalogueEntryNotFoundError(NotFoundError):
-    """A name the catalogue doesn't have."""
+    """A name the catalogue doesn't have; `advice` says what may have been meant, or what there is."""
 
-    def __init__(self, kind: str, name: str, known: Sequence[str]) -> None:
-        super().__init__(
-            f"there is no {kind} {name!r}; " + (f"known: {', '.join(known)}" if known else "there are none")
-        )
+    def __init__(self, kind: str, name: str, known: Sequence[str], advice: str) -> None:
+        super().__init__(f"there is no {kind} {name!r}; {advice}")
         self.kind = kind
         self.name = name
         self.known = list(known)

@@ -16,11 +16,14 @@ NEEDS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "worker": ("worker",),
         "try": ("worker",),
         "tune": ("server", "worker"),
+        "mcp": ("mcp",),
+        "import": ("optuna",),
     }
 )
 """Command → its extras. What is not listed only talks HTTP."""
 TALKING: tuple[str, ...] = ("cli",)
 ANALYSIS = "analysis"
+"""What `up` answers without, but for reports and plots: installed with the rest where something is missing."""
 
 _DISTRIBUTION = "stepsize"
 _REQUIREMENT = re.compile(
@@ -31,6 +34,15 @@ _REQUIREMENT = re.compile(
 def missing_extras(wanted: Sequence[str]) -> list[str]:
     """Return those of these extras that lack a distribution, their own or of an extra they include."""
     return [extra for extra in wanted if not _is_complete(extra)]
+
+
+def what_to_install(command: str) -> str:
+    """Return the command that installs all that a command lacks; empty where it can run."""
+    wanted = NEEDS.get(command, TALKING)
+    missing = missing_extras(wanted)
+    if missing and command == "up":
+        missing += missing_extras([ANALYSIS])
+    return how_to_install(missing) if missing else ""
 
 
 def how_to_install(extras: Sequence[str]) -> str:

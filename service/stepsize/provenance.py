@@ -17,10 +17,9 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from stepsize.spec.provenance import Provenance
+from stepsize.spec.provenance import LONGEST_WORD, MOST_PACKAGES, Provenance
 
 ALWAYS = ("stepsize", "torch", "numpy", "optuna")
-_MOST_PACKAGES = 100
 _GIT_S = 5.0
 _DRIVER = re.compile(r"Kernel Module\s+(?:for \S+\s+)?([\d.]+)")
 
@@ -37,12 +36,12 @@ def collect(source: object, *, trainer: str | None, trainer_version: str | None,
     commit, is_dirty = (None, None) if file is None else _git_state(file)
     gpu = _gpu_name(device)
     return Provenance(
-        trainer=trainer and trainer[:300],
+        trainer=trainer and trainer[:LONGEST_WORD],
         trainer_version=trainer_version,
         source_hash=None if text is None else hashlib.sha256(text.encode()).hexdigest()[:16],
         git_commit=commit,
         git_dirty=is_dirty,
-        packages=dict(list(_packages(text or ""))[:_MOST_PACKAGES]),
+        packages=dict(list(_packages(text or ""))[:MOST_PACKAGES]),
         device=gpu or _processor_name(),
         driver=_driver() if gpu else None,
         python=platform.python_version(),
@@ -70,7 +69,7 @@ def _packages(text: str) -> Iterator[tuple[str, str]]:
     ours = sys.stdlib_module_names
     for name in dict.fromkeys([*ALWAYS, *_imported(text)]):
         if name not in ours and not name.startswith("_") and (found := _version_of(name)):
-            yield name, found[:300]
+            yield name, found[:LONGEST_WORD]
 
 
 def _imported(text: str) -> list[str]:
@@ -149,5 +148,5 @@ def _processor_name() -> str | None:
     with suppress(OSError):
         for line in Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines():
             if line.startswith("model name"):
-                return line.partition(":")[2].strip()[:300] or None
-    return platform.processor()[:300] or platform.machine() or None
+                return line.partition(":")[2].strip()[:LONGEST_WORD] or None
+    return platform.processor()[:LONGEST_WORD] or platform.machine() or None

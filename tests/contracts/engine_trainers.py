@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import ClassVar
@@ -12,7 +13,15 @@ from typing import ClassVar
 from stepsize.domain.trainer import Capabilities, Fusing, Metric
 from stepsize.spec.objective import Direction, Objective
 from stepsize.spec.space import SearchSpace
-from stepsize_workers.trainers.base import Checkpoint, Diverged, GroupContext, Params, Trainer, TrialContext
+from stepsize_workers.trainers.base import (
+    Checkpoint,
+    Diverged,
+    GroupContext,
+    NotFusedError,
+    Params,
+    Trainer,
+    TrialContext,
+)
 
 
 class NoParams(Params):
@@ -94,6 +103,13 @@ class Choir(Trainer[ChoirParams]):
     @classmethod
     def why_not_fused(cls, params: ChoirParams) -> str | None:
         return "the hall is too small" if params.hall == "small" else None
+
+    def measure_together(self, context: TrialContext[ChoirParams], *, most: int) -> Sequence[float]:
+        if context.params.deed == "can't be measured":
+            raise NotFusedError("nobody keeps time")
+        if context.params.deed == "brings the house down":
+            _do(context.params.deed)
+        return [rate for n, rate in ((1, 100.0), (2, 150.0), (4, 240.0), (8, 400.0)) if n <= most]
 
     def train(self, context: TrialContext[ChoirParams]) -> None:
         params = context.params

@@ -12,13 +12,16 @@ import pytest
 from stepsize.spec.space import Scalar
 from stepsize.store.workers import SlotRecord
 from stepsize_workers.engines.base import (
+    ONE_PLACE,
     Assignment,
     Ended,
     Engine,
     Event,
     Fault,
     Grouped,
+    Measured,
     Outcome,
+    Places,
     Reported,
     TrialKey,
     Vacant,
@@ -73,10 +76,10 @@ SCRIPTS: dict[str, Script] = {"synthetic": _synthetic, "deaf": _deaf, "crashing"
 class ScriptedEngine(FakeEngine):
     """Has a script for each of the contract's trainers."""
 
-    def start(self, slot: SlotRecord, group: Sequence[Assignment], *, n_places: int = 1, is_open: bool = False) -> None:
+    def start(self, slot: SlotRecord, group: Sequence[Assignment], places: Places = ONE_PLACE) -> None:
         self.script = SCRIPTS[group[0].trainer]
         self.why_not_fused = "the hall is too small" if group[0].params.get("hall") == "small" else None
-        super().start(slot, group, n_places=n_places, is_open=is_open)
+        super().start(slot, group, places)
 
 
 def fake() -> Engine:
@@ -307,12 +310,10 @@ class TestEngine:
 
     # -- groups ------------------------------------------------------------------------------------------------------
 
-    def choir(
-        self, *members: dict[str, Scalar], n_places: int = 1, is_open: bool = False, **all_: Any
-    ) -> list[TrialKey]:
+    def choir(self, *members: dict[str, Scalar], places: Places = ONE_PLACE, **all_: Any) -> list[TrialKey]:
         """Start a group of trials that their trainer trains as one."""
         group = [self.member(number, **params, **all_) for number, params in enumerate(members)]
-        self.engine.start(self.engine.free_slots()[0], group, n_places=n_places, is_open=is_open)
+        self.engine.start(self.engine.free_slots()[0], group, places)
         return [one.key for one in group]
 
     def member(self, number: int, **more: Any) -> Assignment:
@@ -345,8 +346,15 @@ class TestEngine:
         assert [(one.key, one.is_fused) for one in self.grouped()] == [(keys[0], True)]
         self.assert_usable()
 
+    def test_ends_of_a_round_are_heard_of_at_once(self) -> None:
+        self.choir({"n_reports": 2}, {"n_reports": 2}, {"n_reports": 3})
+        heard: list[Event] = []
+        while not any(isinstance(event, Ended) for event in heard):
+            heard = self.engine.poll(0.1)
+        assert [event.key.number for event in heard if isinstance(event, Ended)] == [0, 1]
+
     def test_a_member_that_fails_leaves_the_others_alone(self) -> None:
-        keys = self.choir({"n_reports": 6}, {"diverges_at": 2}, n_places=2)
+        keys = self.choir({"n_reports": 6}, {"diverges_at": 2}, places=Places(2))
         assert self.await_end(keys[1]).outcome is Outcome.DIVERGED
         self.join()
         assert self.await_end(keys[0]).outcome is Outcome.COMPLETED
@@ -376,7 +384,7 @@ class TestEngine:
         self.engine.stop(keys[0], grace_s=5.0)
 
     def test_a_group_with_room_asks_at_once_where_it_is_told_to(self) -> None:
-        keys = self.choir({"n_reports": 50}, n_places=3, is_open=True)
+        keys = self.choir({"n_reports": 50}, places=Places(3, is_open=True))
         joiners = [self.member(number, n_reports=50) for number in (5, 6)]
         assert self.join(*joiners).n_places == 2
         everyone = [*keys, *(one.key for one in joiners)]
@@ -420,6 +428,62 @@ class TestEngine:
         assert self.steps(keys[1]) == []
         self.assert_usable()
 
+    def measure(self, **params: Any) -> TrialKey:
+        """Start a trial that is to measure first, and wait until it has."""
+        one = self.member(0, **params)
+        self.engine.start(self.engine.free_slots()[0], [one], Places(4, measures=True))
+        while not any(isinstance(event, Measured | Ended | Grouped) for event in self.events):
+            self.listen()
+        return one.key
+
+    def test_a_slot_measures_and_waits_until_it_is_known_how_many_train_and_who(self) -> None:
+        key = self.measure(n_reports=3)
+        (measured,) = [event for event in self.events if isinstance(event, Measured)]
+        assert measured.key == key
+        assert measured.rates[:3] == (100.0, 150.0, 240.0)
+        self.listen(0.2)
+        assert self.steps(key) == [], "what it trains with is not in the record yet"
+        joiner = self.member(7, n_reports=3)
+        self.engine.join(key, [joiner], n_places=2)
+        assert [self.await_end(one).outcome for one in (key, joiner.key)] == [Outcome.COMPLETED] * 2
+        assert [self.steps(one) for one in (key, joiner.key)] == [[1, 2, 3]] * 2
+        assert [(one.key, one.is_fused) for one in self.grouped()] == [(key, True)]
+        self.assert_usable()
+
+    def test_a_trial_that_is_to_be_alone_after_measuring_is(self) -> None:
+        key = self.measure(n_reports=3)
+        self.engine.join(key, [], n_places=1)
+        assert self.await_end(key).outcome is Outcome.COMPLETED
+        assert self.steps(key) == [1, 2, 3]
+        assert self.grouped() == []
+        self.assert_usable()
+
+    def test_a_trial_that_is_told_to_stop_while_it_measures_does(self) -> None:
+        key = self.measure(n_reports=100_000, step_s=0.01)
+        self.engine.stop(key, grace_s=5.0)
+        self.engine.join(key, [], n_places=1)
+        assert self.await_end(key).outcome is Outcome.STOPPED
+        self.assert_usable()
+
+    def test_what_cannot_be_trained_as_one_is_not_measured(self) -> None:
+        key = self.measure(n_reports=2, hall="small")
+        assert self.await_end(key).outcome is Outcome.COMPLETED
+        assert [(one.is_fused, one.why) for one in self.grouped()] == [(False, "the hall is too small")]
+        assert not any(isinstance(event, Measured) for event in self.events)
+
+    def test_what_cannot_be_measured_trains_alone_and_says_why(self) -> None:
+        self.needs_processes()
+        key = self.measure(n_reports=1, deed="can't be measured")
+        assert self.await_end(key).outcome is Outcome.COMPLETED
+        assert [(one.is_fused, one.why) for one in self.grouped()] == [
+            (False, "they can't be measured together: nobody keeps time")
+        ]
+
+    def test_a_process_that_dies_while_it_measures_is_noticed(self) -> None:
+        self.needs_processes()
+        assert self.await_end(self.measure(deed="brings the house down")).outcome is Outcome.LOST
+        self.assert_usable()
+
     def test_a_group_that_does_not_fit_is_nobodys_fault(self) -> None:
         self.needs_processes()
         keys = self.choir({}, {}, {}, most=2)
@@ -459,7 +523,7 @@ class TestEngine:
         assert logs[0] == "2 voices\n1 voices\n1 voices\n"
         assert logs[1].startswith("2 voices\nTraceback")
         assert logs[1].rstrip().endswith("ValueError: off key")
-        assert (self.directory / "0" / "checkpoint").read_text() == "3"
+        assert (self.directory / "0" / "checkpoint-3").read_text() == "3"
         assert not list(self.directory.rglob("group-log.txt"))
 
 

@@ -252,7 +252,8 @@ def test_a_nan_report_changes_no_other_trials_verdict(pruner: dict[str, Any]) ->
 
 def verdicts(pruner: dict[str, Any], *, first: float | None) -> list[bool]:
     """Return what trials are told that run beside one whose only report is `first`; None: it reports nothing."""
-    search = Search("job-under-test", make_spec(pruner=pruner, sampler={"name": "random", "seed": 0}))
+    spec = make_spec(pruner=pruner, sampler={"name": "random", "seed": 0})
+    search = Search("job-under-test", spec, last_step=lambda params: 5)
     for number in range(9):
         proposal = search.propose(number)
         assert proposal is not None

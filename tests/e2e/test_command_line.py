@@ -381,7 +381,22 @@ def test_a_study_of_optuna_becomes_a_job_and_teaches_the_next(service: Service, 
         (history,) = JobSpec.model_validate(job.spec).warm_start.jobs  # type: ignore[union-attr]
         trials = list(client.trials(history))
         assert client.job(history).state == "completed"
+        assert client.job(history).spec["seeds"] == "unknown"
+        assert "training seeds; say --seeds fresh" in done.stderr
         assert [trial.params for trial in trials] == [trial.params for trial in study.trials]
         assert [trial.state for trial in trials] == ["completed", "completed", "pruned"]
         assert [trial.values["loss"] for trial in trials] == [0.5, 0.25, 1.0]
         assert client.wait(job.id, timeout=PATIENCE_S).state == "completed"
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no device that is always full")
+def test_output_that_finds_no_room_is_told(tmp_path: Path) -> None:
+    search_space = {"lr": {"min": 0.1, "max": 1.0}}
+    sweep = {"method": "random", "metric": {"name": "loss", "goal": "minimize"}, "parameters": search_space}
+    (tmp_path / "sweep.yaml").write_text(json.dumps(sweep))
+    with Path("/dev/full").open("w") as full:
+        told = subprocess.run(
+            [*STEPSIZE, "convert", tmp_path / "sweep.yaml"], stdout=full, stderr=subprocess.PIPE, text=True, check=False
+        )
+    assert told.returncode == 1
+    assert told.stderr.splitlines()[-1] == "stepsize: the output can't be written: no space is left where it goes"

@@ -22,6 +22,7 @@ FILES = [
     "cartpole",
     "digit-scenes",
     "connect-four",
+    "optimizers",
 ]
 TINY = {"epochs": 1, "train_fraction": 0.02, "scenes": 64, "games": 8}
 """Where the trainer knows them."""
@@ -59,7 +60,7 @@ def test_a_job_file_trains(site: Site, name: str) -> None:
     job["trainer"]["params"] |= {param: value for param, value in TINY.items() if param in known}
     # A rate that harms none of them: this is about the file, not about the search.
     rate = {"type": "float", "low": 1e-3, "high": 2e-3}
-    job |= {"search_space": {"learning_rate": rate}, "budget": {"max_trials": 1}}
+    job |= {"search_space": {"learning_rate": rate}, "budget": {"max_trials": 1}, "keep_artifacts": "all"}
     job_id = site.submit(**job)
     done = site.finish(job_id, timeout_s=180)
     trial = site.trial(job_id, 0)

@@ -2,6 +2,7 @@
 
 import math
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -16,7 +17,7 @@ from pydantic import JsonValue
 
 from stepsize import Client, Diverged, Float, TuneError, TuneTrial, tune
 from stepsize.tuning import NameTakenError, TrainingFailedError, local_service
-from stepsize.tuning.seat import taken_seat
+from stepsize.tuning.seat import note_interrupt, taken_seat
 from tests.waiting import wait_for
 
 SPACE = {"learning_rate": Float(1e-5, 1.0, log=True)}
@@ -74,6 +75,9 @@ def test_another_search_under_the_same_name_is_refused_with_what_differs(server:
     wider = {"learning_rate": Float(1e-6, 1.0, log=True)}
     with pytest.raises(NameTakenError, match=r"search_space\.learning_rate: was .*1e-05.* now .*1e-06"):
         tune(valley, wider, name=name, server=server, max_trials=2)
+    from_zero = {"learning_rate": Float(0, 1.0)}
+    with pytest.raises(NameTakenError, match=r'now \{"type": "float", "low": 0.0, "high": 1.0\}'):
+        tune(valley, from_zero, name=name, server=server, max_trials=2)
     with pytest.raises(NameTakenError, match=r"objectives: was .*loss.* now .*accuracy"):
         tune(valley, SPACE, name=name, server=server, max_trials=2, maximize="accuracy")
 
@@ -155,10 +159,12 @@ def test_ctrl_c_leaves_a_job_that_the_next_call_goes_on_with(server: str, name: 
             raise KeyboardInterrupt
         return valley(trial)
 
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(KeyboardInterrupt, match="stopped; the same call goes on with job") as stopped:
         tune(train, SPACE, name=name, server=server, max_trials=3, progress=False)
+    assert stopped.value.__cause__ is None
+    assert stopped.value.__suppress_context__
     tune(train, SPACE, name=name, server=server, max_trials=3, progress=False)
-    assert attempts == [(0, 1), (1, 1), (1, 2), (2, 1)], "at once, and not when a lease has run out"
+    assert attempts == [(0, 1), (1, 1), (1, 1), (2, 1)], "at once, and it has lost no attempt"
 
 
 PROGRAM = """
@@ -192,7 +198,8 @@ class Program:
 
     def start(self, *, step_s: float, processes: int = 1) -> subprocess.Popen[str]:
         arguments = [self._server, self._name, str(self.tally), str(step_s), str(processes)]
-        return subprocess.Popen([sys.executable, str(self._script), *arguments], stdout=subprocess.PIPE, text=True)
+        command = [sys.executable, str(self._script), *arguments]
+        return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
     def lines(self) -> list[list[int]]:
         """Return what has been begun: trial, attempt, process."""
@@ -222,6 +229,20 @@ def test_a_search_killed_amid_a_trial_goes_on_and_equals_one_that_was_not(
         progress=False,
     )
     assert found.strip() == str([trial.params["learning_rate"] for trial in whole.trials()])
+
+
+@pytest.mark.parametrize("processes", [1, pytest.param(2, marks=pytest.mark.slow)])
+def test_ctrl_c_ends_a_program_with_a_sentence_and_no_traceback(
+    server: str, name: str, tmp_path: Path, processes: int
+) -> None:
+    program = Program(tmp_path, server, name)
+    with program.start(step_s=0.5, processes=processes) as process:
+        wait_for(lambda: len(program.lines()) >= processes, timeout_s=60)
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=60)
+    assert process.returncode == -signal.SIGINT, "as a shell expects of what Ctrl-C ended"
+    assert "Traceback" not in said
+    assert re.search(r"stopped; the same call goes on with job job_\w+, the trial that was under way first\n$", said)
 
 
 @pytest.mark.slow
@@ -265,8 +286,23 @@ def test_a_seat_is_its_holders_and_then_its_successors() -> None:
             assert first != second
         with taken_seat(f"{job_id}-other") as other:
             assert other not in (first, second)
+        note_interrupt(job_id)  # the second's seat is free, the first's is not
     with taken_seat(job_id) as successor:
         assert successor == first
+        with taken_seat(job_id) as other:
+            assert (other.client_id, other.was_interrupted) == (second.client_id, True)
+
+
+def test_an_interrupt_is_known_to_the_next_at_the_seat_and_to_no_later_one() -> None:
+    job_id = f"job-{uuid4().hex}"
+    with taken_seat(job_id) as first:
+        assert not first.was_interrupted
+    note_interrupt(job_id)
+    seats = []
+    for _ in range(2):
+        with taken_seat(job_id) as seat:
+            seats.append((seat.client_id, seat.was_interrupted))
+    assert seats == [(first.client_id, True), (first.client_id, False)]
 
 
 @pytest.mark.parametrize(

@@ -116,7 +116,15 @@ def test_the_bare_distribution_gives_the_client(bare: Installation, tmp_path: Pa
 
 @pytest.mark.parametrize(
     ("command", "extras"),
-    [("submit job.json", "cli"), ("", "cli"), ("up", "server,worker"), ("api", "server"), ("worker", "worker")],
+    [
+        ("submit job.json", "cli"),
+        ("", "cli"),
+        ("up", "server,worker,analysis"),
+        ("api", "server"),
+        ("worker", "worker"),
+        ("mcp", "mcp"),
+        ("import optuna study.db", "optuna"),
+    ],
 )
 def test_the_bare_console_script_says_what_a_command_needs(
     bare: Installation, tmp_path: Path, command: str, extras: str
@@ -148,9 +156,9 @@ def partly(
 def test_a_command_with_an_extra_missing_says_which(partly: tuple[str, Installation], tmp_path: Path) -> None:
     name, installed = partly
     expected = {
-        "cli": {"up": "server,worker", "api": "server", "migrate": "server", "worker": "worker"},
-        "server": {"up": "worker", "worker": "worker"},
-        "without torch": {"up": "worker", "worker": "worker"},
+        "cli": {"up": "server,worker,analysis", "api": "server", "migrate": "server", "worker": "worker"},
+        "server": {"up": "worker,analysis", "worker": "worker"},
+        "without torch": {"up": "worker,analysis", "worker": "worker"},
     }
     for command, extras in expected[name].items():
         done = installed.run(installed.script, command, cwd=tmp_path)

@@ -1,15 +1,20 @@
 """What `stepsize` offers by name, and that pages and examples use nothing else."""
 
 import ast
+import inspect
+import math
 import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
 import stepsize
 from stepsize import Bool, Choice, Float, Int
+from stepsize.client.operations import Operations
 from stepsize.spec.space import CategoricalParameter, FloatParameter, IntParameter
 
 ROOT = Path(__file__).parents[2]
@@ -43,6 +48,8 @@ def test_every_public_name_can_be_imported_and_is_listed_everywhere() -> None:
     typed = {name.asname for node in stub.body if isinstance(node, ast.ImportFrom) for name in node.names}
     public = set(stepsize.__all__) - {"__version__"}
     assert typed == public
+    (listed,) = [node.value for node in stub.body if isinstance(node, ast.Assign)]  # what checkers take for exported
+    assert ast.literal_eval(listed) == stepsize.__all__
     assert {name for name in public if getattr(stepsize, name) is None} == set()
     assert set(dir(stepsize)) == set(stepsize.__all__)
 
@@ -115,6 +122,16 @@ def test_the_shorthands_are_the_parameters_of_a_spec() -> None:
         (lambda: Int(3, 256, powers_of_two=True), "Int: with powers_of_two both low and high must be powers of two"),
         (lambda: Choice("sgd"), "Choice: choices is a list of values, such as ['sgd'], not one text"),
         (lambda: Choice(["sgd", "sgd"]), "Choice: choices must differ from each other"),
+        (lambda: Choice([]), "Choice: choices: must not be empty"),
+        (
+            lambda: Choice([[1, 2], [3]]),  # type: ignore[list-item]
+            "Choice: choices are finite numbers, texts or truth values, not [1, 2]; give it a name here",
+        ),
+        (lambda: Choice([math.inf]), "Choice: choices are finite numbers, texts or truth values, not inf"),
+        (lambda: Choice(5), "Choice: choices is a list of values, in an order that stays, not 5"),  # type: ignore[arg-type]
+        (lambda: Choice({"a", "b"}), "Choice: choices is a list of values, in an order"),  # type: ignore[arg-type]
+        (lambda: Choice({"a": 1}), "Choice: choices is a list of values, in an order"),  # type: ignore[arg-type]
+        (lambda: Float(0, 1, when=["sgd"]), "when: names each parent with its values"),  # type: ignore[arg-type]
     ],
 )
 def test_a_wrong_shorthand_says_what_to_mend(make, said: str) -> None:  # type: ignore[no-untyped-def]
@@ -122,3 +139,52 @@ def test_a_wrong_shorthand_says_what_to_mend(make, said: str) -> None:  # type: 
         make()
     assert str(caught.value).startswith(said)
     assert "pydantic" not in str(caught.value)
+
+
+LOOSE: Any = stepsize
+"""So that the type checker doesn't see what is wrong before the call does."""
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (lambda: LOOSE.Float(lo=1, high=2), "Float() has no argument 'lo'; did you mean 'low'? (as in Float(1e-5, 1.0"),
+        (lambda: LOOSE.Float(1, 2, 3), "Float() takes low and high by place, all else by name (as in"),
+        (lambda: LOOSE.Int(1), "Int() needs high (as in Int(16, 256, powers_of_two=True))"),
+        (lambda: LOOSE.Choice("sgd", "adam"), "Choice() takes choices by place"),
+        (lambda: LOOSE.Int(1, low=2, high=3), "Int() is given low twice, by place and by name"),
+        (lambda: LOOSE.trainer(lambda context: None), "trainer() takes nothing by place, all else by name (as in @"),
+        (lambda: LOOSE.trainer(name="x"), "trainer() needs params and metrics and search_space (as in @trainer("),
+        (lambda: LOOSE.tune(max, {}, n_trials=3), "tune() has no argument 'n_trials'; did you mean max_trials?"),
+        (
+            lambda: LOOSE.tune(max, {}, max_trial=3),
+            "tune() has no argument 'max_trial'; did you mean 'max_trials'?",
+        ),
+        (lambda: LOOSE.tune(max), "tune() needs search_space (as in tune(train, {"),
+    ],
+)
+def test_a_wrong_call_says_how_it_is_made(make, said: str) -> None:  # type: ignore[no-untyped-def]
+    with pytest.raises(TypeError) as caught:
+        make()
+    assert str(caught.value).startswith(said)
+
+
+def test_numbers_of_numpy_are_what_they_are() -> None:
+    sizes = Choice(list(np.array([16, 32])))
+    assert sizes.choices == [16, 32]
+    assert [type(size) for size in sizes.choices] == [int, int]
+    assert Float(np.float64(0.5), 1) == Float(0.5, 1)
+
+
+PUBLIC_FUNCTIONS = [name for name in stepsize.__all__ if inspect.isfunction(getattr(stepsize, name))]
+
+
+@pytest.mark.parametrize("name", PUBLIC_FUNCTIONS)
+def test_help_shows_types_and_nothing_of_pydantics(name: str) -> None:
+    assert not re.search("FieldInfo|Constraints|Annotated", str(inspect.signature(getattr(stepsize, name))))
+
+
+@pytest.mark.parametrize("name", [name for name in vars(Operations) if not name.startswith("_")])
+def test_help_of_the_clients_methods_too(name: str) -> None:
+    shown = str(inspect.signature(getattr(stepsize.Client, name)))
+    assert not re.search("FieldInfo|Constraints|Annotated", shown)

@@ -1,4 +1,4 @@
-"""The walks in docs/concepts.md name functions that exist: found in the source, for some import torch."""
+"""What docs/concepts.md says holds: its walks name functions that exist, found in the source, for some import torch."""
 
 import ast
 import re
@@ -7,9 +7,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-WALKS = (
-    (ROOT / "docs" / "concepts.md").read_text().partition("### The walk of one learning rate")[2].partition("\n## ")[0]
-)
+CONCEPTS = (ROOT / "docs" / "concepts.md").read_text()
+WALKS = CONCEPTS.partition("### The walk of one learning rate")[2].partition("\n## ")[0]
 NAMES = sorted(set(re.findall(r"`((?:stepsize|stepsize_workers)\.[\w.]+)`", WALKS)))
 
 
@@ -28,3 +27,10 @@ def test_a_walk_passes_functions_that_exist(name: str) -> None:
 
 def test_there_are_walks() -> None:
     assert len(NAMES) > 25
+
+
+def test_a_word_is_explained_once() -> None:
+    words = re.findall(r"^\| \*\*(.+?)\*\* \|", CONCEPTS, re.MULTILINE)
+
+    assert len(words) > 25
+    assert [word for word in set(words) if words.count(word) > 1] == []

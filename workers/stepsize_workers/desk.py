@@ -11,6 +11,7 @@ from stepsize.domain.lease import Lease
 from stepsize.errors import JobNotFoundError, LeaseLostError
 from stepsize.store.database import DatabaseError, is_transient, reason_of
 from stepsize.store.leases import Offer, Precedence, claim_job, find_claimable, find_claimable_external
+from stepsize.store.outages import Outage
 from stepsize.store.workers import SlotRecord
 from stepsize_workers.engines.base import Event
 from stepsize_workers.holder import JobHolder, hold_job
@@ -35,6 +36,12 @@ class Desk:
     def n_running(self) -> int:
         """Trials under way."""
         return sum(holder.n_running for holder in self._holders.values())
+
+    @property
+    def n_elsewhere(self) -> int | None:
+        """Trials that clients have; None: no job here is trained by clients."""
+        served = [holder.n_running for holder in self._holders.values() if holder.serves_clients]
+        return sum(served) if served else None
 
     # -- hearing -----------------------------------------------------------------------------------------------------
 
@@ -69,11 +76,17 @@ class Desk:
                 self._claimable = find_claimable(connection, self._offer)
                 external = find_claimable_external(connection)
         except DatabaseError as error:
-            self._tolerate(error)
+            self._tolerate(error, self._site.outage)
             return
         self._site.outage.end()
         if external is not None:  # it takes no slot; the next is seen after this claim's own commit
             self._claim(external)
+
+    def listen(self) -> None:
+        """Look at the jobs whose clients have said something: between looks, for these wait until they are heard."""
+        for holder in list(self._holders.values()):
+            if holder.serves_clients:
+                self._guarded(holder, holder.listen)
 
     # -- assigning ---------------------------------------------------------------------------------------------------
 
@@ -112,12 +125,17 @@ class Desk:
         try:
             with self._site.database.write() as connection:
                 claimed = claim_job(connection, job_id, owner=self._site.worker_id, lease_s=self._lease_s)
-            if claimed:
-                self._take_over(*claimed)
+        except DatabaseError as error:
+            self._tolerate(error, self._site.write_outage)
+            return
+        self._site.write_outage.end()
+        if claimed:
+            self._take_over(*claimed)
+        try:
             with self._site.database.read() as connection:
                 self._claimable = find_claimable(connection, self._offer)
         except DatabaseError as error:
-            self._tolerate(error)
+            self._tolerate(error, self._site.outage)
 
     def _take_over(self, lease: Lease, job: Job) -> None:
         log.info("job claimed", job=job.id, token=lease.token)
@@ -178,7 +196,7 @@ class Desk:
             self._abandon(holder)
         except Exception as error:  # noqa: BLE001 - one job must not take the others down
             if isinstance(error, DatabaseError) and is_transient(error):
-                self._tolerate(error)
+                self._tolerate(error, self._site.outage)
                 return
             holder.abandon()
             self._forget(holder)
@@ -195,7 +213,7 @@ class Desk:
         except DatabaseError as refused:
             log.error("job can't be failed either", job=lease.job_id, error=reason_of(refused))
 
-    def _tolerate(self, error: DatabaseError) -> None:
+    def _tolerate(self, error: DatabaseError, outage: Outage) -> None:
         if not is_transient(error):
             raise error
-        self._site.outage.note(reason_of(error))
+        outage.note(reason_of(error))

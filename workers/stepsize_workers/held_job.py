@@ -15,6 +15,7 @@ from stepsize.store.database import Connection
 from stepsize.store.jobs import get_job
 from stepsize.store.ledger import Ledger
 from stepsize.store.trials import load_trials
+from stepsize.store.workers import SlotRecord
 from stepsize_workers.site import Site
 
 T = TypeVar("T")
@@ -34,6 +35,8 @@ class HeldJob:
         self.objectives = self._spec.objectives
         self.is_judged = self._spec.pruner.judges
         """Whether a pruner wants to hear of every report."""
+        self.is_resting = False
+        """Whether nothing but its answer is awaited, which is no work unless a trial runs."""
         self._work_s = job.work_s
         self._worked_at = time.monotonic()
 
@@ -78,7 +81,7 @@ class HeldJob:
 
     def _note_work(self) -> None:
         time_s = time.monotonic()
-        if not self._spec.trains_elsewhere or self._job.counts[TrialState.RUNNING]:
+        if self._job.counts[TrialState.RUNNING] or not (self._spec.trains_elsewhere or self.is_resting):
             self._work_s += time_s - self._worked_at
         self._worked_at = time_s
 
@@ -95,6 +98,11 @@ class HeldJob:
         trainer = self._spec.trainer
         card = self.site.cards.get((trainer.name, trainer.version))
         return None if card is None else card.last_step(params, trainer.params)
+
+    def fits(self, slot: SlotRecord) -> bool:
+        """Tell whether a slot has what a trial of this job needs."""
+        needed = self._spec.resources
+        return slot.gpus >= needed.gpus and slot.cpus >= needed.cpus
 
     def is_searched(self, trial: Trial) -> bool:
         """Tell whether a trial is part of the search, in a job that searches at all."""

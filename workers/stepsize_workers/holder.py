@@ -12,6 +12,7 @@ from stepsize.domain.range_test import RangeTestFindings
 from stepsize.domain.trial import TrialReason, TrialState
 from stepsize.spec.range_test import RangeTestSpec
 from stepsize.spec.resolved import recall
+from stepsize.spec.wording import counted
 from stepsize.store.answers import StoredAnswer
 from stepsize.store.columns import JobColumns
 from stepsize.store.leases import Precedence
@@ -81,6 +82,11 @@ class JobHolder:
         """Trials under way."""
         return 0 if self.is_over else self._venue.n_running
 
+    @property
+    def serves_clients(self) -> bool:
+        """Whether trials run where clients are, who wait for what is proposed to them."""
+        return self._held.spec.trains_elsewhere
+
     def fits(self, slot: SlotRecord) -> bool:
         """Tell whether the slot has what a trial of this job needs."""
         return self._venue.fits(slot)
@@ -103,6 +109,11 @@ class JobHolder:
         self._venue.look()
         self._widen()
         self._held.keep_time()
+
+    def listen(self) -> None:
+        """Look, if clients have said something since the last time."""
+        if self._venue.has_news():
+            self.look()
 
     # -- taking over -------------------------------------------------------------------------------------------------
 
@@ -150,10 +161,12 @@ class JobHolder:
     def _settle_running(self) -> None:
         queued = self._venue.queued
         reason = limit_reached(self._held.job, work_s=self._held.work_s) or self._tuner.why_over(queued)
+        self._held.is_resting = False
         if reason is None or self._tuner.startable(queued):
             return
         step = next_step(self._epilogue, reason)
         if not isinstance(step, Further):
+            self._held.is_resting = True
             return
         if step.trials:
             self._held.transact(lambda ledger: ledger.insert_trials(step.trials))
@@ -166,6 +179,7 @@ class JobHolder:
         is_asked = self._answers.is_asked and state is not JobState.CANCELLED
         answer = self._answers.answer_now(as_finished=True) if is_asked else None
         if is_asked and answer is None:
+            self._held.is_resting = True
             return
         found = self._conclude_range_test() if state is not JobState.CANCELLED else None
         error = self._why_failed() if state is JobState.FAILED else None
@@ -198,8 +212,9 @@ class JobHolder:
         if last is None:
             return None
         n_failed = self._held.job.counts[TrialState.FAILED]
-        said = f"{last.error.type}: {last.error.message}" if last.error else str(last.reason)
-        return f"{n_failed} trials failed; the last, trial {last.number}, of {said}"[:2000]
+        return f"{counted(n_failed, 'trial')} failed; the last, trial {last.number}, of {last.error or last.reason}"[
+            :2000
+        ]
 
     def _has_changed(self, job: Job, reason: JobReason) -> bool:
         """Tell whether a client has changed its mind, enqueued a trial or taken one since the job was looked at."""

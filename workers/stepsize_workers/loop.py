@@ -3,6 +3,7 @@
 Only the renewal of leases and the watch for commits have threads of their own.
 """
 
+import math
 import os
 import socket
 import threading
@@ -32,6 +33,10 @@ _POLL_S = 1.0
 """Longest time between two looks at the database when nothing is heard."""
 _LOOK_EVERY_S = 0.05
 """Shortest time between two looks at the database: this worker's own commits wake it too."""
+_LISTEN_EVERY_S = 0.003
+_LISTEN_EVERY_S_EACH = 0.001
+"""Shortest time between two moments at which clients elsewhere are listened to, in all and for each trial they have: a
+single one waits for every answer, and what many say is taken in together."""
 _WATCH_S = 0.2
 """How soon the watch for commits ends when it is asked to."""
 _SHUTDOWN_S = 8.0
@@ -64,7 +69,9 @@ class WorkerLoop:
         self._has_lost_a_watcher = False
         self._changed = threading.Event()
         self._changed.set()
-        self._looked_at = 0.0
+        self._spoken = threading.Event()
+        """Whether clients may have said something that was not listened to."""
+        self._looked_at = self._listened_at = 0.0
         self._keeper = LeaseKeeper(
             database,
             worker_id=self.id,
@@ -110,14 +117,21 @@ class WorkerLoop:
         return not self._has_lost_a_watcher
 
     def turn(self, wait_s: float) -> None:
-        """One round: hear, look (when it is time to), assign, settle."""
+        """One round: hear, look or listen (when it is time to), assign, settle."""
         self.desk.hear(self._engine.poll(wait_s))
-        if self._wait_s() == 0.0:
+        time_s = time.monotonic()
+        if time_s >= self._look_at():
             self._changed.clear()
-            self._looked_at = time.monotonic()
+            self._spoken.clear()
+            self._looked_at = self._listened_at = time_s
             self.desk.look()
+        elif time_s >= self._listen_at():
+            self._spoken.clear()
+            self._listened_at = time_s
+            self.desk.listen()
         self.desk.assign()
         self.desk.settle()
+        self._changes.is_eager = self.desk.n_elsewhere is not None
 
     def shut_down(self) -> None:
         """Requeue running trials, release jobs, say good-bye."""
@@ -134,12 +148,21 @@ class WorkerLoop:
         log.info("worker stopped", worker=self.id)
 
     def _wait_s(self) -> float:
-        pause_s = _LOOK_EVERY_S if self._changed.is_set() else _POLL_S
-        return max(0.0, self._looked_at + pause_s - time.monotonic())
+        return max(0.0, min(self._look_at(), self._listen_at()) - time.monotonic())
+
+    def _look_at(self) -> float:
+        return self._looked_at + (_LOOK_EVERY_S if self._changed.is_set() else _POLL_S)
+
+    def _listen_at(self) -> float:
+        n = self.desk.n_elsewhere
+        if n is None or not self._spoken.is_set():
+            return math.inf
+        return self._listened_at + max(_LISTEN_EVERY_S, n * _LISTEN_EVERY_S_EACH)
 
     def _note_change(self) -> None:
-        if not self._changed.is_set():
+        if not self._changed.is_set() or not self._spoken.is_set():
             self._changed.set()
+            self._spoken.set()
             self._engine.wake()
 
     def _stop_for_want_of_a_watcher(self) -> None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from stepsize.domain.job import Job, JobKind
 from stepsize.domain.range_test import RangeTestFindings
 from stepsize.domain.trial import TrialState
-from stepsize.domain.tuning import TuningDetails, TuningFindings
+from stepsize.domain.tuning import TuningFindings
 from stepsize.errors import JobNotFoundError
 from stepsize.spec.range_test import RangeTestSpec
 from stepsize.spec.resolved import recall
@@ -36,7 +36,7 @@ def prepare(connection: Connection, job: Job) -> Preparation | None:
     space = job.spec.search_space
     found = _with_bounds(connection, job, space, warnings)
     resolved = found.search_space
-    if recall(TuningDetails, job.details or {}).warm_start and not _is_told(job.warnings):
+    if job.tuning_details.warm_start and not _is_told(job.warnings):
         warnings.append(load_history(connection, job, resolved or space).summary())
     if resolved is None and not warnings:
         return None
@@ -72,7 +72,7 @@ def _with_bounds(connection: Connection, job: Job, space: SearchSpace, warnings:
 
 
 def _find_bounds(connection: Connection, job: Job) -> Bounds:
-    default = recall(TuningDetails, job.details or {}).default_learning_rate
+    default = job.tuning_details.default_learning_rate
     plan, findings = RangeTestSpec.model_fields, None
     low, high = plan["low"].default, plan["high"].default
     try:

@@ -14,6 +14,7 @@ from stepsize.domain.student_t import t_quantile
 from stepsize.domain.trial import Report, Trial, TrialReason, TrialState
 from stepsize.spec.range_test import RangeTestSpec
 from stepsize.spec.space import FloatParameter, Parameter
+from stepsize.spec.wording import counted
 from stepsize_workers.trainers.base import TRAINING_UPDATES, Sweep
 from stepsize_workers.training.range_test import (
     Array,
@@ -205,7 +206,8 @@ def _why_inconclusive(trials: Sequence[Trial], n_swept: int, n_conclusive: int, 
     if refusals:
         return Counter(refusals).most_common(1)[0][0]
     ends = Counter(_why_ended(trial) for trial in trials if not _ran_to_its_end(trial))
-    return f"{len(trials) - n_swept} of {len(trials)} sweeps did not run to their end: {ends.most_common(1)[0][0]}"
+    n_ended = f"{len(trials) - n_swept} of {counted(len(trials), 'sweep')}"
+    return f"{n_ended} did not run to the end: {ends.most_common(1)[0][0]}"
 
 
 def _why_ended(trial: Trial) -> str:

@@ -61,6 +61,8 @@ class Site:
     """Set when the worker is asked to end: from then on a database that is away is not waited for much longer."""
     outage: Outage = field(default_factory=logged_outage)
     """What says that the database is away; for the loop's own thread."""
+    write_outage: Outage = field(default_factory=logged_outage)
+    """What says that it takes no writes: on a full disk it is read as ever."""
 
     def transact(
         self, lease: Lease, body: Callable[[Ledger], T], *, work_s: Callable[[], float] | None = None
@@ -83,7 +85,7 @@ class Site:
                 result = body(ledger)
             return result, ledger.job
 
-        return self._persist(attempt)
+        return self._persist(attempt, self.write_outage)
 
     def write(self, body: Callable[[Connection], T]) -> T:
         """Run one transaction that needs no lease, again while the database is away."""
@@ -92,7 +94,7 @@ class Site:
             with self.database.write() as connection:
                 return body(connection)
 
-        return self._persist(attempt)
+        return self._persist(attempt, self.write_outage)
 
     def read(self, look: Callable[[Connection], T]) -> T:
         """Run one read, again while the database is away."""
@@ -101,9 +103,9 @@ class Site:
             with self.database.read() as connection:
                 return look(connection)
 
-        return self._persist(attempt)
+        return self._persist(attempt, self.outage)
 
-    def _persist(self, attempt: Callable[[], T]) -> T:
+    def _persist(self, attempt: Callable[[], T], outage: Outage) -> T:
         """Do what needs the database, again while it is away."""
         pause_s, waited_s = _RETRY_FIRST_S, 0.0
         while True:
@@ -113,12 +115,12 @@ class Site:
                 impatient = self.stopping.is_set() and waited_s > _PATIENCE_WHEN_STOPPING_S
                 if impatient or not is_transient(error):
                     raise
-                self.outage.note(reason_of(error))
+                outage.note(reason_of(error))
                 time.sleep(pause_s)
                 waited_s += pause_s
                 pause_s = min(2 * pause_s, _RETRY_MOST_S)
             else:
-                self.outage.end()
+                outage.end()
                 return done
 
 

@@ -7,26 +7,37 @@ so that the file is read anew each time.
 import argparse
 import importlib.util
 import json
+import os
 import sys
 import tempfile
 import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import redirect_stdout
+from importlib import import_module
 from pathlib import Path
 from types import ModuleType
+from typing import TextIO
 
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from stepsize.domain.figures import check_figure
+from stepsize.domain.outcomes import unreported_error
 from stepsize.domain.said import as_number, check_name, check_step, is_finite
-from stepsize.infeasibility import is_out_of_memory
+from stepsize.spec.hints import hint
 from stepsize.spec.pairs import read_scalars
 from stepsize.spec.wording import pydantic_words
+from stepsize_workers.engines.base import Outcome
+from stepsize_workers.engines.endings import error_of, outcome_of
 from stepsize_workers.trainers.base import Checkpoint, Diverged, Params, Trainer
-from stepsize_workers.trainers.registry import TrainerNotFoundError, load_trainer, trainers_in
+from stepsize_workers.trainers.registry import NoTrainerError, TrainerNotFoundError, load_trainer, trainers_in
 
 Say = Callable[[str], None]
+
+
+class _NobodyReadsError(BaseException):
+    """Whoever read the lines has gone, as `head` does: the trial ends, whatever its trainer would catch."""
 
 
 class ForegroundContext:
@@ -42,7 +53,7 @@ class ForegroundContext:
         self.values: dict[str, float] = {}
         self._directory = directory
         self._say = say
-        self._last_step: int | None = None
+        self._last: tuple[int, dict[str, float]] | None = None
         self._started = time.monotonic()
 
     def report(self, step: int, values: Mapping[str, float]) -> bool:
@@ -51,11 +62,13 @@ class ForegroundContext:
         for name, number in numbers.items():
             if not is_finite(number):
                 raise Diverged(f"{name} became {number} at step {step}", step=step)
-        if self._last_step is not None and step < self._last_step:
-            raise ValueError(f"step {step} was reported after step {self._last_step}; steps must rise")
+        if (step, numbers) == self._last:  # frameworks like to evaluate once more at the end
+            return False
+        if self._last is not None and step <= self._last[0]:
+            raise ValueError(f"step {step} was reported after step {self._last[0]}; steps must rise")
         elapsed_s = time.monotonic() - self._started
         self._say(json.dumps({"step": step, "values": numbers, "elapsed_s": round(elapsed_s, 3)}))
-        self._last_step = step
+        self._last = (step, numbers)
         self.values |= numbers
         return False
 
@@ -78,13 +91,16 @@ class ForegroundContext:
     def note_data(self, content_hash: str) -> None:
         check_name(content_hash, what="data set's content")
 
+    def remark(self, text: str) -> None:
+        self._say(json.dumps({"remark": text}, ensure_ascii=False))
+
 
 def find_trainer(wanted: str, name: str | None) -> type[Trainer[Params]]:
     """Return the trainer of a file, or the one of this name.
 
     Raises:
         LookupError, ValueError: there is none, or more than one and nothing says which.
-        Exception: whatever importing the file raises.
+        ImportError: the file can't be imported.
     """
     path = Path(wanted)
     if path.suffix != ".py":
@@ -93,7 +109,7 @@ def find_trainer(wanted: str, name: str | None) -> type[Trainer[Params]]:
     if name is not None and name not in found:
         raise TrainerNotFoundError(name, sorted(found))
     if not found:
-        raise LookupError(f"{wanted} defines no trainer: decorate a function with @stepsize.trainer(…)")
+        raise NoTrainerError(wanted)
     if name is None and len(found) > 1:
         raise ValueError(f"{wanted} defines {', '.join(sorted(found))}: say which with --trainer")
     return found[name] if name is not None else next(iter(found.values()))
@@ -108,7 +124,10 @@ def _read_anew(path: Path) -> ModuleType:
         raise LookupError(f"{path} is no Python module")
     module = importlib.util.module_from_spec(spec)
     sys.modules[path.stem] = module
-    spec.loader.exec_module(module)
+    try:
+        spec.loader.exec_module(module)
+    except (Exception, SystemExit) as error:  # of any kind: none of them is wrong usage of this command
+        raise ImportError(f"{path} can't be imported: {error_of(error)}") from error
     return module
 
 
@@ -134,21 +153,42 @@ def _in_words(wrong: ErrorDetails) -> str:
 
 
 def run(trainer: type[Trainer[Params]], context: ForegroundContext) -> dict[str, object]:
-    """Run the trial to its end and return how that was."""
+    """Run the trial to its end and return how that was, as a worker would judge it."""
     try:
         trainer().train(context)
-    except Diverged as error:
-        return {"state": "infeasible", "reason": "diverged", "error": str(error)}
-    except Exception as error:  # noqa: BLE001 - a trainer may fail in any way
-        if is_out_of_memory(error):
-            return {"state": "infeasible", "reason": "oom", "error": str(error)}
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - a trainer may fail in any way
+        outcome = outcome_of(error)
+        if outcome is not Outcome.ERROR:
+            return {"state": "infeasible", "reason": outcome.value, "error": str(error)}
         traceback.print_exc()
-        return {"state": "failed", "reason": "error", "error": f"{type(error).__name__}: {error}"}
+        return {"state": "failed", "reason": outcome.value, "error": str(error_of(error))}
+    if not_reported := unreported_error(trainer.default_objectives, context.values):
+        return {"state": "failed", "reason": Outcome.ERROR.value, "error": str(not_reported)}
     return {"state": "completed", "values": context.values}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one trial and return the exit code: 0 where it completed, 1 where it didn't, 2 for wrong usage."""
+    """Run one trial and return the exit code: 0 where it completed, 1 where it didn't, 2 for wrong usage.
+
+    What the trainer itself prints goes to standard error, out of the way of the lines of JSON.
+    """
+    out = sys.stdout
+
+    def say(line: str) -> None:
+        try:
+            print(line, file=out, flush=True)
+        except BrokenPipeError:
+            raise _NobodyReadsError from None
+
+    try:
+        with redirect_stdout(sys.stderr):
+            return _try(arguments, say)
+    except _NobodyReadsError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), out.fileno())  # what is left would be tried again at the end
+        return 1
+
+
+def _try(arguments: Sequence[str] | None, say: Say) -> int:
     parser = argparse.ArgumentParser(prog="stepsize try", description="Run one trial here, without a service.")
     parser.add_argument("trainer", help="a file that defines a trainer, or a trainer's name")
     parser.add_argument("--param", action="append", default=[], metavar="NAME=VALUE", help="repeat it for more")
@@ -162,12 +202,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         trainer = find_trainer(given.trainer, given.name)
         trainer.card()
         params = read_params(trainer, given.param)
+        device = _device(given.device)
     except (LookupError, ValueError) as error:
         sys.stderr.write(f"stepsize: {error}\n")
         return 2
-    except Exception:  # noqa: BLE001 - a user's file may fail in any way
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - a user's file may fail in any way
         traceback.print_exc()
-        sys.stderr.write(f"stepsize: {given.trainer} can't be imported\n")
+        sys.stderr.write(f"stepsize: {error_of(error)}\n")
         return 1
     with tempfile.TemporaryDirectory() as scratch:
         directory = given.output or Path(scratch)
@@ -175,28 +216,42 @@ def main(arguments: Sequence[str] | None = None) -> int:
         context = ForegroundContext(
             params,
             seed=given.seed,
-            device=given.device or _device(),
+            device=device,
             data_dir=given.data_dir.resolve(),
             directory=directory,
-            say=_print,
+            say=say,
         )
         try:
             end = run(trainer, context)
         except KeyboardInterrupt:
             end = {"state": "cancelled", "values": context.values}
-    _print(json.dumps(end))
+    say(json.dumps(end))
     return 0 if end["state"] == "completed" else 1
 
 
-def _device() -> str:
-    torch = sys.modules.get("torch")  # a trainer that needs a GPU has imported it
-    return "cuda:0" if torch is not None and torch.cuda.is_available() else "cpu"
+def _device(wanted: str) -> str:
+    """Return the device that was asked for; of none, a GPU where torch sees one.
+
+    Raises:
+        ValueError: there is none of this name.
+    """
+    if not wanted:
+        torch = sys.modules.get("torch")  # a trainer that needs a GPU has imported it
+        return "cuda:0" if torch is not None and torch.cuda.is_available() else "cpu"
+    if wanted != "cpu":
+        known = ["cpu", *(f"cuda:{index}" for index in range(import_module("torch").cuda.device_count()))]
+        if wanted not in known:
+            raise ValueError(f"--device: there is no {wanted!r} here; {hint(wanted, known)}")
+    return wanted
 
 
-def _print(line: str) -> None:
-    sys.stdout.write(f"{line}\n")
-    sys.stdout.flush()
+def _own_output() -> TextIO:
+    """Return standard output, to which from now on nothing else of this process or its children writes."""
+    own = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)
+    return own
 
 
 if __name__ == "__main__":
+    sys.stdout = _own_output()
     sys.exit(main())

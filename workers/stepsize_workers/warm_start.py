@@ -10,11 +10,11 @@ from dataclasses import dataclass
 
 from stepsize.domain.job import Job
 from stepsize.domain.trial import Trial, TrialPurpose, TrialReason, TrialState
-from stepsize.domain.tuning import TuningDetails, WarmStartSource
+from stepsize.domain.tuning import WarmStartSource
 from stepsize.errors import JobNotFoundError
 from stepsize.spec.objective import Objective
-from stepsize.spec.resolved import recall
 from stepsize.spec.space import Scalar, SearchSpace, applies, in_dependency_order
+from stepsize.spec.wording import counted
 from stepsize.store.database import Connection
 from stepsize.store.jobs import get_job
 from stepsize.store.trials import load_trials
@@ -50,7 +50,7 @@ class History:
 
     def summary(self) -> str:
         """Return a sentence for the job's warnings."""
-        said = f"{WARNING}{_count(len(self.trials), 'trial')} of {_count(self.n_jobs, 'job')} entered the search"
+        said = f"{WARNING}{counted(len(self.trials), 'trial')} of {counted(self.n_jobs, 'job')} entered the search"
         if not self.left_out:
             return said
         n = sum(number for _, number in self.left_out)
@@ -68,8 +68,9 @@ class Source:
 
 def load_history(connection: Connection, job: Job, space: SearchSpace) -> History:
     """Return what the jobs that a tuning job was told to learn from have to say about its search space."""
-    details = recall(TuningDetails, job.details or {})
-    sources = [found for source in details.warm_start if (found := _load(connection, source, job)) is not None]
+    sources = [
+        found for source in job.tuning_details.warm_start if (found := _load(connection, source, job)) is not None
+    ]
     return gather(sources, space, job.spec.objectives)
 
 
@@ -155,7 +156,3 @@ def _worst(trials: Sequence[Trial], objectives: Sequence[Objective]) -> tuple[fl
 
 def _values(trial: Trial, objectives: Sequence[Objective]) -> tuple[float, ...]:
     return tuple(trial.values[objective.metric] for objective in objectives)
-
-
-def _count(n: int, noun: str) -> str:
-    return f"{n} {noun}" if n == 1 else f"{n} {noun}s"

@@ -62,12 +62,14 @@ class ChangeWatcher(Watcher):
         self._database = database
         self._poll_s = poll_s
         self._on_change = on_change
+        self.is_eager = False
+        """Whether clients wait until their commits are noticed."""
 
     def _watch(self) -> None:
         signal = open_signal(self._database)
         try:
             while not self._closing.is_set():
-                if signal.wait(self._poll_s):
+                if signal.wait(self._poll_s, eagerly=self.is_eager):
                     self._on_change()
         finally:
             signal.close()

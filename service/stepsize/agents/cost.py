@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pydantic import JsonValue
 
 from stepsize.client import Client
+from stepsize.spec.wording import counted
 
 _MOST_JOBS = 5
 _MOST_TRIALS = 50
@@ -31,8 +32,8 @@ class Cost:
         rounds = self.n_trials / self.n_at_once
         return (
             f"cost: about {rounds * self.typical_s:.0f} s ({rounds * self.longest_s:.0f} s if all are slow) for "
-            f"{self.n_trials} trials, {self.n_at_once} at once, from {self.n_known} earlier trials of this trainer "
-            "with whatever parameters they had"
+            f"{counted(self.n_trials, 'trial')}, {self.n_at_once} at once, from "
+            f"{counted(self.n_known, 'earlier trial')} of this trainer with whatever parameters they had"
         )
 
 

@@ -2,16 +2,20 @@
 
 from collections.abc import Callable
 from functools import wraps
+from typing import Any
 
-from mcp.server.mcpserver import MCPServer
+from mcp.server.mcpserver import Context, MCPServer
 from mcp.server.mcpserver.exceptions import ToolError
+from mcp.server.mcpserver.utilities.func_metadata import FuncMetadata, func_metadata
 from mcp.server.transport_security import TransportSecuritySettings
-from mcp_types import ToolAnnotations
+from mcp_types import CallToolResult, InputRequiredResult, ToolAnnotations
 
 from stepsize import __version__
-from stepsize.agents.tools import Tool, Tools, mend
+from stepsize.agents.arguments import wrong_arguments
+from stepsize.agents.tools import Tool, Tools, WrongCallError, mend
 from stepsize.client import Client, ClientError
 from stepsize.hosts import is_loopback
+from stepsize.spec.hints import hint
 
 _INSTRUCTIONS = (
     "Tunes hyperparameters, the learning rate above all. The way: catalogue (what can be trained), validate (a job and "
@@ -26,13 +30,13 @@ def make_server(client: Client, *, read_only: bool) -> MCPServer:
     Args:
         read_only: offer only what changes nothing.
     """
-    server = MCPServer("stepsize", version=__version__, instructions=_INSTRUCTIONS, log_level="WARNING")
+    server = _Server()
     tools = Tools(client)
     for tool in tools.reading():
-        _add(server, tool, ToolAnnotations(read_only_hint=True, open_world_hint=False))
+        server.add(tool, ToolAnnotations(read_only_hint=True, open_world_hint=False))
     for tool in [] if read_only else tools.writing():
         ends = tool.__name__ == "control"
-        _add(server, tool, ToolAnnotations(read_only_hint=False, destructive_hint=ends, open_world_hint=False))
+        server.add(tool, ToolAnnotations(read_only_hint=False, destructive_hint=ends, open_world_hint=False))
     return server
 
 
@@ -58,8 +62,27 @@ def security(host: str, names: list[str]) -> TransportSecuritySettings:
     return TransportSecuritySettings(enable_dns_rebinding_protection=True, allowed_hosts=hosts, allowed_origins=origins)
 
 
-def _add(server: MCPServer, tool: Tool, annotations: ToolAnnotations) -> None:
-    server.add_tool(_telling(tool), annotations=annotations, structured_output=False)
+class _Server(MCPServer):
+    """Says what is wrong with a tool's arguments in our words; the protocol's library speaks Pydantic's."""
+
+    def __init__(self) -> None:
+        super().__init__("stepsize", version=__version__, instructions=_INSTRUCTIONS, log_level="WARNING")
+        self._taken: dict[str, FuncMetadata] = {}
+
+    def add(self, tool: Tool, annotations: ToolAnnotations) -> None:
+        """Offer a tool."""
+        self._taken[tool.__name__] = func_metadata(tool, structured_output=False)
+        self.add_tool(_telling(tool), annotations=annotations, structured_output=False)
+
+    async def call_tool(
+        self, name: str, arguments: dict[str, Any], context: Context[Any, Any] | None = None
+    ) -> CallToolResult | InputRequiredResult:
+        taken = self._taken.get(name)
+        if taken is None:
+            raise ToolError(f"there is no tool {name!r}; {hint(name, self._taken)}")
+        if wrong := wrong_arguments(taken.arg_model, taken.pre_parse_json(arguments)):
+            raise ToolError("\n".join([*wrong, "mend these arguments and call again"]))
+        return await super().call_tool(name, arguments, context)
 
 
 def _telling(tool: Tool) -> Callable[..., str]:
@@ -69,7 +92,7 @@ def _telling(tool: Tool) -> Callable[..., str]:
     def told(*args: object, **kwargs: object) -> str:
         try:
             return tool(*args, **kwargs)
-        except ClientError as error:
+        except (ClientError, WrongCallError) as error:
             raise ToolError(mend(error)) from error
 
     return told

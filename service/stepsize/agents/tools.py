@@ -12,7 +12,9 @@ from pydantic import Field, JsonValue
 
 from stepsize.agents import words
 from stepsize.agents.cost import estimate_cost
-from stepsize.client import ApiError, Client, Control, WaitTimeoutError
+from stepsize.agents.words import Listed
+from stepsize.client import ApiError, Client, Control, ServerUnreachableError, WaitTimeoutError
+from stepsize.spec.hints import hint
 from stepsize.spec.space import Scalar
 
 Tool = Callable[..., str]
@@ -29,6 +31,10 @@ JobId = Annotated[str, Field(description="A job's id, job_…")]
 
 _MOST_TRIALS = 20
 _LONGEST_WAIT_S = 300.0
+
+
+class WrongCallError(Exception):
+    """A tool was called with what it can't do anything with; the message says what to call instead."""
 
 
 class Tools:
@@ -56,17 +62,13 @@ class Tools:
 
     def catalogue(self, kind: Kind = "trainers", name: str | None = None) -> str:
         """List what a job may name. Start here. With name: all about that one, its parameters' JSON Schema included."""
-        if kind == "trainers":
-            found = [one for one in self._client.trainers() if name in (None, one.name)]
-            lines = [line for one in found for line in words.trainer_lines(one)[: 2 if name is None else 4]]
-            if name is not None and found:
-                lines.append(json.dumps(found[0].params_schema.get("properties")))
-                return "\n".join(lines)  # a schema cut in the middle says nothing
-            return words.joined(lines or [self._no_such(kind, name)])
-        listed = {str(getattr(one, "name", getattr(one, "id", ""))): repr(one) for one in getattr(self._client, kind)()}
-        return words.joined(
-            [line for own, line in listed.items() if name in (None, own)] or [self._no_such(kind, name)]
-        )
+        found: dict[str, Listed] = {words.name_of(one): one for one in getattr(self._client, kind)()}
+        if name is None:
+            lines = {own: words.entry_line(one) for own, one in found.items()}
+            return words.listed(lines, kind) if lines else f"there are no {kind}"
+        if name not in found:
+            raise WrongCallError(f"{kind}: there is no {name!r}; {hint(name, found)}")
+        return "\n".join(words.entry_lines(found[name]))  # a schema cut in the middle says nothing
 
     def validate(self, job: Body) -> str:
         """Check a job without submitting it: what is wrong, what the defaults are, and what it will cost."""
@@ -144,7 +146,7 @@ class Tools:
     ) -> str:
         """Find which learning rates are worth searching, before a job. test starts one, test_id looks again."""
         if (test is None) == (test_id is None):
-            return "give test to start a range test, or test_id to look at one"
+            raise WrongCallError("give test to start a range test, or test_id to look at one, and not both")
         made = self._client.read_range_test(test_id or "") if test is None else self._client.range_test(test)
         try:
             if timeout_s:
@@ -153,14 +155,15 @@ class Tools:
             pass
         return words.joined(words.range_test_lines(self._client.read_range_test(made.id)))
 
-    def _no_such(self, kind: str, name: str | None) -> str:
-        return f"there are no {kind}" if name is None else f"{kind} has no {name!r}; list them without name"
-
 
 def mend(error: Exception) -> str:
     """Return what went wrong and what to do about it."""
+    if isinstance(error, WrongCallError):
+        return str(error)
+    if isinstance(error, ServerUnreachableError):
+        return f"{error}; {error.mend}"
     if not isinstance(error, ApiError):
-        return f"{error}; start a service with `stepsize up`, or name its address with --server or STEPSIZE_SERVER"
+        return str(error)
     if error.problem.errors:
         return f"{error}\nmend these fields and call again"
     if error.problem.status == 404:

@@ -1,10 +1,29 @@
 """What a tool answers: text in few tokens, the answer first, every number with its interval."""
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 
-from stepsize.client import Estimate, Job, JobAnswer, JobReport, JobsReport, RangeTest, TrainerEntry, Trial
-from stepsize.spec.space import Parameter, Scalar
+from pydantic import JsonValue
 
+from stepsize.client import (
+    Dataset,
+    Estimate,
+    Job,
+    JobAnswer,
+    JobReport,
+    JobsReport,
+    RangeTest,
+    SpecEntry,
+    TrainerEntry,
+    Trial,
+    Worker,
+)
+from stepsize.client.display import time_left, trials_done
+from stepsize.spec.space import Parameter, Scalar
+from stepsize.spec.wording import counted
+
+Listed = TrainerEntry | SpecEntry | Dataset | Worker
+"""An entry of the catalogue."""
 MOST_CHARACTERS = 2000
 """Of one answer: about 500 tokens."""
 _MOST_CAVEATS = 3
@@ -26,12 +45,9 @@ def within(lines: Iterable[str], *, more: str) -> str:
 
 def status_lines(job: Job) -> list[str]:
     """Return how a job stands, what stands in its way, and what to do next."""
-    progress = job.progress
-    most = "" if progress.max_trials is None else f" of {progress.max_trials}"
-    counts = ", ".join(f"{n} {state}" for state, n in progress.counts.items() if n)
+    counts = ", ".join(f"{n} {state}" for state, n in job.progress.counts.items() if n)
     state = f"{job.state} ({job.reason})" if job.reason else job.state
-    eta = f", about {progress.eta_s:.0f} s left" if progress.eta_s and not job.is_finished else ""
-    lines = [f"{job.id}: {state}, {progress.n_finished}{most} trials ended ({counts or 'none yet'}){eta}"]
+    lines = [f"{job.id}: {state}, {trials_done(job, of=' of ')} ended ({counts or 'none yet'}){time_left(job)}"]
     lines += [line for line in (job.error, job.advice) if line]
     if job.answer is not None:
         lines.append(("answer: " if job.is_finished else "so far: ") + job.answer.sentence)
@@ -61,7 +77,10 @@ def answer_lines(job: Job) -> list[str]:
 
 def report_lines(report: JobReport, metric: str) -> list[str]:
     """Return what a job teaches, most important first."""
-    lines = [report.recommendation, f"confidence: {report.confidence.replace('_', ' ')}, {report.n_trials} trials"]
+    lines = [
+        report.recommendation,
+        f"confidence: {report.confidence.replace('_', ' ')}, {counted(report.n_trials, 'trial')}",
+    ]
     if report.answer.missing_trials:
         lines.append(f"not enough trials: about {report.answer.missing_trials} more may do")
     lines += [report.sensitivity.sentence, report.divergence.sentence]
@@ -92,30 +111,67 @@ def comparison_lines(compared: JobsReport) -> list[str]:
         differs = ", ".join(f"{name} {value}" for name, value in row.differs.items())
         lines.append(
             f"{row.job_id} {row.job_name} ({differs or 'no difference'}): {row.objective.metric} {estimate(row.value)} "
-            f"at learning_rate {estimate(row.recommended_rate)}, {row.n_completed} trials"
+            f"at learning_rate {estimate(row.recommended_rate)}, {counted(row.n_completed, 'trial')}"
         )
     return lines + [f"caveat: {caveat}" for caveat in compared.caveats[:_MOST_CAVEATS]]
 
 
 def trial_line(trial: Trial) -> str:
-    """Return a trial, its error included."""
+    """Return a trial, its error and its remark included."""
     values = ", ".join(f"{name} {value:.4g}" for name, value in trial.values.items())
     state = f"{trial.state} ({trial.reason})" if trial.reason else trial.state
-    error = f": {trial.error.type}: {' '.join(trial.error.message.split())[:_LONGEST_ERROR]}" if trial.error else ""
-    return f"{trial.number} {state}, {params(trial.params)} → {values or 'nothing'}{error}"
+    error = f": {trial.error.line[:_LONGEST_ERROR]}" if trial.error else ""
+    remark = f". {' '.join(trial.remark.split())[:_LONGEST_ERROR]}" if trial.remark else ""
+    return f"{trial.number} {state}, {params(trial.params)} → {values or 'nothing'}{error}{remark}"
 
 
-def trainer_lines(trainer: TrainerEntry) -> list[str]:
-    """Return what a trainer trains, what it can vary and what it reports."""
-    properties = trainer.params_schema.get("properties")
-    names = sorted(properties) if isinstance(properties, dict) else []
+def listed(lines: Mapping[str, str], kind: str) -> str:
+    """Return what there is of a kind, a line each, the names alone of those whose lines don't fit, and how to get the
+    rest."""
+    more = f"next: catalogue with kind {kind} and name, for all about one"
+    for n_whole in range(len(lines), -1, -1):
+        names = list(lines)[n_whole:]
+        kept = [*list(lines.values())[:n_whole], *([f"also: {', '.join(names)}"] if names else []), more]
+        if (text := "\n".join(kept)) and len(text) <= MOST_CHARACTERS:
+            return text
+    return within(lines, more=more)
+
+
+def name_of(entry: Listed) -> str:
+    """Return the name by which an entry of the catalogue is asked for."""
+    return entry.id if isinstance(entry, Worker) else entry.name
+
+
+def entry_line(entry: Listed) -> str:
+    """Return what an entry is, in one line."""
+    if isinstance(entry, Worker | Dataset):
+        return repr(entry)
+    is_idle = isinstance(entry, TrainerEntry) and not entry.workers
+    return f"{entry.name}: {entry.help}" + (" (no worker offers it now)" if is_idle else "")
+
+
+def entry_lines(entry: Listed) -> list[str]:
+    """Return all about an entry, its parameters' JSON Schema last."""
+    if isinstance(entry, Worker | Dataset):
+        return [json.dumps(entry.model_dump(mode="json", exclude_none=True))]
+    properties = entry.params_schema.get("properties")
+    of_each = properties if isinstance(properties, dict) else {}
+    own = {name: _without_title(about) for name, about in of_each.items() if name != "name"}
+    about = _trainer_lines(entry) if isinstance(entry, TrainerEntry) else []
+    return [entry_line(entry), *about, f"parameters: {json.dumps(own)}"]
+
+
+def _without_title(about: JsonValue) -> JsonValue:
+    return {name: said for name, said in about.items() if name != "title"} if isinstance(about, dict) else about
+
+
+def _trainer_lines(trainer: TrainerEntry) -> list[str]:
+    """Return what a trainer searches by default, and what it reports."""
     space = ", ".join(f"{name} {_range(parameter)}" for name, parameter in trainer.default_search_space.items())
     goals = ", ".join(f"{one.direction} {one.metric}" for one in trainer.default_objectives)
     return [
-        f"{trainer.name}: {trainer.help}" + ("" if trainer.workers else " (no worker offers it now)"),
         f"  searches by default {space}; to {goals}",
         f"  metrics: {', '.join(metric.name for metric in trainer.metrics)}",
-        f"  parameters: {', '.join(names)}",
     ]
 
 

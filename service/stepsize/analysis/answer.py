@@ -4,25 +4,31 @@ import numpy as np
 
 from stepsize.analysis.confirmation import Confirmation
 from stepsize.analysis.divergence import MOST_CHANCE
-from stepsize.analysis.findings import Findings, Unclear, find, missing_trials
+from stepsize.analysis.exact import ALIKE
+from stepsize.analysis.findings import (
+    FAIR_DECADES,
+    WELL_DECADES,
+    Findings,
+    Unclear,
+    find,
+    missing_trials,
+    searched_rates,
+)
 from stepsize.analysis.intervals import scaled, unknown
 from stepsize.analysis.landscape import Landscape, Spot
 from stepsize.analysis.sample import ACCUMULATION_NAME, BATCH_NAME, RATE_NAMES, Sample, make_sample
 from stepsize.analysis.sensitivity import Plateau
 from stepsize.analysis.tables import rate_of, value_of
-from stepsize.analysis.valley import MISFIT_DECADES
 from stepsize.domain.answer import Alternative, Answer, ValleyPoint, Words
+from stepsize.domain.confirmation import rate_name
 from stepsize.domain.estimate import Estimate
 from stepsize.domain.evidence import Evidence
 from stepsize.domain.job import JobKind
 from stepsize.domain.range_test import RangeTestResult
 from stepsize.domain.report import BestTrial
 from stepsize.spec.space import Scalar
+from stepsize.spec.wording import counted
 
-WELL_DECADES, FAIR_DECADES = 0.45, 0.7
-"""Intervals of the rate up to which an answer is well supported, or fairly sure."""
-_FIXED_DECADES = 2 * 1.96 * MISFIT_DECADES
-"""What no number of trials narrows."""
 _WORDS = {
     Words.WELL_SUPPORTED: "well supported",
     Words.FAIRLY_SURE: "fairly sure",
@@ -32,6 +38,9 @@ _PICTURE_POINTS = 25
 _PICTURE_DECADES = 1.25
 _SAME_RATE = 0.15
 """Decades within which a rate that was checked is the one that is told."""
+_MOST_DIGITS = 8
+_SHOWN_ALIKE = 0.002
+"""Decades that three digits don't show."""
 
 
 def make_answer(evidence: Evidence) -> Answer:
@@ -50,8 +59,8 @@ def answer_of(findings: Findings, evidence: Evidence) -> Answer:
     assert isinstance(findings.landscape, Landscape), "a spot lies in a landscape"
     words = _words(findings, best)
     missing = None
-    if words is Words.LOW and not findings.doubts:
-        missing = missing_trials(best.width, FAIR_DECADES, len(findings.landscape.sample), _FIXED_DECADES)
+    if words is Words.LOW and not findings.doubts and best.as_good is None:
+        missing = missing_trials(best, len(findings.landscape.sample))
     return Answer(
         sentence=_sentence(findings, best, words, missing, evidence),
         words=words,
@@ -95,23 +104,21 @@ def best_trial(sample: Sample, evidence: Evidence) -> BestTrial | None:
     """Return the completed trial with the best value; a check or a replicate is none."""
     if evidence.kind is JobKind.RANGE_TEST:
         return None  # the last loss of a sweep, which rises until it explodes, tells nothing
-    is_searched = (sample.group == sample.number) & ~sample.confirms
-    rows = np.flatnonzero(sample.completed & np.isfinite(sample.cost) & is_searched)
-    if not len(rows):
+    if not len(sample.ranked):
         return None
-    row = int(rows[np.argmin(sample.cost[rows])])
+    row = int(sample.ranked[0])
     params = {name: value for name, value in sample.params[row].items() if name in evidence.space}
     return BestTrial(number=int(sample.number[row]), value=float(sample.sign * sample.cost[row]), params=params)
 
 
 def _words(findings: Findings, best: Spot) -> Words:
     """Return how sure the best spot is: by its interval, and by all that speaks against it."""
-    if findings.doubts or best.width > FAIR_DECADES:
+    is_flat = findings.plateau is not None and findings.plateau.is_flat
+    if findings.doubts or is_flat or best.width > FAIR_DECADES:
         return Words.LOW
     checked = findings.confirmation
     broken = checked is not None and checked.is_kept is False and _is_same_rate(checked, best)
-    held_back = float(np.median(best.unbounded)) > best.limit
-    if best.width > WELL_DECADES or broken or held_back:
+    if best.width > WELL_DECADES or broken or best.is_held_back or findings.hardly_searched is not None:
         return Words.FAIRLY_SURE
     return Words.WELL_SUPPORTED
 
@@ -137,17 +144,26 @@ def _why(findings: Findings, best: Spot, words: Words, missing: int | None, evid
     """Return what the words rest on: doubts first, then a check, then the trials around the rate."""
     if findings.doubts:
         return f", for {findings.doubts[0]}"
-    around = f", from {best.n_near} trials around it"
+    around = f", from {counted(best.n_near, 'trial')} around it"
+    if findings.is_exact:
+        around = ", as in the best trial, for there is no noise"
     if findings.plateau is not None and findings.plateau.is_flat:
-        low, high = 10**findings.plateau.low, 10**findings.plateau.high
-        around = f", for the valley is flat: rates from {low:.2g} to {high:.2g} differ by less than the noise"
+        around = f", for {findings.plateau.flatness}"
+    elif best.as_good is not None:
+        first, last = best.as_good
+        around += f"; rates from {10**first:.2g} to {10**last:.2g} do as well within the noise"
     if words is Words.LOW and missing is not None:
         around += f"; about {missing} more would make it fairly sure"
+    elif best.is_held_back:
+        around += "; higher ones may do better, but may diverge"
     checked = findings.confirmation
     if checked is not None and _is_same_rate(checked, best):
         metric, mean = evidence.objectives[0].metric, checked.mean
         but = "; that is not what the search had promised" if checked.is_kept is False else ""
-        around += f"; {checked.n} fresh trainings there gave {metric} {_short(mean)}{but}"
+        at = "there" if abs(checked.log_rate - best.rate) < _SHOWN_ALIKE else f"at {10**checked.log_rate:.3g}"
+        around += f"; {checked.n} fresh trainings {at} gave {metric} {_short(mean)}{but}"
+    if findings.hardly_searched is not None:
+        around += f"; around {10**findings.hardly_searched:.2g}, hardly searched, there may be a second valley"
     return around
 
 
@@ -172,7 +188,7 @@ def _holds_for(evidence: Evidence) -> str:
 
 def _refuse(unclear: Unclear, findings: Findings, evidence: Evidence) -> str:
     so_far = _quote_best(best_trial(findings.sample, evidence), evidence)
-    if not any(name in evidence.space for name in RATE_NAMES):
+    if rate_name(evidence.space) is None:
         checked = findings.confirmation
         return (
             f"The learning rate was not searched, so there is nothing to say about it{so_far}{_quote_check(checked)}."
@@ -209,15 +225,33 @@ def _quote_check(checked: Confirmation | None) -> str:
 
 
 def _short(estimate: Estimate) -> str:
-    return f"{estimate.value:.3g} ({estimate.low:.3g} to {estimate.high:.3g})"
+    """Return an estimate in as many digits as tell its ends apart, three at least."""
+    value, low, high = estimate.value, estimate.low, estimate.high
+    assert value is not None, "a measured mean"
+    assert low is not None, "a measured mean"
+    assert high is not None, "a measured mean"
+    if high - low <= ALIKE * abs(value):
+        return f"{value:.6g} each"
+    digits = next((n for n in range(3, _MOST_DIGITS) if f"{low:.{n}g}" != f"{high:.{n}g}"), _MOST_DIGITS)
+    return f"{value:.{digits}g} ({low:.{digits}g} to {high:.{digits}g})"
 
 
 def _caveats(findings: Findings, best: Spot, evidence: Evidence) -> list[str]:
     caveats = [f"{doubt[0].upper()}{doubt[1:]}." for doubt in findings.doubts[1:]]
-    if float(np.median(best.unbounded)) > best.limit:
+    if best.is_held_back:
         caveats.append(
-            f"The valley falls on to where training diverges: rates above {10**best.limit:.2g} are not safe "
-            f"(more than {MOST_CHANCE:.0%} of trainings diverge, or a trial did)."
+            f"The valley falls on to where training diverges: rates above {10**best.limit:.2g} are not recommended "
+            f"(more than {MOST_CHANCE:.0%} of trainings may diverge there, or a trial did)."
+        )
+    if (other := findings.hardly_searched) is not None:
+        caveats.append(
+            f"A trial at {10**other:.2g} does much better than those between it and {10**best.rate:.2g}: there may be "
+            "a second valley, which the search has hardly seen."
+        )
+    low, high = searched_rates(evidence.space, findings.about)
+    if best.interval[0] < low - _SHOWN_ALIKE or best.interval[1] > high + _SHOWN_ALIKE:
+        caveats.append(
+            f"The interval reaches beyond the searched rates, {10**low:.2g} to {10**high:.2g}: nothing was tried there."
         )
     for contest in findings.contests:
         if len(contest.candidates) > 1:

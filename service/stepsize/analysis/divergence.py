@@ -8,16 +8,18 @@ lies somewhere above the rates that were tried. λ is the share that diverges at
 Legend: x log10 rate, z log10 effective batch size minus its mean, `n` trials, `G` points of the grid.
 """
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import expit
+from scipy.special import expit, logit
 
 from stepsize.analysis.arrays import Floats, Mask
 from stepsize.analysis.intervals import power_of_ten, share
 from stepsize.analysis.sample import Sample
 from stepsize.domain.estimate import Estimate
 from stepsize.domain.report import Divergence, FrontierRow
+from stepsize.spec.wording import counted
 
 MOST_CHANCE = 0.05
 """Nothing is recommended where training is more likely than this to diverge."""
@@ -66,8 +68,7 @@ class Danger:
 
         Safe is a rate at which at most 5 % diverge, below every rate at which a trial of this batch size did.
         """
-        here = self.x[self.diverged & (self.log_batch == log_batch)]
-        top = min(highest, float(here.min()) - _MARGIN) if len(here) else highest
+        top = min(highest, self._below_diverged(log_batch))
         if self.chance(lowest, log_batch) > MOST_CHANCE or top < lowest:
             return None
         if self.chance(top, log_batch) <= MOST_CHANCE:
@@ -77,6 +78,20 @@ class Danger:
             middle = (low + high) / 2
             low, high = (middle, high) if self.chance(middle, log_batch) <= MOST_CHANCE else (low, middle)
         return low
+
+    def limits(self, log_batch: float, n: int) -> Floats:
+        """Return draws of log10 of the highest rate that is safe, if any is, shape (n,)."""
+        weight = np.where(self.lapse < MOST_CHANCE, self.weight, 0.0)
+        drawn = np.random.default_rng(0).choice(len(weight), n, p=weight / weight.sum())
+        lapse, slope = self.lapse[drawn], self.slope[drawn]
+        edge = self.edge[drawn] + self.move[drawn] * (log_batch - self.log_middle)
+        limits = edge + logit((MOST_CHANCE - lapse) / (1 - lapse)) / slope
+        return np.asarray(np.minimum(limits, self._below_diverged(log_batch)))
+
+    def _below_diverged(self, log_batch: float) -> float:
+        """Return log10 of a rate below all at which a trial of a batch size diverged; infinite where none did."""
+        here = self.x[self.diverged & (self.log_batch == log_batch)]
+        return float(here.min()) - _MARGIN if len(here) else math.inf
 
     def half(self, log_batch: float) -> tuple[float, float, float]:
         """Return log10 of the rate at which half of the trainings diverge, and its 95 % interval."""
@@ -178,7 +193,7 @@ def _edge(danger: Danger, log_batch: float) -> Estimate:
 def _sentence(rows: list[FrontierRow], n_diverged: int, n: int) -> str:
     if not n_diverged:
         return "No trial diverged."
-    count = f"{n_diverged} of {n} trials diverged"
+    count = f"{n_diverged} of {counted(n, 'trial')} diverged"
     known = [row for row in rows if row.learning_rate.value is not None]
     if not known:
         return f"{count}; not enough trials to say from which learning rate on."

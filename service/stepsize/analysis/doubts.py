@@ -22,6 +22,11 @@ _SECOND_TRIALS = 3
 _AS_GOOD = 2.0
 _AS_GOOD_SHARE = 0.15
 """Scales of the noise above the bottom, or share of what the fit says, up to which a trial does as well as there."""
+_RIDGE_TRIALS = 4
+"""Neighbouring trials that make a ridge."""
+_RIDGE_SHARE = 0.5
+_RIDGE_SCALES = 6.0
+"""Share of a ridge's height over the bottom, and scales of the noise, that a trial behind it lies below it."""
 _MODE_SHARE = 0.15
 _MODE_GAP = 0.5
 
@@ -53,8 +58,31 @@ def second_valley(landscape: Landscape, spot: Spot) -> float | None:
         around: Mask = is_unexpected & (np.abs(away - middle) <= _SECOND_WINDOW)
         n_good = int((around & is_good).sum())
         if n_good >= _SECOND_TRIALS and 2 * n_good >= int(around.sum()):
-            return spot.rate + float(np.median(away[around & is_good]))
+            bottom = float(landscape.centres(spot.log_batch, told=False).mean())
+            return bottom + float(np.median(away[around & is_good]))
     return _second_mode(spot)
+
+
+def behind_a_ridge(landscape: Landscape) -> float | None:
+    """Return log10 of the rate of the best trial beyond a ridge; None where costs only rise outwards.
+
+    A ridge is a stretch without a good trial: where training is unstable, bad ones stand among good ones. Few trials
+    lie beyond it, or the fit would know of them.
+    """
+    sample = landscape.sample
+    depth = landscape.layout.columns(sample).depth @ landscape.posterior.depth.mean(axis=0)
+    away, height = _away(landscape), sample.y - depth
+    least = _RIDGE_SCALES * float(np.median(landscape.posterior.shape[:, 4]))
+    found: list[int] = []
+    for side in (-1, 1):
+        rows = np.flatnonzero((side * away > 0) & (sample.y_sd == 0))
+        rows = rows[np.argsort(side * away[rows], kind="stable")]
+        ridge = 0.0
+        for at in range(_RIDGE_TRIALS, len(rows)):
+            ridge = max(ridge, float(height[rows[at - _RIDGE_TRIALS : at]].min()))
+            if ridge - height[rows[at]] >= max(_RIDGE_SHARE * ridge, least):
+                found.append(int(rows[at]))
+    return float(sample.log_rate[min(found, key=lambda row: height[row])]) if found else None
 
 
 def _second_mode(spot: Spot) -> float | None:
@@ -67,7 +95,8 @@ def _second_mode(spot: Spot) -> float | None:
         return None
     at = float(inner[int(gaps.argmax())])
     parts = draws[draws <= at], draws[draws > at]
-    return float(np.median(min(parts, key=len)))
+    smaller = float(np.median(min(parts, key=len)))
+    return smaller if spot.tried[0] <= smaller <= spot.tried[1] else None  # beyond them no trial does as well
 
 
 def _away(landscape: Landscape) -> Floats:

@@ -16,6 +16,7 @@ from stepsize.domain.estimate import Estimate
 from stepsize.domain.evidence import Evidence
 from stepsize.domain.report import Importance, Importances
 from stepsize.spec.space import IntParameter, Parameter, Scalar, SearchSpace
+from stepsize.spec.wording import counted
 
 METHOD = "PED-ANOVA"
 
@@ -48,11 +49,14 @@ def importances(sample: Sample, evidence: Evidence) -> Importances:
     # Pruned trials too: without them there is nothing left that the best differ from.
     rows = np.flatnonzero(sample.has_cost)
     rows = rows[:: max(1, math.ceil(len(rows) / _MOST_TRIALS))]
+    n_trials = counted(len(rows), "trial")
     if len(rows) < _MIN_TRIALS:
-        reason = f"can't be told from {len(rows)} trials with a value; importances need at least {_MIN_TRIALS}"
+        reason = f"can't be told from {n_trials} with a value; importances need at least {_MIN_TRIALS}"
         return _none(evidence, reason, len(rows))
     if len(rows) < _TRIALS_PER_PARAMETER * len(evidence.space):
-        reason = f"can't be told for {len(evidence.space)} parameters from {len(rows)} trials: have three times as many"
+        reason = (
+            f"can't be told for {counted(len(evidence.space), 'parameter')} from {n_trials}: have three times as many"
+        )
         return _none(evidence, reason, len(rows))
     if np.ptp(sample.cost[rows]) == 0:
         return _none(evidence, "every trial has the same value", len(rows))
@@ -104,12 +108,11 @@ def _freeze(sample: Sample, row: int, space: SearchSpace) -> FrozenTrial:
 
 def _searched(parameter: Parameter, value: Scalar) -> Scalar:
     """Return a value as it was searched: powers of two by their exponents, which few trials rank less noisily."""
-    is_power = isinstance(parameter, IntParameter) and parameter.powers_of_two
-    return int(value).bit_length() - 1 if is_power else shown(parameter, value)
+    return parameter.as_searched(value) if isinstance(parameter, IntParameter) else shown(parameter, value)
 
 
 def _searched_range(parameter: Parameter) -> Parameter:
-    return parameter.exponents if isinstance(parameter, IntParameter) and parameter.powers_of_two else parameter
+    return parameter.searched if isinstance(parameter, IntParameter) else parameter
 
 
 def _around(value: float, resampled: Sequence[float]) -> Estimate:

@@ -75,9 +75,11 @@ def power_of_ten(exponent: Estimate) -> Estimate:
 
 def scaled(estimate: Estimate, factor: float) -> Estimate:
     """Return an estimate times a factor; a negative one swaps the ends."""
-    ends = [None if end is None else factor * end for end in (estimate.low, estimate.high)]
+    # A negative factor makes -0.0 of 0; adding 0.0 makes that 0 again.
+    value, *ends = (
+        None if one is None else factor * one + 0.0 for one in (estimate.value, estimate.low, estimate.high)
+    )
     low, high = ends if factor >= 0 else reversed(ends)
-    value = None if estimate.value is None else factor * estimate.value
     return estimate.model_copy(update={"value": value, "low": low, "high": high})
 
 

@@ -60,7 +60,7 @@ def compare_jobs(evidences: Sequence[Evidence], findings: Sequence[Findings] | N
     if len({one for evidence in evidences for one in evidence.provenances}) > 1:
         caveats.append(
             "Trials of these jobs ran under different provenance (code, packages or machine): what differs between the "
-            "jobs may differ for that. `stepsize provenance JOB` shows each."
+            "jobs may differ for that. `stepsize provenance JOB JOB` says what is."
         )
     names = dict.fromkeys(name for row in rows for name in row.differs)
     by_setting = [group for name in names for group in _group(rows, name)]
@@ -221,17 +221,17 @@ def _pair(rows: tuple[JobRow, JobRow], found: tuple[Findings, Findings], level: 
 
 def _pair_sentence(names: tuple[str, str], ratio: Estimate, gain: Estimate) -> str:
     first, second = names
-    rates = f"the best learning rates of {first} and {second} can't be told apart"
+    rates = f"The best learning rates of {first} and {second} can't be told apart"
     if _is_apart(ratio):
         assert ratio.value is not None, "known"
         side = "higher" if ratio.value > 0 else "lower"
         rates = f"{second} wants {_times(10 ** abs(ratio.value))} times {side} rates than {first}"
     if gain.value is None:
-        return f"{rates[0].upper()}{rates[1:]}."
+        return f"{rates}."
     values = "their values can't be told apart"
     if _is_apart(gain):
         values = f"{second if gain.value > 0 else first} does better"
-    return f"{rates[0].upper()}{rates[1:]}; {values}."
+    return f"{rates}; {values}."
 
 
 def _times(factor: float) -> str:

@@ -17,6 +17,7 @@ from stepsize.analysis.layout import Layout, make_layout
 from stepsize.analysis.sample import Sample
 from stepsize.analysis.valley import Effort, Observed, Posterior, draw_valleys
 from stepsize.spec.space import Scalar
+from stepsize.spec.wording import counted
 
 MIN_TRIALS = 8
 """Trials with a value and a rate from which a valley is fitted."""
@@ -34,7 +35,10 @@ _FEW_DRAWS = 400
 _MIN_RESIDUALS = 12
 _MOST_RESIDUALS = 32
 _LARGEST_RESIDUAL = 6.0
-_NEAR_DECADES = 0.75
+NEAR_DECADES = 0.75
+_BEYOND_MOST = 0.15
+"""Chosen on functions with a cliff, of whose draws 0.02 to 0.14 lay beyond the rate; 0.25 at least in eight on
+real tasks."""
 FEW = 3
 """Fewer trials around a number than this: it is a guess from others."""
 
@@ -58,18 +62,37 @@ class Spot:
     """The lowest and the highest rate tried at this batch size."""
     n_near: int
     """Trials with a value at this batch size within three quarters of a decade of the rate."""
+    core: tuple[float, float] | None = None
+    """From where to where the fitted shape can't tell which rate is the best; None: the draws tell."""
+    as_good: tuple[float, float] | None = None
+    """From where to where rates do as well, where one side is a cliff; None: the draws tell."""
 
     @property
     def interval(self) -> tuple[float, float]:
         """The 95 % interval of the best rate; it holds the one that is told."""
-        low, high = np.quantile(self.rates, [0.025, 0.975])
-        return min(float(low), self.rate), max(float(high), self.rate)
+        low, high = (float(end) for end in np.quantile(self.rates, [0.025, 0.975]))
+        ends = [low, self.rate, high, *(self.core or ()), *(self.as_good or ())]
+        return min(ends), max(ends)
+
+    @property
+    def is_beside_a_cliff(self) -> bool:
+        """Whether the rate told, which keeps away from a steep side, lies beyond most of the draws of the bottom.
+
+        A valley flat up to a cliff has its bottom anywhere on the flat; one of the model's has it at the cliff.
+        """
+        below = float((self.rates < self.rate).mean())
+        return min(below, 1 - below) < _BEYOND_MOST and self.limit > self.rate
 
     @property
     def width(self) -> float:
         """Decades from end to end of the interval."""
         low, high = self.interval
         return high - low
+
+    @property
+    def is_held_back(self) -> bool:
+        """Whether the valley falls on to where training diverges."""
+        return float(np.median(self.unbounded)) > self.limit
 
     @property
     def extrapolated(self) -> str | None:
@@ -86,9 +109,8 @@ class Spot:
     def flag(self) -> str | None:
         """Why the rate is less than measured; None where it isn't."""
         if self.n_near < FEW:
-            return (
-                f"{self.n_near} trials within three quarters of a decade; the rest is from other batch sizes and rates"
-            )
+            near = counted(self.n_near, "trial")
+            return f"{near} within three quarters of a decade; the rest is from other batch sizes and rates"
         return self.extrapolated
 
 
@@ -164,7 +186,7 @@ class Landscape:
             return None
         here = x[self.is_here(log_batch)]
         rate = self._least_expected(log_batch, bottom, lowest, limit)
-        ceiling = limit if limit < highest else math.inf  # not held back by danger, the bottom may lie beyond
+        ceiling = self._ceiling(log_batch, limit if limit < highest else None, lowest, len(bottom))
         return Spot(
             log_batch=log_batch,
             rates=np.minimum(bottom, ceiling),
@@ -173,8 +195,17 @@ class Landscape:
             values=self.costs(np.array([rate]), log_batch)[:, 0],
             limit=limit,
             tried=(float(here.min()), float(here.max())) if len(here) else (lowest, highest),
-            n_near=int((np.abs(here - rate) <= _NEAR_DECADES).sum()),
+            n_near=int((np.abs(here - rate) <= NEAR_DECADES).sum()),
         )
+
+    def _ceiling(self, log_batch: float, limit: float | None, lowest: float, n: int) -> Floats:
+        """Return draws of the highest safe rate, shape (n,); infinite where danger holds nothing back.
+
+        Where it begins is no better known than the trials show it: a best rate held back by it is as uncertain.
+        """
+        if limit is None or self.danger is None:
+            return np.full(n, math.inf)
+        return np.maximum(self.danger.limits(log_batch, n), lowest)
 
     def _least_expected(self, log_batch: float, bottom: Floats, lowest: float, limit: float) -> float:
         low, high = np.quantile(bottom, _FAR_QUANTILES)
@@ -277,7 +308,7 @@ def _near_bottom(usable: Sample, pilot: tuple[Layout, Posterior]) -> Mask:
     """
     layout, posterior = pilot
     away = np.abs(usable.log_rate - layout.columns(usable).rate @ posterior.rate.mean(axis=0))
-    near = away <= _NEAR_DECADES
+    near = away <= NEAR_DECADES
     chosen = _evenly(usable.log_rate, near, _MOST_TRIALS // 2)
     around = (away <= _WINDOW) & ~chosen
     return np.asarray(chosen | _evenly(usable.log_rate, around, _MOST_TRIALS - int(chosen.sum())))

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from stepsize.analysis.arrays import Floats, Mask
+from stepsize.analysis.arrays import Floats
 from stepsize.analysis.sample import Sample
 from stepsize.analysis.valley import MISFIT_DECADES, Columns
 from stepsize.spec.space import Scalar
@@ -40,7 +40,8 @@ class Layout:
     """Choices with a column of their own: by how much they differ from all others together."""
     seeds: tuple[int, ...]
     has_one_seed: bool
-    """Whether all trials share one seed: a fresh one may want another rate, and no trial shows which."""
+    """Whether all trials share one seed, as far as is known: a fresh one may want another rate, and no trial shows
+    which."""
     rate_range: tuple[float, float]
     """log10 of the lowest and the highest rate tried."""
 
@@ -134,14 +135,22 @@ def _shared_seeds(sample: Sample) -> tuple[int, ...]:
 
 
 def searched_with_one_seed(sample: Sample) -> bool:
-    """Tell whether every trial of the search was trained with the same seed, whatever its checks were."""
-    return has_one_seed(sample.where(~sample.confirms & (sample.group == sample.number)))
+    """Tell whether all trials of the search share one seed, as far as is known, whatever its checks were."""
+    return has_one_seed(sample.where(sample.searched))
 
 
 def has_one_seed(sample: Sample) -> bool:
-    """Tell whether every trial was trained with the same seed: nothing here is known about others."""
-    counted: Mask = sample.has_cost & (sample.seed >= 0)
-    return int(counted.sum()) > 1 and len(np.unique(sample.seed[counted])) == 1
+    """Tell whether all trials share one seed, as far as is known: nothing here tells of others.
+
+    Trials of unknown seeds may share one: it is the least that they say.
+    """
+    seeds = sample.seed[sample.has_cost]
+    return len(seeds) > 1 and len(np.unique(seeds)) == 1
+
+
+def knows_no_seed(sample: Sample) -> bool:
+    """Tell whether nobody knows with which seeds the trials were trained."""
+    return bool((sample.seed < 0).all())
 
 
 def _is_same(one: Scalar | None, other: Scalar) -> bool:

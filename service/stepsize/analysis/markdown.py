@@ -23,6 +23,7 @@ from stepsize.domain.report import (
 )
 from stepsize.spec.objective import Direction
 from stepsize.spec.space import Scalar
+from stepsize.spec.wording import counted
 
 _SPECIAL = re.compile(r"[\\`*_\[\]<>|&~#]|(?<=\w):(?=//)|(?<=\w)@(?=\w)")
 """What can begin markup inside a line, links without brackets included; a block begins only at a line's start."""
@@ -50,12 +51,12 @@ def _findings(report: Report) -> list[str]:
         _text(report.sensitivity.sentence),
         _sensitivity(report.sensitivity),
         "## By learning rate",
-        _by_learning_rate(report.by_learning_rate, report.objective.metric),
+        rate_table(report.by_learning_rate, report.objective.metric),
         "## By batch size",
-        _by_batch_size(report.by_batch_size, report.objective.metric),
+        batch_size_table(report.by_batch_size, report.objective.metric),
         "## Scaling law",
         _text(report.scaling_law.sentence),
-        f"log10 lr\\* = a + b log10 B: a = {_interval(report.scaling_law.a)}, b = {_interval(report.scaling_law.b)}",
+        f"log10 lr\\* = a + b log10 B: a = {interval(report.scaling_law.a)}, b = {interval(report.scaling_law.b)}",
         *_comparisons(report.comparisons),
         "## Importances",
         _importances(report.importances),
@@ -89,11 +90,11 @@ def jobs_markdown(report: JobsReport) -> str:
         [
             _text(_job_name(row)),
             *(_text(_scalar(row.differs.get(name))) for name in names),
-            _interval(row.recommended_rate),
+            interval(row.recommended_rate),
             _text(_scalar(row.batch_size)),
-            f"{_text(row.objective.metric)} {_interval(row.value)}",
-            _interval(row.width_decades),
-            _interval(row.b),
+            f"{_text(row.objective.metric)} {interval(row.value)}",
+            interval(row.width_decades),
+            interval(row.b),
             _text(row.confidence.replace("_", " ")),
         ]
         for row in report.jobs
@@ -108,12 +109,22 @@ def jobs_markdown(report: JobsReport) -> str:
         blocks += ["## Jobs two by two", "\n".join(lines)]
     for row in report.jobs:
         blocks += [f"## By learning rate: {_text(_job_name(row))}"]
-        blocks += [_by_learning_rate(row.by_learning_rate, row.objective.metric)]
+        blocks += [rate_table(row.by_learning_rate, row.objective.metric)]
     return "\n\n".join(blocks) + "\n"
 
 
 def _setting(found: SettingTable) -> list[str]:
     """Return the choices of one setting: each one's best rate, value and training time, and what differs."""
+    blocks = [f"## By {_text(found.parameter)}", _text(found.sentence), setting_table(found)]
+    if found.pairs:
+        blocks.append(_pairs(found))
+    if found.caveat:
+        blocks.append(_text(f"{found.caveat[0].upper()}{found.caveat[1:]}."))
+    return blocks
+
+
+def setting_table(found: SettingTable) -> str:
+    """Return the choices of one setting, with the reasons for what can't be said."""
     others = list(dict.fromkeys(name for row in found.rows for name in row.where))
     columns = ["trials", "best learning rate", "at batch size", "value there", "seconds", "diverged"]
     head = [_text(name) for name in (found.parameter, *others, *columns)]
@@ -122,21 +133,15 @@ def _setting(found: SettingTable) -> list[str]:
             _text(_scalar(row.choice)),
             *(_text(_scalar(row.where.get(name))) for name in others),
             str(row.n_trials),
-            _interval(row.learning_rate),
+            interval(row.learning_rate),
             _text(_scalar(row.batch_size)),
-            f"{_text(row.objective.metric)} {_interval(row.value)}",
-            _interval(row.train_time_s),
+            f"{_text(row.objective.metric)} {interval(row.value)}",
+            interval(row.train_time_s),
             _percent(row.diverged_share),
         ]
         for row in found.rows
     ]
-    blocks = [f"## By {_text(found.parameter)}", _text(found.sentence)]
-    blocks.append(_with_reasons(_table(head, rows), map(_reasons, found.rows)))
-    if found.pairs:
-        blocks.append(_pairs(found))
-    if found.caveat:
-        blocks.append(_text(f"{found.caveat[0].upper()}{found.caveat[1:]}."))
-    return blocks
+    return _with_reasons(_table(head, rows), map(_reasons, found.rows))
 
 
 def _pairs(found: SettingTable) -> str:
@@ -144,9 +149,9 @@ def _pairs(found: SettingTable) -> str:
     rows = [
         [
             *(_text(_choice(found.rows[at])) for at in pair.rows),
-            _interval(pair.rate_ratio),
+            interval(pair.rate_ratio),
             _text(_scalar(pair.batch_size)),
-            _interval(pair.improvement),
+            interval(pair.improvement),
             _text(pair.sentence),
         ]
         for pair in found.pairs[:_MOST_PAIRS]
@@ -183,7 +188,7 @@ def _facts(report: Report) -> str:
         ["trials", counts],
     ]
     if report.noise.value is not None:
-        rows.append(["noise (standard deviation)", _interval(report.noise)])
+        rows.append(["noise (standard deviation)", interval(report.noise)])
     if report.best_trial is not None:
         params = ", ".join(f"{_text(name)} {_text(_scalar(value))}" for name, value in report.best_trial.params.items())
         rows.append(["best trial", f"{report.best_trial.number}: {_g(report.best_trial.value)} ({params})"])
@@ -197,17 +202,18 @@ def _sensitivity(found: Sensitivity) -> str:
         ["recommended rate", "rate of the best trial", "good from", "to", "width in decades"],
         [
             [
-                _interval(found.recommended_rate),
+                interval(found.recommended_rate),
                 _g(found.best_trial_rate),
                 _g(found.plateau_low),
                 _g(found.plateau_high),
-                _interval(found.width_decades),
+                interval(found.width_decades),
             ]
         ],
     )
 
 
-def _by_learning_rate(found: ByLearningRate, metric: str) -> str:
+def rate_table(found: ByLearningRate, metric: str) -> str:
+    """Return what happens at which rate, with the reasons for what can't be said."""
     if not found.bands:
         return _text(found.caveat or "")
     names = list(dict.fromkeys(name for band in found.bands for name in band.metrics))[:4]
@@ -219,9 +225,9 @@ def _by_learning_rate(found: ByLearningRate, metric: str) -> str:
             str(band.n_trials),
             str(band.n_completed),
             _g(band.best),
-            _interval(band.value),
-            *(_interval(band.metrics[name]) if name in band.metrics else _DASH for name in names),
-            _interval(band.train_time_s),
+            interval(band.value),
+            *(interval(band.metrics[name]) if name in band.metrics else _DASH for name in names),
+            interval(band.train_time_s),
             _percent(band.diverged_share),
         ]
         for band in found.bands
@@ -231,7 +237,8 @@ def _by_learning_rate(found: ByLearningRate, metric: str) -> str:
     )
 
 
-def _by_batch_size(found: ByBatchSize, metric: str) -> str:
+def batch_size_table(found: ByBatchSize, metric: str) -> str:
+    """Return the best rate of each batch size, with the reasons for what can't be said."""
     if not found.rows:
         return _text(found.caveat or "")
     head = ["batch size", "trials", "best learning rate", f"{_text(metric)} there", "seconds", "diverged"]
@@ -239,9 +246,9 @@ def _by_batch_size(found: ByBatchSize, metric: str) -> str:
         [
             str(row.batch_size),
             str(row.n_trials),
-            _interval(row.learning_rate),
-            _interval(row.value),
-            _interval(row.train_time_s),
+            interval(row.learning_rate),
+            interval(row.value),
+            interval(row.train_time_s),
             _percent(row.diverged_share),
         ]
         for row in found.rows
@@ -262,10 +269,10 @@ def _comparisons(found: Sequence[Comparison]) -> Iterable[str]:
                 [
                     _text(_scalar(row.choice)),
                     str(row.n_trials),
-                    _interval(row.best),
-                    _interval(row.learning_rate),
-                    _interval(row.mean),
-                    _interval(row.improvement),
+                    interval(row.best),
+                    interval(row.learning_rate),
+                    interval(row.mean),
+                    interval(row.improvement),
                 ]
                 for row in comparison.choices
             ],
@@ -286,11 +293,11 @@ def _importances(found: Importances) -> str:
 def _divergence(found: Divergence) -> str:
     blocks = [_text(found.sentence)]
     if len(found.frontier) > 1:
-        rows = [[_scalar(row.batch_size), _interval(row.learning_rate)] for row in found.frontier]
+        rows = [[_scalar(row.batch_size), interval(row.learning_rate)] for row in found.frontier]
         blocks.append(_table(["batch size", "diverges from"], rows))
     if found.n_out_of_memory:
         smallest = "" if found.smallest_oom_batch_size is None else f", from batch size {found.smallest_oom_batch_size}"
-        blocks.append(f"{found.n_out_of_memory} trials ran out of memory{smallest}.")
+        blocks.append(f"{counted(found.n_out_of_memory, 'trial')} ran out of memory{smallest}.")
     return "\n\n".join(blocks)
 
 
@@ -316,7 +323,8 @@ def _with_reasons(table: str, rows: Iterable[tuple[str, Sequence[Estimate]]]) ->
     return "\n\n".join([table, "\n".join(lines)]) if lines else table
 
 
-def _interval(estimate: Estimate) -> str:
+def interval(estimate: Estimate) -> str:
+    """Return a number with its interval, and whether it is a guess."""
     if estimate.value is None:
         return _DASH
     text = f"{_g(estimate.value)} ({_g(estimate.low)} to {_g(estimate.high)})"

@@ -24,6 +24,7 @@ from stepsize.domain.report import (
     ReportedObjective,
     Sensitivity,
 )
+from stepsize.spec.wording import counted
 
 _MOST_PAIRED = 10
 
@@ -108,10 +109,8 @@ def objective_of(evidence: Evidence) -> ReportedObjective:
 
 
 def _best_trial_rate(sample: Sample) -> float | None:
-    rows = np.flatnonzero(sample.completed & np.isfinite(sample.cost) & np.isfinite(sample.log_rate))
-    if not len(rows):
-        return None
-    return float(10 ** sample.log_rate[rows[np.argmin(sample.cost[rows])]])
+    rows = sample.ranked[np.isfinite(sample.log_rate[sample.ranked])]
+    return float(10 ** sample.log_rate[rows[0]]) if len(rows) else None
 
 
 def _noise(findings: Findings) -> Estimate:
@@ -151,6 +150,7 @@ def _caveats(evidence: Evidence, findings: Findings, answer: Answer) -> list[str
     n_pruned = int(sample.pruned.sum())
     if n_pruned:
         caveats.append(
-            f"{n_pruned} trials were pruned; {n_predicted} of them count with a value predicted from their last report."
+            f"Pruned: {counted(n_pruned, 'trial')}; {n_predicted} of them count with a value predicted from their last "
+            "report."
         )
     return [*answer.caveats, *caveats]

@@ -72,6 +72,19 @@ class Sample:
         """Trials with a cost, measured or predicted."""
         return np.isfinite(self.cost)
 
+    @property
+    def searched(self) -> Mask:
+        """Trials of the search: of these alone one is the best. Checks and replicates repeat what was found."""
+        is_search: Mask = (self.group == self.number) & ~self.confirms
+        return is_search
+
+    @property
+    def ranked(self) -> Ints:
+        """Rows of the trials of the search that have completed with a value, best first."""
+        rows = np.flatnonzero(self.searched & self.completed & np.isfinite(self.cost))
+        order: Ints = rows[np.argsort(self.cost[rows], kind="stable")]
+        return order
+
     def where(self, mask: Mask) -> "Sample":
         """Return the trials of a mask."""
         return self.take(np.flatnonzero(mask))
@@ -166,12 +179,6 @@ def _move(sample: Sample, offset: int, scale: Scale) -> Sample:
     ends = [scale.forward(sample.scale.back(sample.y + side * sample.y_sd)) for side in (-1, 1)]
     y_sd = np.where(sample.y_sd > 0, np.abs(ends[1] - ends[0]) / 2, 0.0)
     return replace(sample, number=sample.number + offset, group=sample.group + offset, y=y, y_sd=y_sd, scale=scale)
-
-
-def best_numbers(sample: Sample) -> list[int]:
-    """Return the numbers of completed trials, best first."""
-    rows = np.flatnonzero(sample.completed & np.isfinite(sample.cost))
-    return [int(number) for number in sample.number[rows[np.argsort(sample.cost[rows], kind="stable")]]]
 
 
 @dataclass(frozen=True)

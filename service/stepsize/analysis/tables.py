@@ -100,19 +100,18 @@ def edge_caveat(edge: Edge) -> str:
 
 
 def best_value(sample: Sample, mask: Mask) -> float | None:
-    """Return the best value of a completed trial."""
-    costs = sample.cost[mask & sample.completed]
-    costs = costs[np.isfinite(costs)]
-    return float(sample.sign * costs.min()) if len(costs) else None
+    """Return the value of the best trial of a mask."""
+    rows = sample.ranked[mask[sample.ranked]]
+    return float(sample.sign * sample.cost[rows[0]]) if len(rows) else None
 
 
 def mean_value(sample: Sample, mask: Mask) -> Estimate:
     """Return the mean of the objective over completed trials."""
-    found = mean(sample.sign * sample.cost[mask & sample.completed])
-    if found.low is None or found.high is None:
-        return found
-    ends = sample.sign * sample.scale.clipped(sample.sign * np.array([found.low, found.high]))
-    return found.model_copy(update={"low": float(ends[0]), "high": float(ends[1])})
+    found = mean(sample.cost[mask & sample.completed])
+    if found.low is not None and found.high is not None:
+        low, high = (float(end) for end in sample.scale.clipped(np.array([found.low, found.high])))
+        found = found.model_copy(update={"low": low, "high": high})
+    return scaled(found, sample.sign)
 
 
 def _edges(low: float, high: float) -> Floats:

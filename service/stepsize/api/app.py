@@ -54,6 +54,32 @@ parameters are refused. Every POST takes an `Idempotency-Key`. GETs carry an `ET
 """
 
 
+_ROUTERS = (
+    jobs.router,
+    trials.router,
+    suggestions.router,
+    results.router,
+    provenance.router,
+    curves.router,
+    exports.router,
+    reports.router,
+    plots.router,
+    plots.schedule_router,
+    history.router,
+    range_tests.router,
+    refits.router,
+    events.router,
+    catalogue.router,
+    catalogue.preview_router,
+    datasets.router,
+    workers.router,
+    health.router,
+    metrics.router,
+    dashboard.router,
+    documentation.router,
+)
+
+
 def create_app(settings: Settings | None = None, *, listening_on: str | None = None) -> FastAPI:
     """Return the application.
 
@@ -75,31 +101,10 @@ def create_app(settings: Settings | None = None, *, listening_on: str | None = N
     )
     app.state.site = _make_site(settings)
     install_problems(app)
-    for router in (
-        jobs.router,
-        trials.router,
-        suggestions.router,
-        results.router,
-        provenance.router,
-        curves.router,
-        exports.router,
-        reports.router,
-        plots.router,
-        plots.schedule_router,
-        history.router,
-        range_tests.router,
-        refits.router,
-        events.router,
-        catalogue.router,
-        catalogue.preview_router,
-        datasets.router,
-        workers.router,
-        health.router,
-        metrics.router,
-        dashboard.router,
-        documentation.router,
-    ):
-        app.include_router(router)
+    for router in _ROUTERS:
+        # Not `include_router`: FastAPI goes through what is included twice for each request and keeps notes at every
+        # route it passes, a quarter of what an empty request cost. One list is gone through once.
+        app.router.routes.extend(router.routes)
     # The last added is the outermost.
     app.add_middleware(EntityTags)
     app.add_middleware(Compression)
@@ -117,7 +122,8 @@ def _make_site(settings: Settings) -> Site:
     notifier = Notifier(database)
     feed = Feed(database, notifier, lease_s=settings.lease_s)
     job_feed = JobFeed(database, lease_s=settings.lease_s)
-    waiting_room = WaitingRoom(database, notifier)
+    group_commit = GroupCommit(database)
+    waiting_room = WaitingRoom(database, notifier, group_commit)
     metrics = Metrics()
     metrics.watch(
         streams={"one_job": lambda: feed.n_open, "all_jobs": lambda: job_feed.n_open},
@@ -130,7 +136,7 @@ def _make_site(settings: Settings) -> Site:
         feed,
         job_feed,
         waiting_room,
-        GroupCommit(database),
+        group_commit,
         Analyst(settings.url),
         metrics,
     )

@@ -1,5 +1,6 @@
 """What routes are given: the site, pages, ids, and the unit of work of a POST."""
 
+import threading
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 from http import HTTPStatus
@@ -18,6 +19,7 @@ from stepsize.api.recent import Recent
 from stepsize.api.rendered import Rendered
 from stepsize.api.waiting_room import WaitingRoom
 from stepsize.asking.analyst import Analyst
+from stepsize.domain.said import LONGEST_PATH
 from stepsize.settings import Settings
 from stepsize.store.database import Connection, Database
 from stepsize.store.idempotency import Outcome, RequestKey, record_outcome, reserve_key
@@ -28,11 +30,19 @@ from stepsize.store.trial_index import TrialIndex
 Text = Annotated[str, StringConstraints(pattern=r"^[^\x00]*$", max_length=2000)]
 JobId = Annotated[str, Path(pattern=r"^[A-Za-z0-9_-]{1,64}$", examples=["job_019a4f1c2b3d4e5f"])]
 TrialNumber = Annotated[int, Path(ge=0, lt=2**31, description="The trial's number within its job.")]
-FileName = Annotated[str, Path(pattern=r"^[A-Za-z0-9_][A-Za-z0-9._-]{0,199}$", examples=["model.safetensors"])]
+ArtifactName = Annotated[
+    str,
+    Path(
+        min_length=1,
+        max_length=LONGEST_PATH,
+        description="A name among the trial's `artifacts`; of a file in a folder its path.",
+        examples=["model.safetensors"],
+    ),
+]
 Limit = Annotated[int, Query(ge=1, le=500, description="Most items in a page.")]
 PageToken = Annotated[
     str | None,
-    Query(pattern=r"^[A-Za-z0-9_-]+$", max_length=4000, description="`next_page_token` of the page before."),
+    Query(max_length=4000, description="`next_page_token` of the page before; left out for the first page."),
 ]
 Key = Annotated[
     str | None,
@@ -60,6 +70,9 @@ class Site:
     rendered: Rendered = field(default_factory=Rendered)
     recent: Recent = field(default_factory=Recent)
     index: TrialIndex = field(default_factory=TrialIndex)
+    computing: threading.Lock = field(default_factory=threading.Lock)
+    """Held by what computes for milliseconds: such threads take turns at Python's lock anyway, and a poll would have to
+    wait for each of them instead of for one."""
 
 
 async def site_of(request: Request) -> Site:
@@ -94,9 +107,9 @@ def recent_answer(
     """
 
     def make_body() -> tuple[bytes, int]:
-        with site.database.read() as connection:
+        with site.computing, site.database.read() as connection:
             model, change = make(connection)
-        return model.model_dump_json().encode(), change
+            return model.model_dump_json().encode(), change
 
     stage = pick_stage(site.database, job_id)
     kept = site.recent.get((key, job_id), stage.change, make_body, is_settled=stage.state.is_finished)

@@ -7,7 +7,7 @@ waits holds no thread: forty threads that wait for one lock leave none for those
 
 import asyncio
 from collections import defaultdict, deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
@@ -16,15 +16,19 @@ from fastapi.concurrency import run_in_threadpool
 from stepsize.store.database import Connection, Database
 
 T = TypeVar("T")
+Item = TypeVar("Item")
+Together = Callable[[Connection, str, Sequence[Item]], Sequence[T | Exception]]
+"""Writes many things alike to what a lane names, and returns what came of each."""
 
-_MOST_TOGETHER = 64
+_MOST_TOGETHER = 256
 
 
 @dataclass(eq=False)
-class _Write(Generic[T]):
+class _Write(Generic[Item, T]):
     """One write on its way."""
 
-    act: Callable[[Connection], T]
+    act: Together[Item, T]
+    item: Item
     done: asyncio.Future[T]
     value: T | None = None
     error: Exception | None = None
@@ -43,7 +47,7 @@ class _Write(Generic[T]):
 class _Lane:
     """The writes of one job."""
 
-    waiting: deque[_Write[Any]] = field(default_factory=deque)
+    waiting: deque[_Write[Any, Any]] = field(default_factory=deque)
     drain: asyncio.Task[None] | None = None
 
 
@@ -59,7 +63,15 @@ class GroupCommit:
 
         What it raises undoes what it did, and nothing of the others'.
         """
-        write: _Write[T] = _Write(act, asyncio.get_running_loop().create_future())
+        return await self.run_together(lane, lambda connection, name, items: [act(connection)], None)
+
+    async def run_together(self, lane: str, act: Together[Item, T], item: Item) -> T:
+        """Do the same for one of many things alike: all that share a transaction are done at once.
+
+        An exception that `act` returns in the place of an item's result is raised to whoever wants that item done; one
+        that it raises, to all of them.
+        """
+        write: _Write[Item, T] = _Write(act, item, asyncio.get_running_loop().create_future())
         mine = self._lanes[lane]
         mine.waiting.append(write)
         if mine.drain is None:
@@ -69,27 +81,39 @@ class GroupCommit:
     async def _drain(self, name: str, lane: _Lane) -> None:
         while lane.waiting:
             together = [lane.waiting.popleft() for _ in range(min(len(lane.waiting), _MOST_TOGETHER))]
-            await run_in_threadpool(self._commit, together)
+            await run_in_threadpool(self._commit, name, together)
             for write in together:
                 write.tell()
         del self._lanes[name]
 
-    def _commit(self, together: Sequence[_Write[Any]]) -> None:
+    def _commit(self, lane: str, together: Sequence[_Write[Any, Any]]) -> None:
+        alike: dict[Together[Any, Any], list[_Write[Any, Any]]] = defaultdict(list)
+        for write in together:
+            alike[write.act].append(write)
         try:
             with self._database.write() as connection:
-                if len(together) == 1:  # the transaction itself undoes it: no savepoint, which costs two statements
-                    together[0].value = together[0].act(connection)
+                if len(alike) == 1:  # the transaction itself undoes it: no savepoint, which costs two statements
+                    _do(connection, lane, together)
                     return
-                for write in together:
-                    self._do(connection, write)
+                for writes in alike.values():
+                    try:
+                        with connection.begin_nested():
+                            _do(connection, lane, writes)
+                    except Exception as error:  # noqa: BLE001 - raised where these writes came from
+                        _fail(writes, error)
         except Exception as error:  # noqa: BLE001 - raised by each whose write it was
-            for write in together:
-                write.error = write.error or error
+            _fail(together, error)
 
-    @staticmethod
-    def _do(connection: Connection, write: _Write[Any]) -> None:
-        try:
-            with connection.begin_nested():
-                write.value = write.act(connection)
-        except Exception as error:  # noqa: BLE001 - raised where the write came from
-            write.error = error
+
+def _do(connection: Connection, lane: str, writes: Sequence[_Write[Any, Any]]) -> None:
+    outcomes = writes[0].act(connection, lane, [write.item for write in writes])
+    for write, outcome in zip(writes, outcomes, strict=True):
+        if isinstance(outcome, Exception):
+            write.error = outcome
+        else:
+            write.value = outcome
+
+
+def _fail(writes: Iterable[_Write[Any, Any]], error: Exception) -> None:
+    for write in writes:
+        write.error = write.error or error

@@ -21,8 +21,11 @@ log = structlog.get_logger(__name__)
 
 _POLL_S = 1.0
 """A signal that was missed is made up for within this time."""
-_PAUSE_S = 0.05
-"""At most twenty wake-ups a second."""
+_PAUSE_S = 0.2
+"""At most five wake-ups a second, unless a client waits for what comes next: streams tell at beats of 0.4 s."""
+_EAGER_PAUSE_S = 0.003
+_LINGER_S = 2.0
+"""Who has waited a moment ago is likely to wait again soon: until then the thread goes on as if they did."""
 _RETRY_S = 0.5
 _GONE = 2**62
 """The change of a job that was deleted: later than any."""
@@ -41,7 +44,8 @@ class Wake(Enum):
 class Watch:
     """One stream's interest in one job. Belongs to an event loop; only `publish` is called from elsewhere."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, is_eager: bool = False) -> None:
+        self.is_eager = is_eager
         self._loop = asyncio.get_running_loop()
         self._changed = asyncio.Event()
         self._latest = 0
@@ -98,13 +102,18 @@ class Notifier:
         self._watches: dict[str, set[Watch]] = {}
         self._lock = threading.Lock()
         self._wanted = threading.Event()
+        self._served_until = self._eager_until = 0.0
         self._closing = False
         self._thread: threading.Thread | None = None
 
     @contextmanager
-    def watch(self, job_id: str) -> Iterator[Watch]:
-        """Watch a job; begin before reading it, and no change is missed."""
-        watch = Watch()
+    def watch(self, job_id: str, *, eagerly: bool = False) -> Iterator[Watch]:
+        """Watch a job; begin before reading it, and no change is missed.
+
+        Args:
+            eagerly: a client can't go on before it hears of the next change: each is told at once.
+        """
+        watch = Watch(is_eager=eagerly)
         with self._lock:
             self._watches.setdefault(job_id, set()).add(watch)
             self._ensure_thread()
@@ -116,8 +125,9 @@ class Notifier:
                 self._watches[job_id].discard(watch)
                 if not self._watches[job_id]:
                     del self._watches[job_id]
-                if not self._watches:
-                    self._wanted.clear()
+                self._served_until = time.monotonic() + _LINGER_S
+                if eagerly:
+                    self._eager_until = self._served_until
 
     @property
     def n_watches(self) -> int:
@@ -154,20 +164,36 @@ class Notifier:
                 time.sleep(_RETRY_S)
 
     def _serve(self) -> None:
-        """Publish changes until nobody watches. Nothing listens meanwhile: unread notifications would pile up."""
+        """Publish changes until nobody watches. Nothing listens after that: unread notifications would pile up."""
         signal = open_signal(self._database)
         try:
-            while self._wanted.is_set() and not self._closing:
+            while not self._closing and self._is_wanted():
                 self._publish()
-                time.sleep(_PAUSE_S)
-                signal.wait(_POLL_S)
+                is_eager = self._is_eager()
+                time.sleep(_EAGER_PAUSE_S if is_eager else _PAUSE_S)
+                signal.wait(_POLL_S, eagerly=is_eager)
         finally:
             signal.close()
+
+    def _is_wanted(self) -> bool:
+        """Tell whether anybody watches, or did a moment ago."""
+        with self._lock:
+            if not self._watches and time.monotonic() > self._served_until:
+                self._wanted.clear()
+            return self._wanted.is_set()
+
+    def _is_eager(self) -> bool:
+        """Tell whether anybody waits for the next change, or did a moment ago."""
+        with self._lock:
+            is_awaited = any(watch.is_eager for watches in self._watches.values() for watch in watches)
+        return is_awaited or time.monotonic() < self._eager_until
 
     def _publish(self) -> None:
         with self._lock:
             watched = {job_id: list(watches) for job_id, watches in self._watches.items()}
-        with self._database.read() as connection:
+        if not watched:
+            return
+        with self._database.glance() as connection:
             changes = current_changes(connection, watched)
         for job_id, watches in watched.items():
             for watch in watches:

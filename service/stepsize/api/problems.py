@@ -27,7 +27,14 @@ from stepsize.errors import (
     StepsizeError,
     TrialNotFoundError,
 )
-from stepsize.store.database import DatabaseError, StorageTrouble, is_transient, reason_of, storage_trouble
+from stepsize.store.database import (
+    DatabaseError,
+    StorageTrouble,
+    file_trouble,
+    is_transient,
+    reason_of,
+    storage_trouble,
+)
 
 MEDIA_TYPE = "application/problem+json"
 
@@ -77,6 +84,7 @@ def install_problems(app: FastAPI) -> None:
     app.add_exception_handler(RequestValidationError, _answer_validation_error)
     app.add_exception_handler(HTTPException, _answer_http_exception)
     app.add_exception_handler(DatabaseError, _answer_database_error)
+    app.add_exception_handler(OSError, _answer_file_error)
 
 
 def _answer_stepsize_error(request: Request, error: Exception) -> Response:
@@ -111,26 +119,45 @@ def _answer_http_exception(request: Request, error: Exception) -> Response:
     )
 
 
-def storage_problem(trouble: StorageTrouble, *, instance: str, status: int, said: str = "") -> Response:
+def storage_problem(
+    trouble: StorageTrouble, *, instance: str, status: int, of: str = "the database", said: str = ""
+) -> Response:
     """Return what there is to say of a disk that can't be written, and what to do about it.
 
     Args:
+        of: what lies on the disk.
         said: the driver's own words, where there are any.
     """
     title, detail = _STORAGE[trouble]
-    return problem(status, title=title, detail=f"{detail}{f' ({said})' if said else ''}", instance=instance)
+    said = f" ({said})" if said else ""
+    return problem(status, title=title, detail=detail.format(of=of) + said, instance=instance)
 
 
 _STORAGE = {
     StorageTrouble.FULL: (
         "Storage full",
-        "the disk of the database is full and nothing was recorded; make room, and all goes on by itself",
+        "the disk of {of} is full and nothing was recorded; make room, and all goes on by itself",
     ),
     StorageTrouble.UNWRITABLE: (
         "Storage not writable",
-        "the database can't be written and nothing was recorded; let the service's user write to its file and folder",
+        "{of} can't be written and nothing was recorded; let the service's user write to its file and folder",
     ),
 }
+
+
+_STORAGE_STATUS = {
+    StorageTrouble.FULL: HTTPStatus.INSUFFICIENT_STORAGE,
+    StorageTrouble.UNWRITABLE: HTTPStatus.SERVICE_UNAVAILABLE,
+}
+
+
+def _answer_file_error(request: Request, error: Exception) -> Response:
+    """Answer where a file of the data directory can't be written; whoever only reads meets a fault of the service."""
+    trouble = file_trouble(error) if isinstance(error, OSError) and request.method == "POST" else None
+    if trouble is None:
+        raise error
+    status, path = _STORAGE_STATUS[trouble], request.url.path
+    return storage_problem(trouble, instance=path, status=status, of="the data directory")
 
 
 def _answer_database_error(request: Request, error: Exception) -> Response:
@@ -138,9 +165,8 @@ def _answer_database_error(request: Request, error: Exception) -> Response:
         raise error
     trouble = storage_trouble(error)
     if trouble is not None:
-        is_full = trouble is StorageTrouble.FULL
-        status = HTTPStatus.INSUFFICIENT_STORAGE if is_full else HTTPStatus.SERVICE_UNAVAILABLE
-        return storage_problem(trouble, instance=request.url.path, status=status, said=reason_of(error))
+        said = reason_of(error)
+        return storage_problem(trouble, instance=request.url.path, status=_STORAGE_STATUS[trouble], said=said)
     return problem(
         HTTPStatus.SERVICE_UNAVAILABLE,
         title="Database unavailable",

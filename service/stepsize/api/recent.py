@@ -2,7 +2,7 @@
 
 A hundred dashboards on one running job ask for the same curves a hundred times a second, while the job changes with
 every commit of its worker. Computing them once per half second is enough for eyes; what takes long to compute is kept
-for longer, so that nothing asked for again and again takes more than a hundredth of a core.
+for longer, so that nothing asked for again and again takes more than half a hundredth of a core.
 """
 
 import threading
@@ -15,9 +15,9 @@ from cachetools import LRUCache
 from stepsize.single_flight import SingleFlight
 
 _FRESH_S = 0.5
-_FRESH_PER_COST = 100.0
+_FRESH_PER_COST = 200.0
 """Seconds an answer stays fresh for each second of this thread's CPU that it took to make."""
-_LONGEST_S = 10.0
+_LONGEST_S = 15.0
 _KEPT = 64
 
 

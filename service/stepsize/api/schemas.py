@@ -75,8 +75,8 @@ class TrialGroupOut(Answer):
     size: int
     """How many there were when it came, itself included."""
     how: GroupHow
-    """`fused`: as one with them; `alone`: trials like it can't be; `apart`: its group ended, and nobody can say through
-    which of its trials."""
+    """`fused`: as one with them; `alone`: trials like it can't be, or are no faster so; `apart`: its group ended, and
+    nobody can say through which of its trials; `measuring`: how many are fastest is being measured before it trains."""
     why: str
 
     @classmethod
@@ -121,6 +121,8 @@ class TrialOut(Answer):
     """Identifies the data it was trained on, where its trainer says so."""
     provenance: str | None
     """Identifies the code, the packages and the machine it ran with; `…/provenance` of its job says what they were."""
+    remark: str | None
+    """What its trainer has to say about how it went, such as that it learned nothing; null where that is nothing."""
     error: TrialErrorOut | None
     artifacts: list[str]
     """Names of files; get them at `…/artifacts/{name}`."""
@@ -151,9 +153,21 @@ class TrialOut(Answer):
             group=TrialGroupOut.of(trial.group) if trial.group else None,
             data_hash=trial.data_hash,
             provenance=trial.provenance,
+            remark=trial.remark,
             error=TrialErrorOut(type=trial.error.type, message=trial.error.message) if trial.error else None,
             artifacts=list(trial.artifacts),
         )
+
+
+class SingleTrialOut(TrialOut):
+    """A trial with all it was trained with."""
+
+    fixed_params: dict[str, Scalar]
+    """The parameters that its job fixes, by choice or by default: those that apply beside `params`."""
+
+    @classmethod
+    def of_trial(cls, trial: Trial, fixed_params: dict[str, Scalar]) -> Self:
+        return cls(**dict(TrialOut.of(trial)), fixed_params=fixed_params)
 
 
 class ReportOut(Answer):
@@ -186,7 +200,8 @@ class ProgressOut(Answer):
     eta_s: float | None
     """Seconds left at the pace so far; null where that can't be said."""
     limited_by: LimitedBy | None
-    """Why no more trials run at once; null: nothing limits them."""
+    """Why no more trials run at once; null: nothing limits them. `answer`: all have ended, and the job's answer is
+    being computed."""
 
 
 class JobOut(Answer):

@@ -4,18 +4,33 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, StringConstraints
 
 from stepsize.api.schemas import Answer, Time, TrialOut
 from stepsize.application.suggestions import Asking, Ending, Measurement, Suggestions, Verdict, WhyEmpty
 from stepsize.clock import rfc3339
 from stepsize.domain.job import JobState
-from stepsize.domain.said import LARGEST, LARGEST_STEP, LONGEST_MESSAGE, LONGEST_NAME, MOST_METRICS, is_finite
+from stepsize.domain.said import (
+    LARGEST,
+    LARGEST_STEP,
+    LONGEST_MESSAGE,
+    LONGEST_NAME,
+    MOST_METRICS,
+    as_number,
+    is_finite,
+)
 from stepsize.domain.trial import Trial, TrialError, TrialReason, TrialState
 from stepsize.spec.base import Spec
 from stepsize.spec.provenance import Provenance
 
 MAX_WAIT_S = 60.0
+
+
+def _read_number(value: object) -> object:
+    try:
+        return as_number("this", value) if isinstance(value, str) else value
+    except TypeError as error:
+        raise ValueError(str(error)) from error
 
 
 def _check_finite(value: float) -> float:
@@ -27,7 +42,7 @@ def _check_finite(value: float) -> float:
     return value
 
 
-Finite = Annotated[float, Field(allow_inf_nan=True), AfterValidator(_check_finite)]
+Finite = Annotated[float, Field(allow_inf_nan=True), BeforeValidator(_read_number), AfterValidator(_check_finite)]
 MetricName = Annotated[str, StringConstraints(min_length=1, max_length=LONGEST_NAME)]
 Values = Annotated[dict[MetricName, Finite], Field(max_length=MOST_METRICS)]
 WaitS = Annotated[float, Field(ge=0, le=MAX_WAIT_S)]
@@ -55,10 +70,12 @@ class SuggestionRequest(Spec):
     """The client has been started anew and knows nothing of the trials it has: they are given out once more, as if its
     lease had run out (`attempt` + 1, a higher token, from the first step). After `max_attempts` they are `failed`,
     `lost`."""
+    interrupted: bool = False
+    """With `restarted`: it was ended on purpose, as by Ctrl-C. That uses up no attempt."""
 
     def asking(self) -> Asking:
         """Return what is asked for."""
-        return Asking(self.client_id, self.count, self.lease_s, self.provenance, self.restarted)
+        return Asking(self.client_id, self.count, self.lease_s, self.provenance, self.restarted, self.interrupted)
 
 
 class Leased(Spec):

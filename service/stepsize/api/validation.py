@@ -9,9 +9,9 @@ from fastapi import Request
 from fastapi.exceptions import RequestValidationError
 from pydantic import TypeAdapter
 
-from stepsize.application.hints import hint
 from stepsize.application.pointers import pointer
 from stepsize.errors import FieldError
+from stepsize.spec.hints import hint
 from stepsize.spec.wording import pydantic_words
 
 Schema = Mapping[str, Any]
@@ -49,7 +49,8 @@ def _body_error(wrong: Mapping[str, Any], schema: Schema, loc: Sequence[str | in
     if wrong["type"] == "extra_forbidden":
         _, parent = walk(schema, loc[:-1])
         known = parent.get("properties", {})
-        return FieldError(pointer(*path), f"there is no field {loc[-1]!r} here; {hint(str(loc[-1]), known)}")
+        where = _home(schema, path) or hint(str(loc[-1]), known)
+        return FieldError(pointer(*path), f"there is no field {loc[-1]!r} here; {where}")
     if wrong["type"] == "model_attributes_type" and path:
         return FieldError(pointer(*path), _object_message(at))
     if wrong["type"] in ("union_tag_invalid", "union_tag_not_found"):
@@ -78,6 +79,16 @@ def _message(wrong: Mapping[str, Any]) -> str:
     if wrong["type"] in ("literal_error", "enum") and isinstance(wrong.get("input"), str):
         return f"there is no {wrong['input']!r}; {hint(wrong['input'], _QUOTED.findall(wrong['ctx']['expected']))}"
     return pydantic_words(wrong["type"], wrong.get("ctx", {}), str(wrong["msg"]))
+
+
+def _home(root: Schema, path: Sequence[str | int]) -> str:
+    """Return where in the body a field belongs that stands in the wrong place; nothing if that isn't clear."""
+    name = path[-1]
+    fields: Mapping[str, Schema] = _deref(root, root).get("properties", {})
+    if name in fields:
+        return f"it belongs outside of {path[0]}"
+    homes = [home for home, schema in fields.items() if name in _deref(root, schema).get("properties", {})]
+    return f"it belongs in {homes[0]}" if len(homes) == 1 else ""
 
 
 def walk(schema: Schema, loc: Sequence[str | int]) -> tuple[list[str | int], Schema]:

@@ -30,6 +30,11 @@ def advise(job: Job, workers: Sequence[Worker]) -> str | None:
             f"`stepsize trials {job.id} --state failed` lists the failed trials and `stepsize log {job.id} TRIAL` "
             f"prints what one said; when that is mended, `stepsize retry {job.id}` runs them again"
         )
+    if _has_nothing_feasible(job):
+        return (
+            f"no trial was feasible: `stepsize trials {job.id} --state infeasible` says of each whether it diverged, "
+            "ran out of memory or broke a constraint; search lower learning rates, smaller batches or another space"
+        )
     if job.state is JobState.FAILED:
         return "the worker's log has the traceback; mend its cause and submit the job again"
     return None
@@ -41,6 +46,12 @@ def _has_failed_throughout(job: Job) -> bool:
         return job.reason is JobReason.MAX_FAILED_TRIALS
     n_ended = sum(n for state, n in job.counts.items() if state.is_finished)
     return job.state is JobState.COMPLETED and 0 < job.counts.get(TrialState.FAILED, 0) == n_ended
+
+
+def _has_nothing_feasible(job: Job) -> bool:
+    """Tell whether all a job has ended with are infeasible trials, and failed ones beside them."""
+    some_feasible = job.counts.get(TrialState.COMPLETED, 0) or job.counts.get(TrialState.PRUNED, 0)
+    return job.state is JobState.COMPLETED and job.counts.get(TrialState.INFEASIBLE, 0) > 0 and not some_feasible
 
 
 def _why_nobody(job: Job, workers: Sequence[Worker]) -> str:

@@ -12,11 +12,11 @@ from typing import Any, get_args
 from pydantic import TypeAdapter, ValidationError
 
 import stepsize.domain
-from stepsize.application.hints import hint, nearest
 from stepsize.application.pointers import pointer
 from stepsize.domain.trainer import TrainerCard
 from stepsize.errors import CatalogueEntryNotFoundError, FieldError, InvalidRequestError
 from stepsize.spec.base import Spec
+from stepsize.spec.hints import hint, nearest
 from stepsize.spec.job import JobSpec
 from stepsize.spec.optimizers import Optimizer
 from stepsize.spec.pruners import Pruner
@@ -55,6 +55,10 @@ class Catalogue:
         self.trainers = sorted(newest_first, key=lambda entry: entry.card.name)
         """By name, the newest version of each first."""
 
+    @property
+    def _has_workers(self) -> bool:
+        return any(entry.workers for entry in self.trainers)
+
     def find_trainer(self, name: str, version: str | None = None) -> TrainerCard:
         """Return a trainer's card; without a version the newest that a living worker offers, else the newest known.
 
@@ -65,7 +69,9 @@ class Catalogue:
         cards = [entry.card for entry in entries]
         if not cards:
             names = {entry.card.name for entry in self.trainers}
-            raise _invalid("name", f"there is no trainer {name!r}; {hint(name, names)}")
+            is_known = self._has_workers or nearest(name, names)
+            alone = "" if is_known else "; no worker is alive yet, and a trainer of your own comes with one"
+            raise _invalid("name", f"there is no trainer {name!r}; {hint(name, names)}{alone}")
         if version is None:
             return next((entry.card for entry in entries if entry.workers), cards[0])
         for card in cards:
@@ -175,7 +181,7 @@ def preview_schedule(name: str, params: dict[str, str], *, learning_rate: float,
     """
     known = schedule_types()
     if name not in known:
-        raise CatalogueEntryNotFoundError("schedule", name, list(known))
+        raise CatalogueEntryNotFoundError("schedule", name, list(known), hint(name, known))
     return preview(_make_schedule(known[name], params), learning_rate=learning_rate, steps=steps)
 
 

@@ -1,9 +1,8 @@
 """The census, and how long the database takes to answer."""
 
-import time
 from dataclasses import dataclass
 
-from stepsize.store.census import Census, take_census
+from stepsize.store.census import Census, take_census, time_round_trip
 from stepsize.store.database import Database, DatabaseError
 
 
@@ -20,9 +19,7 @@ def read_census(database: Database, *, lease_s: float) -> CensusReading:
     """Return the counts; a database that is away is a reading too."""
     try:
         with database.read() as connection:
-            started = time.perf_counter()
-            connection.exec_driver_sql("SELECT 1")
-            round_trip_s = time.perf_counter() - started
+            round_trip_s = time_round_trip(connection)
             return CensusReading(take_census(connection, lease_s=lease_s), round_trip_s)
     except DatabaseError:
         return CensusReading(None, None)

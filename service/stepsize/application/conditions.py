@@ -2,10 +2,10 @@
 
 from collections.abc import Iterator
 
-from stepsize.application.hints import hint
 from stepsize.application.parameters import Choice
 from stepsize.application.pointers import pointer
 from stepsize.errors import FieldError
+from stepsize.spec.hints import hint
 from stepsize.spec.space import CategoricalParameter, Scalar, SearchSpace, When, is_among
 
 

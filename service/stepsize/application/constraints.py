@@ -2,12 +2,12 @@
 
 from collections.abc import Iterator, Sequence
 
-from stepsize.application.hints import hint
 from stepsize.application.parameters import Choice
 from stepsize.application.pointers import pointer
 from stepsize.errors import FieldError
 from stepsize.spec.constraints import broken_parameter_constraints, is_ever_allowed, parameter_rule
 from stepsize.spec.expressions import Expression, is_number
+from stepsize.spec.hints import hint
 from stepsize.spec.job import JobSpec
 from stepsize.spec.space import CategoricalParameter, Params, SearchSpace
 

@@ -39,6 +39,7 @@ _ENDS_AGAIN = frozenset(
 
 FRESH: TrialColumns = {
     "reason": None,
+    "remark": None,
     "error": None,
     "values": {},
     "objective": None,

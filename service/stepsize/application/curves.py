@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from typing import Literal
 
 from stepsize.application.catalogue import card_of
-from stepsize.application.hints import hint
 from stepsize.domain.job import Job, JobKind
 from stepsize.domain.trainer import TrainerCard
 from stepsize.domain.trial import TrialState
-from stepsize.errors import FieldError, InvalidRequestError
+from stepsize.errors import FieldError, InvalidRequestError, TrialNotFoundError
+from stepsize.spec.hints import hint
 from stepsize.spec.objective import Direction
 from stepsize.store import curves
 from stepsize.store.curves import CurveTrial, Points
@@ -51,7 +51,7 @@ def read_curves(connection: Connection, job_id: str, query: CurvesQuery) -> Curv
     """Return the curves of the trials that have reported the metric.
 
     Raises:
-        JobNotFoundError: no such job.
+        JobNotFoundError, TrialNotFoundError: no such job, or a trial that is asked for isn't there.
         InvalidRequestError: no trial looked at has such a metric.
     """
     job = get_job(connection, job_id)
@@ -80,7 +80,11 @@ def _step_unit(job: Job, card: TrainerCard | None) -> str | None:
 
 def _find_trials(connection: Connection, job: Job, query: CurvesQuery) -> list[CurveTrial]:
     if query.numbers:
-        return curves.chosen_trials(connection, job.id, query.numbers)
+        found = curves.chosen_trials(connection, job.id, query.numbers)
+        missing = set(query.numbers).difference(trial.number for trial in found)
+        if missing:
+            raise TrialNotFoundError(job.id, min(missing))
+        return found
     if query.pick == "best":
         first = job.spec.objectives[0]
         descending = first.direction is Direction.MAXIMIZE

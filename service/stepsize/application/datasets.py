@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 from stepsize.application.catalogue import load_catalogue
-from stepsize.application.hints import hint
 from stepsize.application.pointers import pointer
 from stepsize.datasets.cards import (
     DatasetCard,
@@ -19,6 +18,7 @@ from stepsize.datasets.files import StoredDataset, list_stored
 from stepsize.datasets.inspection import describe
 from stepsize.datasets.uploads import NewDataset, accept, remove
 from stepsize.errors import CatalogueEntryNotFoundError, FieldError, InvalidRequestError
+from stepsize.spec.hints import hint
 from stepsize.spec.job import JobSpec, TrainerChoice
 from stepsize.spec.space import CategoricalParameter, Scalar, SearchSpace
 from stepsize.store.database import Connection
@@ -149,4 +149,4 @@ def delete_dataset(data_dir: Path, name: str) -> None:
 
 def _not_found(name: str, stored: Sequence[StoredDataset]) -> CatalogueEntryNotFoundError:
     known = [*(card.name for card in built_in_cards()), *(other.name for other in stored)]
-    return CatalogueEntryNotFoundError("data set", name, known)
+    return CatalogueEntryNotFoundError("data set", name, known, hint(name, known))

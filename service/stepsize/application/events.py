@@ -14,7 +14,9 @@ from stepsize.store.database import Connection
 from stepsize.store.jobs import get_stage
 
 BATCH_ROWS = 500
-"""Rows of a kind in a batch, more only where a single change has more."""
+"""Rows of a kind in a batch, more only where a single change has more, or a few changes."""
+_FEW_CHANGES = 8
+"""So many are told at once, whatever rows they have: who follows a job is seldom further behind."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +45,9 @@ def read_batch(connection: Connection, job_id: str, *, after: int | None, lease_
     if after is None:
         now = read_job(connection, job_id, lease_s=lease_s)
         return Batch([(stage.change, now)], stage.change, stage.change, is_over)
-    end = min(stage.change, end_of_batch(connection, job_id, after=after, limit=BATCH_ROWS))
+    end = stage.change
+    if end - after > _FEW_CHANGES:
+        end = min(end, end_of_batch(connection, job_id, after=after, limit=BATCH_ROWS))
     rows: list[Changed[Trial | Report]] = [
         *trials_changed(connection, job_id, after=after, upto=end),
         *reports_changed(connection, job_id, after=after, upto=end),

@@ -8,6 +8,7 @@ from stepsize.application.results import best
 from stepsize.application.trials import read_trial
 from stepsize.domain.trial import Trial, trial_dir
 from stepsize.errors import CatalogueEntryNotFoundError
+from stepsize.spec.hints import hint
 from stepsize.store.database import Connection
 
 LOG_CAP_BYTES = 1 << 20
@@ -33,7 +34,7 @@ def find_best_artifact(connection: Connection, data_dir: Path, job_id: str, name
     """
     found = best(connection, job_id, n=1)
     if not found:
-        raise CatalogueEntryNotFoundError("artifact", name, [])
+        raise CatalogueEntryNotFoundError("artifact", name, [], hint(name, ()))
     return _artifact(data_dir, found[0].trial, name)
 
 
@@ -59,9 +60,10 @@ def remove_job_files(data_dir: Path, job_id: str) -> None:
 
 
 def _artifact(data_dir: Path, trial: Trial, name: str) -> Path:
-    directory = (trial_dir(data_dir, trial.job_id, trial.number) / "artifacts").resolve()
-    path = (directory / name).resolve()
-    # The record decides what may be read; the path is checked too, because a trainer chose the name.
-    if name not in trial.artifacts or not path.is_relative_to(directory) or not path.is_file():
-        raise CatalogueEntryNotFoundError("artifact", name, trial.artifacts)
-    return path
+    if name in trial.artifacts:  # before any path is made of it: a client's may hold a zero character
+        directory = (trial_dir(data_dir, trial.job_id, trial.number) / "artifacts").resolve()
+        path = (directory / name).resolve()
+        # The record decides what may be read; the path is checked too, because a trainer chose the name.
+        if path.is_relative_to(directory) and path.is_file():
+            return path
+    raise CatalogueEntryNotFoundError("artifact", name, trial.artifacts, hint(name, trial.artifacts))

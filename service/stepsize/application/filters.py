@@ -8,8 +8,8 @@ import json
 import math
 import re
 
-from stepsize.application.hints import hint
 from stepsize.errors import FieldError, InvalidRequestError
+from stepsize.spec.hints import hint
 from stepsize.store.documents import boolean_text
 from stepsize.store.listing import (
     JOB_SORTS,
@@ -94,7 +94,10 @@ def _parse_field(text: str, pointer: str) -> Field:
         return Field(document, entry if quoted is None else quoted[1].replace("``", "`"))
     if text in TRIAL_COLUMN_FIELDS:
         return Field(text)
-    raise _invalid(pointer, f"trials have no field {text!r}; {hint(text, _PLACEHOLDERS)}")
+    if text == "state" and pointer == "?filter":
+        raise _invalid(pointer, "states are asked for beside filters: state=failed, or --state failed in a command")
+    spelt = "" if dot else f"; a parameter is params.{text}, a metric values.{text}"
+    raise _invalid(pointer, f"trials have no field {text!r}; {hint(text, _PLACEHOLDERS)}{spelt}")
 
 
 def _parse_number(text: str) -> float | None:

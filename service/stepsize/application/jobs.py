@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 from stepsize.application import range_tests
 from stepsize.application.advice import advise
 from stepsize.application.catalogue import Catalogue, can_run, load_catalogue
-from stepsize.application.hints import nearest
 from stepsize.application.pointers import pointer
 from stepsize.application.progress import Progress, progress_of
 from stepsize.application.submission import Resolution, resolve
@@ -19,6 +18,7 @@ from stepsize.domain.trial import TrialBrief, TrialState
 from stepsize.domain.tuning import TuningDetails, WarmStartSource
 from stepsize.errors import FieldError, InvalidRequestError, StateConflictError, checked_beside
 from stepsize.spec.budget import Budget
+from stepsize.spec.hints import nearest
 from stepsize.spec.job import JobSpec
 from stepsize.spec.range_test import RangeTestSpec
 from stepsize.store import jobs as job_store

@@ -4,10 +4,10 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 from stepsize.application.catalogue import Catalogue, card_of, load_catalogue
-from stepsize.application.hints import hint
 from stepsize.domain.job import Job, JobKind
 from stepsize.errors import FieldError, InvalidRequestError
 from stepsize.spec.expressions import Expression
+from stepsize.spec.hints import hint
 from stepsize.spec.space import CategoricalParameter, Scalar
 from stepsize.store.database import Connection
 from stepsize.store.documents import boolean_text

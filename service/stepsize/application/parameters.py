@@ -6,10 +6,10 @@ from typing import Any
 
 from jsonschema import Draft202012Validator
 
-from stepsize.application.hints import hint
 from stepsize.application.pointers import pointer
 from stepsize.domain.trainer import TrainerCard
 from stepsize.errors import FieldError
+from stepsize.spec.hints import hint
 from stepsize.spec.space import (
     CategoricalParameter,
     FloatParameter,

@@ -1,12 +1,13 @@
 """Progress: how far a job is, from the counters on its row."""
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
-from stepsize.domain.job import Job, JobState
+from stepsize.domain.job import Job, JobKind, JobState
 from stepsize.domain.trial import TrialState
 
-LimitedBy = Literal["slots", "clients", "max_parallel_trials"]
+LimitedBy = Literal["slots", "clients", "max_parallel_trials", "answer"]
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,8 @@ class Progress:
     eta_s: float | None
     """Seconds left at the pace so far; None where that can't be said."""
     limited_by: LimitedBy | None
-    """Why no more trials run at once; None: nothing limits them, or the job doesn't run."""
+    """Why no more trials run at once; None: nothing limits them, or the job doesn't run. `answer`: none is left to run
+    until the job's answer is there."""
 
 
 def progress_of(job: Job) -> Progress:
@@ -47,12 +49,28 @@ def progress_of(job: Job) -> Progress:
 def _eta_s(job: Job, n_ended: int, n_wanted: int | None) -> float | None:
     if job.state is not JobState.RUNNING or job.is_orphaned or not job.work_s or not n_ended or n_wanted is None:
         return None
+    if n_ended >= n_wanted:
+        return None  # how long the answer takes its trials don't tell
     pace_s = job.work_s / n_ended
-    return round(max(0.0, pace_s * (n_wanted - n_ended)), 3)
+    return round(pace_s * (n_wanted - n_ended), 3)
+
+
+def _awaits_answer(job: Job) -> bool:
+    """Tell whether all trials there are to run have ended, and the job goes on: it is being answered, or about to be.
+
+    Before the trials that check the answer are chosen, too, it has to be there.
+    """
+    is_held = job.state in (JobState.RUNNING, JobState.STOPPING) and not job.is_orphaned
+    if not is_held or job.kind is not JobKind.TUNE or job.counts[TrialState.RUNNING] or job.counts[TrialState.QUEUED]:
+        return False
+    n_searched = (job.spec.budget.max_trials or math.inf) - max(0, job.n_kept - job.n_confirming)
+    return bool(job.n_counted) and (job.state is JobState.STOPPING or job.n_counted >= n_searched)
 
 
 def _limited_by(job: Job) -> LimitedBy | None:
     n_running, budget = job.counts[TrialState.RUNNING], job.spec.budget
+    if _awaits_answer(job):
+        return "answer"
     n_waiting = job.counts[TrialState.QUEUED] + max(0, (budget.max_trials or 0) - job.n_counted)
     if job.state is not JobState.RUNNING or job.is_orphaned or not n_running or not n_waiting:
         return None

@@ -37,6 +37,7 @@ from stepsize.store.ledger import NewTrial, open_ledger
 
 LEARNING_RATE = "learning_rate"
 BATCH_SIZE = "batch_size"
+FUSE_CHANGES_NOTHING = "resources.fuse changes nothing: a range test runs each sweep by itself"
 _LONGEST_NAME = 200
 _MOST_SPREAD = 5
 """Batch sizes at which a range of them is tested."""
@@ -110,7 +111,12 @@ def insert(connection: Connection, spec: RangeTestSpec) -> str:
         keep_artifacts="none",
     )
     new = NewJob(
-        new_id("job"), job, warnings=(), total_cells=None, kind=JobKind.RANGE_TEST, details=spec.model_dump(mode="json")
+        new_id("job"),
+        job,
+        warnings=() if spec.resources.fuse == 1 else (FUSE_CHANGES_NOTHING,),
+        total_cells=None,
+        kind=JobKind.RANGE_TEST,
+        details=spec.model_dump(mode="json"),
     )
     insert_job(connection, new)
     with open_ledger(connection, new.id) as ledger:
@@ -147,7 +153,7 @@ def plan_for(spec: ResolvedJobSpec, catalogue: Catalogue) -> RangeTestSpec | Non
         low=low,
         high=high,
         seed=derive_seed(spec.seed, "range test"),
-        resources=spec.resources,
+        resources=spec.resources.model_copy(update={"fuse": 1}),
     )
     return resolve(plan, catalogue)
 

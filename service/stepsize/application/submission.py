@@ -16,7 +16,6 @@ from stepsize.application.constraints import (
     check_parameter_constraints,
     satisfiability_warnings,
 )
-from stepsize.application.hints import hint
 from stepsize.application.parameters import (
     Choice,
     ParamsSchema,
@@ -34,10 +33,12 @@ from stepsize.spec.confirm import MIN_CHECKS, MIN_TRIALS, ConfirmShare, n_kept
 from stepsize.spec.constraints import admitted_cells, parameter_rule
 from stepsize.spec.expressions import Expression
 from stepsize.spec.grid import MAX_CELLS
+from stepsize.spec.hints import hint
 from stepsize.spec.job import JobSpec
 from stepsize.spec.objective import Direction, Objective
 from stepsize.spec.resolved import ResolvedBudget, ResolvedJobSpec
 from stepsize.spec.samplers import GridSampler, Sampler, sampler_names
+from stepsize.spec.seeds import SeedRule
 from stepsize.spec.space import CategoricalParameter, FloatParameter, IntParameter, Parameter, SearchSpace, own_params
 
 DEFAULT_MAX_TRIALS = 40
@@ -65,10 +66,11 @@ def resolve(spec: JobSpec, catalogue: Catalogue) -> Resolution:
         InvalidRequestError: names each field that is wrong, as far as can be known at once.
     """
     card, unknown = _find_card(spec, catalogue)
-    choice = _choose(spec, card)
+    choice = choose(spec, card)
     of_choice = [*unknown, *check_fixed(choice), *check_searched(choice), *check_conditions(choice)]
     of_rest = [
         *_check_rest(spec, card),
+        *_check_seeds(spec),
         *check_parameter_constraints(choice, spec.parameter_constraints),
         *_check_outcomes(spec, card),
     ]
@@ -102,7 +104,7 @@ def certain_errors(spec: JobSpec, catalogue: Catalogue) -> list[FieldError]:
         card, unknown = _find_card(spec, catalogue)
     except InvalidRequestError as error:
         return list(error.errors)
-    choice = _choose(spec, card)
+    choice = choose(spec, card)
     return [
         *unknown,
         *check_fixed(choice, whole=False),
@@ -124,7 +126,8 @@ def _find_card(spec: JobSpec, catalogue: Catalogue) -> tuple[TrainerCard, list[F
     return catalogue.find_meant(spec.trainer.name, spec.trainer.version)
 
 
-def _choose(spec: JobSpec, card: TrainerCard) -> Choice:
+def choose(spec: JobSpec, card: TrainerCard) -> Choice:
+    """Return which parameters a spec fixes and which it searches."""
     schema = ParamsSchema(card)
     return Choice(schema, own_fixed(schema, spec.trainer.params), _chosen_space(spec, card))
 
@@ -156,6 +159,11 @@ def _external_card(spec: JobSpec) -> TrainerCard:
         default_search_space=space,
         default_objectives=objectives,
     )
+
+
+def _check_seeds(spec: JobSpec) -> Iterator[FieldError]:
+    if spec.seeds is SeedRule.UNKNOWN and not spec.trains_elsewhere:
+        yield FieldError(pointer("seeds"), 'a worker gives its trials their seeds; "fresh" is what is mostly meant')
 
 
 def _refuse(errors: list[FieldError]) -> None:
@@ -367,7 +375,7 @@ def _sampler_warnings(spec: ResolvedJobSpec) -> Iterator[str]:
 
 def _fuse_warnings(spec: ResolvedJobSpec, card: TrainerCard) -> Iterator[str]:
     """Yield why trials that may be trained as one will each train alone."""
-    if spec.resources.fuse == 1:
+    if spec.resources.fuse == 1:  # "auto" is a wish too
         return
     if card.capabilities.fuse is None:
         yield f"resources.fuse changes nothing: {card.name} can't train several trials as one"

@@ -4,8 +4,9 @@ What clients say is written here, each write guarded by the trial's token under 
 are written by the worker that holds the job, which never hears from here but through the record.
 """
 
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from stepsize.application.controls import is_winding_up
@@ -14,13 +15,21 @@ from stepsize.clock import now
 from stepsize.domain.job import Desired, Job, JobState
 from stepsize.domain.outcomes import outcome_error
 from stepsize.domain.trial import Report, Trial, TrialError, TrialReason, TrialState
-from stepsize.errors import FieldError, InvalidRequestError, LeaseLostError, StateConflictError
+from stepsize.errors import (
+    FieldError,
+    InvalidRequestError,
+    LeaseLostError,
+    StateConflictError,
+    StepsizeError,
+    TrialNotFoundError,
+)
 from stepsize.spec.provenance import Provenance
 from stepsize.store import suggestions as store
 from stepsize.store.columns import ErrorColumn, TrialColumns
 from stepsize.store.database import Connection
 from stepsize.store.jobs import get_job
-from stepsize.store.ledger import Ledger, open_ledger
+from stepsize.store.ledger import Ledger, Move, open_ledger
+from stepsize.store.listing import find_trials
 from stepsize.store.suggestions import Standing
 from stepsize.store.trials import get_trial
 from stepsize.store.workers import list_workers
@@ -47,6 +56,8 @@ class Asking:
     """What it trains with, if it says so."""
     restarted: bool = False
     """The client has lost what it knew of the trials it has: they begin anew."""
+    interrupted: bool = False
+    """It was ended on purpose: that uses up no attempt of theirs."""
 
 
 @dataclass(frozen=True)
@@ -86,6 +97,15 @@ class Ending:
     error: TrialError | None = None
 
 
+@dataclass(frozen=True)
+class Told:
+    """What a client tells of the end of a trial, under the token it has it by."""
+
+    number: int
+    token: int
+    ending: Ending
+
+
 _REASONS: dict[TrialState, tuple[TrialReason | None, ...]] = {
     TrialState.COMPLETED: (None,),
     TrialState.INFEASIBLE: (TrialReason.DIVERGED, TrialReason.OOM),
@@ -98,30 +118,35 @@ _REASONS: dict[TrialState, tuple[TrialReason | None, ...]] = {
 # -- asking --------------------------------------------------------------------------------------------------------
 
 
-def take_trials(connection: Connection, job_id: str, asking: Asking) -> Suggestions | None:
-    """Renew what the client has, and give it what is ready until it has as many trials as it asks for.
+def take_trials(connection: Connection, job_id: str, askings: Sequence[Asking]) -> list[Suggestions | None]:
+    """Renew what each client has, and give it what is ready until it has as many trials as it asks for.
+
+    Whoever comes first is served first; the number of statements does not grow with that of clients.
 
     Returns:
-        What it has now; None: nothing.
+        What each has now; None: nothing.
 
     Raises:
         JobNotFoundError: no such job.
         StateConflictError: the job's trials run in workers' slots.
     """
     with open_ledger(connection, job_id) as ledger:
-        job = ledger.job
-        _refuse_slot_jobs(job)
-        held = store.trials_of_client(connection, job_id, asking.client_id)
-        lease = _lease(connection, asking.lease_s)
-        if asking.restarted:
-            held = list(_begin_anew(ledger, held, lease, asking))
-        ledger.touch_trials([trial.number for trial in held], **lease)
-        given = _offered(connection, job, room=asking.count - len(held))
-        for trial in given:
-            _give(ledger, trial, lease, asking)
-    if not held and not given:
-        return None
-    return Suggestions(tuple(store.trials_of_client(connection, job_id, asking.client_id)), None, job.state)
+        _refuse_slot_jobs(ledger.job)
+        held: dict[str, list[Trial]] = {asking.client_id: [] for asking in askings}
+        for trial in store.trials_of_clients(connection, job_id, held):
+            held[trial.worker or ""].append(trial)
+        time_s = store.database_time(connection)
+        for asking in askings:
+            _renew(ledger, held, asking, time_s)
+        _give_out(connection, ledger, held, askings, time_s)
+    numbers = {trial.number for trials in held.values() for trial in trials}
+    left = {trial.number: trial for trial in find_trials(connection, job_id, numbers)}
+    state = ledger.job.state
+    now_held = {client: [left[trial.number] for trial in trials] for client, trials in held.items()}
+    return [
+        Suggestions(tuple(sorted(mine, key=lambda trial: trial.number)), None, state) if mine else None
+        for mine in (now_held[asking.client_id] for asking in askings)
+    ]
 
 
 def read_suggestions(connection: Connection, job_id: str, client_id: str, *, lease_s: float) -> Suggestions:
@@ -136,7 +161,7 @@ def read_suggestions(connection: Connection, job_id: str, client_id: str, *, lea
     """
     job = get_job(connection, job_id)
     _refuse_slot_jobs(job)
-    held = tuple(store.trials_of_client(connection, job_id, client_id))
+    held = tuple(store.trials_of_clients(connection, job_id, [client_id]))
     return Suggestions(held, None if held else _why_empty(connection, job, lease_s=lease_s), job.state)
 
 
@@ -150,6 +175,44 @@ def read_standing(connection: Connection, job_id: str) -> Standing:
     job = get_job(connection, job_id)
     _refuse_slot_jobs(job)
     return store.load_standing(connection, job, gives=_gives(job), is_over=_is_over(job))
+
+
+def note_asking(connection: Connection, job_id: str, n_clients: int) -> None:
+    """Tell whoever holds the job how many clients wait with nothing on offer for them.
+
+    Raises:
+        JobNotFoundError: no such job.
+    """
+    with open_ledger(connection, job_id) as ledger:
+        ledger.note_asking(n_clients)
+
+
+def _renew(ledger: Ledger, held: dict[str, list[Trial]], asking: Asking, time_s: float) -> None:
+    """Let a client keep what it has."""
+    mine, lease = held[asking.client_id], _lease(time_s, asking.lease_s)
+    if asking.restarted:
+        mine[:] = _begin_anew(ledger, mine, lease, asking)
+    ledger.touch_trials([trial.number for trial in mine], **lease)
+
+
+def _give_out(
+    connection: Connection, ledger: Ledger, held: dict[str, list[Trial]], askings: Sequence[Asking], time_s: float
+) -> None:
+    """Give clients what is ready until each has as many trials as it asks for, and add that to what they have."""
+    room = sum(max(0, asking.count - len(held[asking.client_id])) for asking in askings)
+    offered = deque(_offered(connection, ledger.job, room=room))
+    moves: list[Move] = []
+    for asking in askings:
+        mine = held[asking.client_id]
+        while offered and len(mine) < asking.count:
+            trial = offered.popleft()
+            mine.append(trial)
+            given = _given(ledger, trial, _lease(time_s, asking.lease_s), asking)
+            if trial.state is TrialState.QUEUED:
+                moves.append(Move(trial.number, TrialState.RUNNING, given))
+            else:
+                _give_again(ledger, trial.number, given)
+    ledger.move_each(TrialState.QUEUED, moves)
 
 
 def _offered(connection: Connection, job: Job, *, room: int) -> list[Trial]:
@@ -169,26 +232,31 @@ def _is_over(job: Job) -> bool:
     return job.state.is_finished or is_winding_up(job)
 
 
-def _give(ledger: Ledger, trial: Trial, lease: TrialColumns, asking: Asking) -> None:
-    """Let a client have a trial: from its first step, whoever had it before."""
+def _given(ledger: Ledger, trial: Trial, lease: TrialColumns, asking: Asking) -> TrialColumns:
+    """Return what a trial has to say of it that a client has it now."""
     given = lease.copy()
     given["worker"], given["started_at"] = asking.client_id, now()
     if asking.provenance is not None:
         given["provenance"] = ledger.note_provenance(asking.provenance)
     given["attempt"], given["lease_token"] = trial.attempt + 1, trial.lease_token + 1
-    if trial.state is TrialState.QUEUED:
-        ledger.move_trial(trial.number, TrialState.QUEUED, TrialState.RUNNING, **given)
-        return
-    ledger.forget_reports(trial.number, after_step=-1)
+    return given
+
+
+def _give_again(ledger: Ledger, number: int, given: TrialColumns) -> None:
+    """Let a client have a trial that was given out before, from its first step."""
+    ledger.forget_reports(number, after_step=-1)
     given["step"], given["values"], given["judged_step"] = None, {}, None
-    ledger.touch_trial(trial.number, **given)
+    ledger.touch_trial(number, **given)
 
 
 def _begin_anew(ledger: Ledger, held: Sequence[Trial], lease: TrialColumns, asking: Asking) -> Iterator[Trial]:
     """Give a client its trials once more, from their first step; yield those that have not been lost too often."""
     for trial in held:
-        if trial.attempt < ledger.job.spec.budget.max_attempts:
-            _give(ledger, trial, lease, asking)
+        if asking.interrupted or trial.attempt < ledger.job.spec.budget.max_attempts:
+            given = _given(ledger, trial, lease, asking)
+            if asking.interrupted:
+                given["attempt"] = trial.attempt
+            _give_again(ledger, trial.number, given)
             yield trial
         else:
             said = ErrorColumn(
@@ -231,7 +299,7 @@ def add_reports(
             return
         fresh = _fresh_reports(connection, trial, measurements)
         ledger.add_reports(fresh)
-        columns = _lease(connection, trial.lease_s or 0.0)
+        columns = _lease(store.database_time(connection), trial.lease_s or 0.0)
         if fresh:
             columns["step"], columns["values"] = _latest(trial, fresh)
         ledger.touch_trial(number, **columns)
@@ -295,8 +363,8 @@ def _latest(trial: Trial, fresh: Sequence[Report]) -> tuple[int | None, dict[str
 # -- telling -------------------------------------------------------------------------------------------------------
 
 
-def end_trial(connection: Connection, job_id: str, number: int, *, token: int, ending: Ending) -> None:
-    """Record how a trial ended; told again alike, or after the trial was pruned, nothing changes.
+def end_trial(connection: Connection, job_id: str, told: Told) -> Trial:
+    """Record how a trial ended and return it; told again alike, or after the trial was pruned, nothing changes.
 
     Raises:
         JobNotFoundError, TrialNotFoundError: no such job or trial.
@@ -304,27 +372,65 @@ def end_trial(connection: Connection, job_id: str, number: int, *, token: int, e
         LeaseLostError: the trial is another client's now.
         StateConflictError: the trial ended in another way, or the job's trials run in workers' slots.
     """
+    (outcome,) = end_trials(connection, job_id, [told])
+    if isinstance(outcome, StepsizeError):
+        raise outcome
+    return outcome
+
+
+def end_trials(connection: Connection, job_id: str, tellings: Sequence[Told]) -> list[Trial | StepsizeError]:
+    """Record how trials ended, each as `end_trial` does; the number of statements does not grow with theirs.
+
+    Returns:
+        Each trial, or why its end can't be recorded.
+    """
+    numbers = {told.number for told in tellings}
     with open_ledger(connection, job_id) as ledger:
-        trial = _held_trial(connection, ledger.job, number, token)
-        if errors := list(_check_ending(ledger.job, ending)):
-            raise InvalidRequestError(errors)
-        ending = _constrained(ledger.job, ending, trial)
-        if trial.state is TrialState.PRUNED or _is_alike(trial, ending):
-            return
-        if trial.state.is_finished:
-            raise StateConflictError(f"trial {number} is {trial.state} already", state=trial.state)
-        objectives = ledger.job.spec.objectives
-        is_feasible = ending.state is TrialState.COMPLETED
-        error = ending.error
-        ledger.move_trial(
-            number,
-            TrialState.RUNNING,
-            ending.state,
-            reason=ending.reason,
-            values=trial.values | dict(ending.values),
-            objective=ending.values[objectives[0].metric] if is_feasible else None,
-            error={"type": error.type, "message": error.message} if error else None,
-        )
+        _refuse_slot_jobs(ledger.job)
+        found = {trial.number: trial for trial in find_trials(connection, job_id, numbers)}
+        moves: list[Move] = []
+        errors: list[StepsizeError | None] = []
+        for told in tellings:
+            try:
+                move = _end(ledger.job, found.get(told.number), told)
+            except StepsizeError as error:
+                errors.append(error)
+                continue
+            errors.append(None)
+            if move is not None:
+                moves.append(move)
+                found[told.number] = _moved(found[told.number], move)
+        ledger.move_each(TrialState.RUNNING, moves)
+    left = {trial.number: trial for trial in find_trials(connection, job_id, numbers)}
+    return [error or left[told.number] for told, error in zip(tellings, errors, strict=True)]
+
+
+def _end(job: Job, trial: Trial | None, told: Told) -> Move | None:
+    """Return what becomes of a trial by what its client tells; None: it has been told before."""
+    if trial is None:
+        raise TrialNotFoundError(job.id, told.number)
+    _check_token(trial, told.token)
+    if errors := list(_check_ending(job, told.ending)):
+        raise InvalidRequestError(errors)
+    ending = _constrained(job, told.ending, trial)
+    if trial.state is TrialState.PRUNED or _is_alike(trial, ending):
+        return None
+    if trial.state.is_finished:
+        raise StateConflictError(f"trial {trial.number} is {trial.state} already", state=trial.state)
+    is_feasible = ending.state is TrialState.COMPLETED
+    error = ending.error
+    columns = TrialColumns(
+        reason=ending.reason,
+        values=trial.values | dict(ending.values),
+        objective=ending.values[job.spec.objectives[0].metric] if is_feasible else None,
+        error={"type": error.type, "message": error.message} if error else None,
+    )
+    return Move(trial.number, ending.state, columns)
+
+
+def _moved(trial: Trial, move: Move) -> Trial:
+    """Return a trial as far as another telling of the same transaction looks at it."""
+    return replace(trial, state=move.to, reason=move.columns["reason"], values=dict(move.columns["values"]))
 
 
 def _check_ending(job: Job, ending: Ending) -> Iterator[FieldError]:
@@ -374,10 +480,14 @@ def _held_trial(connection: Connection, job: Job, number: int, token: int) -> Tr
     """
     _refuse_slot_jobs(job)
     trial = get_trial(connection, job.id, number)
-    if trial.lease_token != token or trial.state is TrialState.QUEUED:
-        raise LeaseLostError(f"trial {number} of job {job.id}", token)
+    _check_token(trial, token)
     return trial
 
 
-def _lease(connection: Connection, lease_s: float) -> TrialColumns:
-    return TrialColumns(lease_s=lease_s, lease_expires_at=store.database_time(connection) + lease_s)
+def _check_token(trial: Trial, token: int) -> None:
+    if trial.lease_token != token or trial.state is TrialState.QUEUED:
+        raise LeaseLostError(f"trial {trial.number} of job {trial.job_id}", token)
+
+
+def _lease(time_s: float, lease_s: float) -> TrialColumns:
+    return TrialColumns(lease_s=lease_s, lease_expires_at=time_s + lease_s)

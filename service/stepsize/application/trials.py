@@ -2,15 +2,16 @@
 
 from collections.abc import Callable
 
+from stepsize.application.catalogue import card_of
 from stepsize.application.constraints import check_configuration
 from stepsize.application.controls import is_winding_up, retry_trials
 from stepsize.application.known_fields import settle
-from stepsize.application.parameters import Params, check_params
+from stepsize.application.parameters import Params, ParamsSchema, check_params
 from stepsize.domain.job import Job
 from stepsize.domain.seeds import training_seed
 from stepsize.domain.trial import Report, Trial, TrialReason, TrialState
 from stepsize.errors import InvalidRequestError, StateConflictError
-from stepsize.spec.space import own_params
+from stepsize.spec.space import Scalar, own_params
 from stepsize.store import listing
 from stepsize.store.database import Connection
 from stepsize.store.jobs import get_job, get_stage
@@ -35,6 +36,24 @@ def read_trial(connection: Connection, job_id: str, number: int) -> Trial:
     """
     get_job(connection, job_id)
     return get_trial(connection, job_id, number)
+
+
+def read_with_fixed(connection: Connection, job_id: str, number: int) -> tuple[Trial, dict[str, Scalar]]:
+    """Return a trial, and the parameters that its job fixes: those that apply beside what was searched.
+
+    Which do, the trainer's card says; where it is not known (any more), all are returned.
+
+    Raises:
+        JobNotFoundError: no such job.
+        TrialNotFoundError: the job has no such trial.
+    """
+    spec = get_job(connection, job_id).spec
+    trial, trainer = get_trial(connection, job_id, number), spec.trainer
+    card = card_of(connection, spec)
+    if card is None or trainer.version not in (None, card.version):
+        return trial, dict(trainer.params)
+    applying = ParamsSchema(card).applying({**trainer.params, **trial.params})
+    return trial, {name: value for name, value in trainer.params.items() if name in applying}
 
 
 def list_trials(connection: Connection, query: TrialQuery, index: TrialIndex, *, lease_s: float) -> Page[Trial]:

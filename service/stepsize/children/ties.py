@@ -9,6 +9,9 @@ import runpy
 import signal
 import sys
 
+ENDING = (signal.SIGTERM, signal.SIGINT)
+"""The signals that ask a process to end; a worker holds them back, its children must not."""
+
 _PR_SET_PDEATHSIG = 1
 
 
@@ -30,5 +33,6 @@ def tied_command(module: str, *arguments: str) -> list[str]:
 
 if __name__ == "__main__":
     die_with(int(sys.argv[1]))
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDING)
     sys.argv = sys.argv[2:]
     runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)

@@ -24,8 +24,10 @@ from stepsize.cli import (
     studies,
     trials,
 )
+from stepsize.cli.commands import Commands
 
 app = typer.Typer(
+    cls=Commands,
     name="stepsize",
     help="Tune hyperparameters as a service: start it, submit jobs to it, ask it for answers.",
     no_args_is_help=True,

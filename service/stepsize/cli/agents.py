@@ -7,10 +7,8 @@ import typer
 from stepsize.cli.connection import SERVER, Server
 from stepsize.cli.printing import fail, say
 from stepsize.client import Client
-from stepsize.extras import how_to_install
+from stepsize.extras import NEEDS, how_to_install
 from stepsize.hosts import is_loopback
-
-EXTRA = "mcp"
 
 
 def mcp(
@@ -28,7 +26,7 @@ def mcp(
     try:
         from stepsize.agents.server import make_server, serve_http, serve_stdio  # noqa: PLC0415 - an extra
     except ModuleNotFoundError as error:
-        fail(f"mcp needs: {how_to_install([EXTRA])}  ({error.name} is missing)")
+        fail(f"mcp needs: {how_to_install(NEEDS['mcp'])}  ({error.name} is missing)")
     with Client(server) as client:
         tools = make_server(client, read_only=read_only)
         if not http:

@@ -16,7 +16,7 @@ def answer_lines(job: Job) -> list[str]:
     if answer.learning_rate.is_guess and answer.learning_rate.caveat:
         lines.append(f"  a guess: {answer.learning_rate.caveat}")
     if answer.confirmed is not None and answer.confirmed.value is not None:
-        lines.append(f"  measured there by fresh trainings: {metric} {estimate(answer.confirmed)}")
+        lines.append(f"  measured by fresh trainings: {metric} {estimate(answer.confirmed)}")
     elif answer.value is not None and answer.value.value is not None:
         lines.append(f"  promised there, not checked: {metric} {estimate(answer.value)}")
     return [_printable(line) for line in (*lines, *(f"  {caveat}" for caveat in answer.caveats))]

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from stepsize.cli.connection import SERVER, AsJson, Server, connected
-from stepsize.cli.files import Output, image_format_of, write_file
+from stepsize.cli.files import Output, Themes, image_format_of, write_file
 from stepsize.cli.pairs import read_params
 from stepsize.cli.printing import describe_values, print_json, print_rows
 from stepsize.client import Client, SpecEntry
@@ -14,7 +14,7 @@ from stepsize.client import Client, SpecEntry
 
 def trainers(server: Server = SERVER, as_json: AsJson = False) -> None:
     """List the trainers: built-in ones and those that workers offer."""
-    with connected(server, as_json=as_json) as client:
+    with connected(server) as client:
         found = client.trainers()
     if as_json:
         print_json(found)
@@ -54,15 +54,21 @@ def schedule(
     learning_rate: Annotated[float, typer.Option(help="The highest rate.")] = 0.01,
     steps: Annotated[int, typer.Option(min=1, help="Length of the training.")] = 10,
     plot: Output = None,
+    theme: Themes = "light",
     server: Server = SERVER,
     as_json: AsJson = False,
 ) -> None:
     """Show how a schedule moves the learning rate; with --output as a figure."""
     own = {key: str(value) for key, value in read_params(params or []).items()}
-    with connected(server, as_json=as_json) as client:
+    with connected(server) as client:
         if plot is not None:
             image = client.plot_schedule(
-                name, learning_rate=learning_rate, steps=steps, params=own, image_format=image_format_of(plot)
+                name,
+                learning_rate=learning_rate,
+                steps=steps,
+                params=own,
+                image_format=image_format_of(plot),
+                theme=theme,
             )
         else:
             preview = client.preview_schedule(name, learning_rate=learning_rate, steps=steps, params=own)
@@ -76,7 +82,7 @@ def schedule(
 
 def workers(server: Server = SERVER, as_json: AsJson = False) -> None:
     """List the workers: their slots, and what runs where."""
-    with connected(server, as_json=as_json) as client:
+    with connected(server) as client:
         found = client.workers()
     if as_json:
         print_json(found)
@@ -97,7 +103,7 @@ def workers(server: Server = SERVER, as_json: AsJson = False) -> None:
 
 def health(server: Server = SERVER, as_json: AsJson = False) -> None:
     """Say whether the service and its database are of use; 1 if not. `stepsize doctor` looks closer."""
-    with connected(server, as_json=as_json) as client:
+    with connected(server) as client:
         client.is_alive()
         found = client.is_ready()
     if as_json:
@@ -113,7 +119,7 @@ def metrics(server: Server = SERVER) -> None:
 
 
 def _entries(read: Callable[[Client], Sequence[SpecEntry]], server: str, as_json: bool) -> None:
-    with connected(server, as_json=as_json) as client:
+    with connected(server) as client:
         found = read(client)
     if as_json:
         print_json(found)

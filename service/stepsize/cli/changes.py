@@ -27,7 +27,7 @@ def change(
         raise typer.BadParameter("say what to change: --label, --priority or --budget")
     new_labels = None if labels is None else read_labels(labels)
     limits = None if budget is None else read_limits(budget)
-    with connected(server, as_json=as_json) as client:
+    with connected(server) as client:
         job = client.change_job(job_id, labels=new_labels, priority=priority, budget=limits)
     if as_json:
         print_json(job)
@@ -56,7 +56,7 @@ def refit(
 ) -> None:
     """Train a configuration on all but the test data, measure it there once, and print the id of that job."""
     given = read_params(params) if params else None
-    with connected(server, as_json=as_json) as client:
+    with connected(server) as client:
         job = client.refit(job_id, params=given, epochs=epochs, seeds=seeds)
     if as_json:
         print_json(job)

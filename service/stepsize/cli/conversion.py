@@ -17,6 +17,15 @@ from stepsize.conversion import convert as convert_document
 
 _DIRECTIONS = ("minimize", "maximize")
 
+ForeignTrainer = Annotated[
+    str | None,
+    typer.Option("--trainer", metavar="NAME", help="Let a trainer that is there train, not another tool's program."),
+]
+ForeignMetric = Annotated[
+    str | None,
+    typer.Option("--metric", metavar="NAME:DIRECTION", help="What to tune by, where another tool's file doesn't say."),
+]
+
 
 def convert(
     file: Annotated[
@@ -29,12 +38,8 @@ def convert(
         Path | None,
         typer.Option(metavar="COMMANDS.yaml", help="Write the program's description here, for STEPSIZE_COMMANDS."),
     ] = None,
-    trainer: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Let a trainer that is there train, not the file's program.")
-    ] = None,
-    metric: Annotated[
-        str | None, typer.Option(metavar="NAME:DIRECTION", help="What to tune by, where the file doesn't say.")
-    ] = None,
+    trainer: ForeignTrainer = None,
+    metric: ForeignMetric = None,
     as_json: AsJson = False,
 ) -> None:
     """Make a job of another tool's file, and say what can't be carried over.
@@ -42,7 +47,7 @@ def convert(
     Understood are W&B sweeps, Katib Experiments, Kubeflow OptimizationJobs and Ray Tune spaces. `stepsize submit` takes
     the same files.
     """
-    converted = _converted(read_foreign(file), Wanted(trainer, _objective(metric)), file)
+    converted = _converted(read_foreign(file), wanted_of(trainer, metric), file)
     tell_notes(converted)
     text = json.dumps(converted.job, indent=2, ensure_ascii=False) + "\n" if as_json else _yaml(converted.job)
     if output is None:
@@ -52,15 +57,38 @@ def convert(
     _see_to_commands(converted, commands)
 
 
-def job_of(document: Mapping[str, JsonValue], file: str) -> dict[str, JsonValue]:
-    """Return the job in a file, made of another tool's where it is one; what is not carried over is told.
+def wanted_of(trainer: str | None, metric: str | None) -> Wanted:
+    """Return what the options of a command say of the job.
 
     Raises:
-        typer.BadParameter: it is another tool's, and something in it has no counterpart.
+        typer.BadParameter: the metric is written otherwise.
+    """
+    return Wanted(trainer, _objective(metric))
+
+
+def job_of(document: Mapping[str, JsonValue], file: str, wanted: Wanted | None = None) -> dict[str, JsonValue]:
+    """Return the job in a file, made of another tool's where it is one; what is not carried over is told.
+
+    Args:
+        wanted: what the command's options say; null: it has none for that.
+
+    Raises:
+        typer.BadParameter: it is another tool's, and something in it has no counterpart; or it is a job, which says
+            itself what the options are for.
     """
     if not is_foreign(document):
+        if wanted not in (None, Wanted()):
+            said = f"{file} is a job, which names its own; these are for files of other tools"
+            raise typer.BadParameter(said, param_hint="--trainer, --metric")
         return dict(document)
-    converted = _converted(document, Wanted(), file)
+    try:
+        converted = _converted(document, wanted or Wanted(), file)
+    except typer.BadParameter as error:
+        if wanted is None:
+            error.message += (
+                f"\n(`stepsize convert {file} -o job.yaml` has these options)" if "--" in error.message else ""
+            )
+        raise
     tell_notes(converted)
     if converted.command is not None:
         say(f"a worker needs the program's description: `stepsize convert {file} --commands commands.yaml` writes it")

@@ -1,7 +1,7 @@
 """Commands about data sets."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -11,7 +11,7 @@ from stepsize.cli.printing import fail, print_datasets, print_json, say
 
 def datasets(server: Server = SERVER, as_json: AsJson = False) -> None:
     """List data sets: built-in ones and your own."""
-    with connected(server, as_json=as_json) as client:
+    with connected(server) as client:
         found = client.datasets()
     if as_json:
         print_json(found)
@@ -25,7 +25,7 @@ def dataset(
     as_json: AsJson = False,
 ) -> None:
     """Show one data set."""
-    with connected(server, as_json=as_json) as client:
+    with connected(server) as client:
         found = client.dataset(name)
     if as_json:
         print_json(found)
@@ -47,22 +47,31 @@ def upload(
         Path, typer.Argument(exists=True, dir_okay=False, help=".npz, .csv, .parquet, or a .zip of CLASS/IMAGE.png.")
     ],
     name: Annotated[str | None, typer.Option(help="What jobs call it; left out: the file's name.")] = None,
+    file_format: Annotated[
+        Literal["npz", "csv", "parquet", "images"] | None,
+        typer.Option("--format", help="What FILE ends with by default; images is a .zip of CLASS/IMAGE.png."),
+    ] = None,
     target: Annotated[
         str | None, typer.Option(metavar="COLUMN", help="What to predict; left out: target, label, or the last column.")
     ] = None,
     target_kind: Annotated[
-        str | None,
-        typer.Option(metavar="KIND", help="What that is: classes or number; left out: what its values look like."),
+        Literal["classes", "number"] | None,
+        typer.Option(help="What that is; left out: what its values look like."),
+    ] = None,
+    words: Annotated[
+        str | None, typer.Option("--help-text", metavar="TEXT", help="What it is, in a line that `datasets` shows.")
     ] = None,
     server: Server = SERVER,
     as_json: AsJson = False,
 ) -> None:
     """Upload a data set."""
-    with connected(server, as_json=as_json) as client:
+    with connected(server) as client:
         try:
-            uploaded = client.upload(file, name=name, target=target, target_kind=target_kind)
+            uploaded = client.upload(
+                file, name=name, format=file_format, target=target, target_kind=target_kind, help=words
+            )
         except ValueError as error:
-            fail(str(error))
+            fail(f"{error} with --format")
     if as_json:
         print_json(uploaded)
     else:

@@ -25,8 +25,9 @@ from stepsize.cli.connection import SERVER, AsJson
 from stepsize.client import ApiError, Client, ServerUnreachableError
 from stepsize.client.transport import trusts_environment
 from stepsize.environment import SERVER as SERVER_VARIABLE
-from stepsize.environment import misspelt_server, misspelt_variables
+from stepsize.environment import misspelt_server
 from stepsize.extras import ANALYSIS, how_to_install, missing_extras
+from stepsize.spec.wording import counted
 
 if TYPE_CHECKING:
     from stepsize.settings import Settings
@@ -100,37 +101,41 @@ def _examine(data_dir: Path | None, server: str | None) -> Iterator[Finding]:
 
 
 def _of_the_service(data_dir: Path | None) -> Iterator[Finding]:
-    from stepsize.settings import Settings  # noqa: PLC0415 - see the module's docstring
+    from stepsize.cli.settings import WrongSettingsError, read_settings  # noqa: PLC0415 - see the module's docstring
 
-    wrong = misspelt_variables(os.environ, Settings.model_fields)
     try:
-        settings = Settings() if data_dir is None else Settings(data_dir=data_dir)
-    except ValidationError as error:
-        wrong += [f"STEPSIZE_{str(each['loc'][0]).upper()}: {each['msg']}" for each in error.errors()]
-        yield Finding("settings", Verdict.WRONG, "; ".join(wrong), "mend the environment; docs/settings.md lists all")
+        settings = read_settings(data_dir)
+    except WrongSettingsError as error:
+        yield Finding("settings", Verdict.WRONG, str(error), "mend or unset it; docs/settings.md lists all")
         return
-    if wrong:
-        yield Finding("settings", Verdict.WRONG, "; ".join(wrong), "mend or unset it; docs/settings.md lists all")
-    else:
-        yield Finding("settings", Verdict.OK, "every STEPSIZE_ variable is known")
-    yield _data_dir(settings.data_dir)
-    yield _space(settings.data_dir)
-    yield _database(settings)
+    yield Finding("settings", Verdict.OK, "every STEPSIZE_ variable is known")
+    place = _data_dir(settings.data_dir)
+    yield place
+    if place.verdict is not Verdict.WRONG:
+        yield _space(settings.data_dir)
+    if place.verdict is not Verdict.WRONG or settings.database_url:  # else it would lie in there
+        yield _database(settings)
 
 
 def _data_dir(path: Path) -> Finding:
-    mend = "mend its permissions, or name another with --data-dir or STEPSIZE_DATA_DIR"
-    if not path.exists():
+    about, another = "data directory", "name another with --data-dir or STEPSIZE_DATA_DIR"
+    permissions = f"mend the permissions, or {another}"
+    try:
         parent = _existing(path)
-        if os.access(parent, os.W_OK | os.X_OK):
-            return Finding("data directory", Verdict.NOTE, f"{path} is not there yet; `stepsize up` makes it")
-        return Finding("data directory", Verdict.WRONG, f"{path} can't be made: {parent} can't be written to", mend)
-    if not path.is_dir():
-        return Finding("data directory", Verdict.WRONG, f"{path} is a file", mend)
-    locked = [each for each in (path, *path.iterdir()) if each.is_dir() and not os.access(each, os.W_OK | os.X_OK)]
+        if not parent.is_dir():
+            what = "is a file" if parent == path.resolve() else f"can't be made: {parent} is a file"
+            return Finding(about, Verdict.WRONG, f"{path} {what}", another)
+        if parent != path.resolve():
+            if os.access(parent, os.W_OK | os.X_OK):
+                return Finding(about, Verdict.NOTE, f"{path} is not there yet; `stepsize up` makes it")
+            said = f"{path} can't be made: {parent} can't be written to"
+            return Finding(about, Verdict.WRONG, said, permissions)
+        locked = [each for each in (path, *path.iterdir()) if each.is_dir() and not os.access(each, os.W_OK | os.X_OK)]
+    except OSError as error:
+        return Finding(about, Verdict.WRONG, f"{path} can't be used: {error.strerror or error}", permissions)
     if locked:
-        return Finding("data directory", Verdict.WRONG, f"{', '.join(map(str, locked))} can't be written to", mend)
-    return Finding("data directory", Verdict.OK, f"{path.resolve()} can be written to")
+        return Finding(about, Verdict.WRONG, f"{', '.join(map(str, locked))} can't be written to", permissions)
+    return Finding(about, Verdict.OK, f"{path.resolve()} can be written to")
 
 
 def _space(path: Path) -> Finding:
@@ -145,17 +150,22 @@ def _database(settings: "Settings") -> Finding:
     from stepsize.cli.schema import head_problem  # noqa: PLC0415 - see the module's docstring
     from stepsize.store.database import DatabaseError, reason_of  # noqa: PLC0415 - see the module's docstring
 
-    if settings.url.startswith("sqlite") and not settings.data_dir.exists():
-        return Finding("database", Verdict.NOTE, "there is none yet; `stepsize up` makes it")
+    mend = "start it, or mend STEPSIZE_DATABASE_URL"
+    if settings.url.startswith("sqlite"):
+        path = Path(settings.url.partition(":///")[2])
+        if not path.exists():  # to open it would make it
+            return Finding("database", Verdict.NOTE, f"{path} is not there yet; `stepsize up` makes it")
+        mend = f"move {path} away, or name another with --data-dir, STEPSIZE_DATA_DIR or STEPSIZE_DATABASE_URL"
+        if path.is_dir():
+            return Finding("database", Verdict.WRONG, f"{path} is a directory, and not SQLite's file", mend)
     try:
         wrong = head_problem(settings)
     except DatabaseError as error:
         said = " ".join(reason_of(error).split())
-        return Finding(
-            "database", Verdict.WRONG, f"it does not answer: {said}", "start it, or mend STEPSIZE_DATABASE_URL"
-        )
+        return Finding("database", Verdict.WRONG, f"it does not answer: {said}", mend)
     except OSError as error:
-        return Finding("database", Verdict.WRONG, str(error), "mend STEPSIZE_DATABASE_URL or the permissions")
+        said = f"{error.filename}: {error.strerror}" if error.strerror else str(error)
+        return Finding("database", Verdict.WRONG, said, "mend STEPSIZE_DATABASE_URL or the permissions")
     if wrong:
         return Finding("database", Verdict.WRONG, wrong, "stepsize migrate")
     return Finding("database", Verdict.OK, "its tables are of this version")
@@ -185,13 +195,12 @@ def _of_the_running(server: str | None) -> Iterator[Finding]:
     if misspelt := misspelt_server(os.environ):
         yield Finding("service", Verdict.WRONG, misspelt, f"rename it to {SERVER_VARIABLE}")
     address = (server or SERVER).rstrip("/")
-    mend = "start one with `stepsize up`, or name its address with --server or STEPSIZE_SERVER"
     with Client(address) as client:
         try:
             client.is_ready()
             workers = client.workers()
         except ServerUnreachableError as error:
-            yield Finding("service", Verdict.WRONG if server else Verdict.NOTE, str(error), mend)
+            yield Finding("service", Verdict.WRONG if server else Verdict.NOTE, str(error), error.mend)
             return
         except ApiError as error:
             yield Finding("service", Verdict.WRONG, f"{address}: {error}", "`stepsize migrate`, or see the API's log")
@@ -202,26 +211,34 @@ def _of_the_running(server: str | None) -> Iterator[Finding]:
     if not alive:
         yield Finding("workers", Verdict.WRONG, "none is alive: jobs wait", "stepsize worker")
     for worker in alive:
-        said = f"{worker.id} on {worker.host}: {worker.version}, {len(worker.slots)} slots"
+        said = f"{worker.id} on {worker.host}: {worker.version}, {counted(len(worker.slots), 'slot')}"
         yield _of_this_version("workers", said, worker.version)
 
 
 def _clock_and_version(address: str) -> Iterator[Finding]:
     try:
         with httpx.Client(trust_env=trusts_environment(address), timeout=_ANSWER_WITHIN_S) as http:
+            asked = datetime.now(UTC)
             dated = http.get(f"{address}/healthz").headers.get("Date")
+            answered = datetime.now(UTC)
             version = str(http.get(f"{address}/openapi.json").json().get("info", {}).get("version"))
     except (httpx.TransportError, ValueError) as error:
         yield Finding("API", Verdict.NOTE, f"its version can't be read: {error}", "see its log, and ask again")
         return
     yield _of_this_version("API", f"version {version}", version)
     if dated is not None:
-        skew_s = (datetime.now(UTC) - parsedate_to_datetime(dated)).total_seconds()
+        skew_s = _skew_s(asked, parsedate_to_datetime(dated), answered)
         said = f"this machine's is {abs(skew_s):.0f} s {'ahead of' if skew_s > 0 else 'behind'} the service's"
         if abs(skew_s) > _LARGEST_SKEW_S:
             yield Finding("clock", Verdict.WRONG, said, "set both by NTP: ages and times left would be wrong")
         else:
             yield Finding("clock", Verdict.OK, "as the service's")
+
+
+def _skew_s(asked: datetime, theirs: datetime, answered: datetime) -> float:
+    """Return by how much this clock is ahead of theirs, at the least: they answered at some time in between."""
+    ahead_s, behind_s = (asked - theirs).total_seconds(), (answered - theirs).total_seconds()
+    return ahead_s if ahead_s > 0 else min(behind_s, 0.0)
 
 
 def _of_this_version(about: str, said: str, version: str) -> Finding:

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from itertools import islice
 
-from stepsize.cli.printing import say
+from stepsize.cli.printing import say, with_reason
 from stepsize.client import Client, Job, Trial
 
 _LOOKED_AT = 50
@@ -13,8 +13,10 @@ _CAUSES = {
     "lost": "its process ended without a word: killed for want of memory, or crashed below Python",
     "timeout": "it took longer than budget.trial_timeout_s",
     "stalled": "it reported nothing for budget.stall_timeout_s",
+    "oom": "it needed more memory than there was",
+    "diverged": "its loss exploded",
 }
-"""Why a trial fails for each reason."""
+"""Why a trial comes to nothing for each reason."""
 
 
 def troubles(job: Job) -> list[str]:
@@ -23,13 +25,18 @@ def troubles(job: Job) -> list[str]:
 
 
 def explain_end(client: Client, job: Job) -> None:
-    """Say why a job failed, and for which reasons trials of it did."""
+    """Say why a job failed, for which reasons trials of it did, and why none was feasible where none was."""
     for line in troubles(job):
         say(line)
-    if job.progress.counts.get("failed"):
-        failed = islice(client.trials(job.id, state="failed", limit=_LOOKED_AT), _LOOKED_AT)
-        for trial in _each_once(failed):
-            say(f"trial {trial.number} failed: {said_of(trial)}; see `stepsize log {job.id} {trial.number}`")
+    counts = job.progress.counts
+    told = ["failed", *(["infeasible"] if not counts.get("completed") else [])]
+    for state in told:
+        if not counts.get(state):
+            continue
+        of_state = islice(client.trials(job.id, state=state, limit=_LOOKED_AT), _LOOKED_AT)
+        for trial in _each_once(of_state):
+            be = "failed" if state == "failed" else f"is {with_reason(trial.state, trial.reason)}"
+            say(f"trial {trial.number} {be}: {said_of(trial)}; see `stepsize log {job.id} {trial.number}`")
 
 
 def say_where_logs_are(trials: Sequence[Trial]) -> None:
@@ -42,11 +49,11 @@ def say_where_logs_are(trials: Sequence[Trial]) -> None:
 def said_of(trial: Trial) -> str:
     """Return what went wrong in a trial: its error's message, or what its reason means."""
     if trial.error is not None:
-        return f"{trial.error.type}: {' '.join(trial.error.message.split())}"
+        return trial.error.line
     return _CAUSES.get(trial.reason or "", trial.reason or "nothing is known of why")
 
 
-def _each_once(failed: Iterable[Trial]) -> list[Trial]:
-    """Return a trial for each way to fail, the commonest troubles being one and the same."""
-    by_words = {said_of(trial): trial for trial in failed}
+def _each_once(trials: Iterable[Trial]) -> list[Trial]:
+    """Return a trial for each way to come to nothing, the commonest troubles being one and the same."""
+    by_words = {said_of(trial): trial for trial in trials}
     return list(by_words.values())[:_TOLD]

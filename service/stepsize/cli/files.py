@@ -7,12 +7,13 @@ from typing import Annotated
 import typer
 
 from stepsize.cli.printing import fail, say
-from stepsize.client import ImageFormat
+from stepsize.client import ImageFormat, Theme
 from stepsize.client.files import complete_file
 
 Output = Annotated[
     Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write here; `-` is standard output.")
 ]
+Themes = Annotated[Theme, typer.Option(help="Of a figure: the colours of the page it stands on.")]
 
 
 def write_file(content: bytes, file: Path | None, *, default: str) -> None:
@@ -30,5 +31,15 @@ def write_file(content: bytes, file: Path | None, *, default: str) -> None:
 
 
 def image_format_of(file: Path | None) -> ImageFormat:
-    """Return the format that a figure's name asks for, SVG unless it ends in .png."""
-    return "png" if file is not None and file.suffix.lower() == ".png" else "svg"
+    """Return the format that a figure's name asks for, SVG where it has no ending.
+
+    Raises:
+        typer.BadParameter: figures have no such format.
+    """
+    match file and file.suffix.lower():
+        case ".png":
+            return "png"
+        case ".svg" | "" | None:
+            return "svg"
+        case ending:
+            raise typer.BadParameter(f"no figure ends in {ending}; write .svg or .png", param_hint="--output")

@@ -1,21 +1,24 @@
 """Commands about jobs and trials: everything here is one HTTP call or a few."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Annotated
 
 import typer
 
 from stepsize.cli.answers import answer_lines
 from stepsize.cli.connection import SERVER, AsJson, JobId, Server, connected
-from stepsize.cli.conversion import job_of
+from stepsize.cli.conversion import ForeignMetric, ForeignTrainer, job_of, wanted_of
 from stepsize.cli.failures import explain_end, say_where_logs_are, troubles
 from stepsize.cli.job_file import read_job
 from stepsize.cli.printing import print_jobs, print_json, print_trials, say, with_reason
 from stepsize.cli.watching import watch_all, watch_job
 from stepsize.client import Client, Control, Job, Trial
+from stepsize.spec.wording import counted
 
-Number = Annotated[int, typer.Argument(min=0, metavar="TRIAL", help="A trial's number.")]
+Number = Annotated[
+    int, typer.Argument(min=0, metavar="TRIAL", help="A trial's number, as `stepsize trials JOB` lists it.")
+]
 MaybeNumber = Annotated[int | None, typer.Argument(min=0, metavar="TRIAL", help="Only this trial of the job.")]
 _ALL_TRIALS = 50
 Limit = Annotated[int | None, typer.Option(min=1, help="At most this many; all by default.")]
@@ -31,22 +34,25 @@ def submit(
     wait: Annotated[
         bool,
         typer.Option(
-            "--wait", help="Show progress until it has finished; 1 unless it completed and any trial went well."
+            "--wait",
+            help="Show progress until it has finished; 1 if it failed, was cancelled or none of its trials completed.",
         ),
     ] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Only print what would be recorded, defaults filled in.")
     ] = False,
+    trainer: ForeignTrainer = None,
+    metric: ForeignMetric = None,
     server: Server = SERVER,
     as_json: AsJson = False,
 ) -> None:
     """Submit a job and print its id."""
-    spec = job_of(read_job(file), file)
+    spec = job_of(read_job(file), file, wanted_of(trainer, metric))
     if dry_run:
-        with connected(server, as_json=as_json) as client:
+        with connected(server) as client:
             typer.echo(json.dumps(client.dry_run(spec), indent=2, ensure_ascii=False))
         return
-    with connected(server, as_json=as_json) as client:
+    with connected(server) as client:
         job = client.submit(spec)
         for warning in job.warnings:
             say(f"warning: {warning}")
@@ -69,12 +75,12 @@ def watch(
     server: Server = SERVER,
     as_json: AsJson = False,
 ) -> None:
-    """Show a job's progress until it has finished; 1 unless any trial went well. Ctrl-C leaves the job running."""
+    """Show a job's progress until it has finished; 1 as for `submit --wait`. Ctrl-C leaves it running."""
     if job_id is None:
-        with connected(server, as_json=as_json) as client:
+        with connected(server) as client:
             watch_all(client, as_json=as_json)
         return
-    with connected(server, as_json=as_json) as client:
+    with connected(server) as client:
         if as_json:
             for job in client.follow(job_id):
                 print_json(job, indent=None)
@@ -87,15 +93,25 @@ def watch(
 def jobs(
     state: Annotated[str | None, typer.Option(help="Only jobs in this state.")] = None,
     name: Annotated[str | None, typer.Option(help="Only jobs with this name.")] = None,
-    label: Annotated[str | None, typer.Option(metavar="KEY:VALUE", help="Only jobs with this label.")] = None,
+    labels: Annotated[
+        list[str] | None,
+        typer.Option("--label", metavar="KEY:VALUE", help="Only jobs with this label; repeat it to AND more."),
+    ] = None,
     trainer: Annotated[str | None, typer.Option(help="Only jobs of this trainer.")] = None,
-    limit: Annotated[int, typer.Option(min=1, help="At most this many, newest first.")] = 50,
+    sort: Annotated[
+        str | None,
+        typer.Option(
+            help="created_at, started_at, finished_at, name, priority or state; - in front for descending. Left out: "
+            "newest first."
+        ),
+    ] = None,
+    limit: Annotated[int, typer.Option(min=1, help="At most this many.")] = 50,
     server: Server = SERVER,
     as_json: AsJson = False,
 ) -> None:
     """List jobs."""
-    with connected(server, as_json=as_json) as client:
-        found = list(client.jobs(state=state, name=name, label=label, trainer=trainer, limit=limit))
+    with connected(server) as client:
+        found = list(client.jobs(state=state, name=name, label=labels or (), trainer=trainer, sort=sort, limit=limit))
     if as_json:
         print_json(found)
     elif found:
@@ -124,7 +140,7 @@ def trials(
     as_json: AsJson = False,
 ) -> None:
     """List a job's trials, or those of all jobs, newest first (then at most 50 unless --limit says more)."""
-    with connected(server, as_json=as_json) as client:
+    with connected(server) as client:
         if job_id is None:
             asked = client.all_trials(state=state, filters=filters or [], sort=sort, limit=limit or _ALL_TRIALS)
         else:
@@ -161,7 +177,7 @@ def best(
     as_json: AsJson = False,
 ) -> None:
     """Show a job's answer, then its best trials; with --json as `answer` and `trials`. 1 while there is no trial."""
-    with connected(server, as_json=as_json) as client:
+    with connected(server) as client:
         job = client.job(job_id)
         found = client.best(job_id, n=n)
     if as_json:
@@ -170,12 +186,21 @@ def best(
         for line in answer_lines(job):
             typer.echo(line)
         if found:
-            typer.echo("\nbest trial, luck included:" if n == 1 else "\nbest trials, luck included:")
+            typer.echo(f"\n{_ranking(found)}:")
             print_trials(found)
         else:
             say("no feasible trial yet")
     if not found:
         raise typer.Exit(1)
+
+
+def _ranking(found: Sequence[Trial]) -> str:
+    """Return by what the best trials were ranked: those trained with several seeds go first, by their means."""
+    best = found[0].replicates
+    if best is None or best.mean.value is None:
+        return "best trial, luck included" if len(found) == 1 else "best trials, luck included"
+    several = f"best by the mean of {counted(best.n, 'training')}, {best.mean.value:.4g}"
+    return f"{several}; the trial that stands for them" if len(found) == 1 else f"{several}; then by single trials"
 
 
 def pause(job_id: JobId, server: Server = SERVER, as_json: AsJson = False) -> None:
@@ -210,7 +235,7 @@ def retry(job_id: JobId, number: MaybeNumber = None, server: Server = SERVER, as
 
 
 def _control_trial(act: Callable[[Client], Trial], server: str, as_json: bool) -> None:
-    with connected(server, as_json=as_json) as client:
+    with connected(server) as client:
         trial = act(client)
     if as_json:
         print_json(trial)
@@ -219,7 +244,7 @@ def _control_trial(act: Callable[[Client], Trial], server: str, as_json: bool) -
 
 
 def _control(job_id: str, action: Control, server: str, as_json: bool) -> None:
-    with connected(server, as_json=as_json) as client:
+    with connected(server) as client:
         job = client.control(job_id, action)
     if as_json:
         print_json(job)
@@ -239,5 +264,5 @@ def _pending(job: Job) -> str:
 
 
 def _exit_unless_it_went_well(job: Job) -> None:
-    if job.state != "completed" or job.is_lost:
+    if job.state != "completed" or job.is_fruitless:
         raise typer.Exit(1)

@@ -1,10 +1,11 @@
 """Options of the form `name=value` and `key:value`."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import typer
 
-from stepsize.spec.pairs import read_scalars, split_pair
+from stepsize.spec.pairs import read_pairs, read_scalars
 from stepsize.spec.space import Scalar
 
 
@@ -14,10 +15,8 @@ def read_params(pairs: Sequence[str], *, what: str = "a parameter") -> dict[str,
     Raises:
         typer.BadParameter: one is no pair, or stands there twice.
     """
-    try:
+    with _told("NAME=VALUE"):
         return read_scalars(pairs, what=what)
-    except ValueError as error:
-        raise typer.BadParameter(str(error)) from None
 
 
 def read_values(pairs: Sequence[str]) -> dict[str, float]:
@@ -27,10 +26,11 @@ def read_values(pairs: Sequence[str]) -> dict[str, float]:
         typer.BadParameter: one is no number.
     """
     found: dict[str, float] = {}
-    for name, value in read_params(pairs, what="a metric").items():
-        if isinstance(value, bool | str):
-            raise typer.BadParameter(f"{name} is a number, not {value!r}")
-        found[name] = value
+    with _told("METRIC=NUMBER"):
+        for name, value in read_scalars(pairs, what="a metric").items():
+            if isinstance(value, bool | str):
+                raise ValueError(f"{name} is a number, not {value!r}")
+            found[name] = value
     return found
 
 
@@ -40,22 +40,28 @@ def read_limits(pairs: Sequence[str]) -> dict[str, float | None]:
     Raises:
         typer.BadParameter: one is neither a number nor null.
     """
-    given = {_split(pair, "=", "a limit") for pair in pairs}
-    unlimited: dict[str, float | None] = {name: None for name, value in given if value == "null"}
-    return unlimited | read_values([f"{name}={value}" for name, value in given if value != "null"])
+    found: dict[str, float | None] = {}
+    with _told("--budget"):
+        for name, value in read_scalars(pairs, what="a limit").items():
+            if isinstance(value, bool) or (isinstance(value, str) and value != "null"):
+                raise ValueError(f"{name} is a number, or null for no limit, not {value!r}")
+            found[name] = None if isinstance(value, str) else value
+    return found
 
 
 def read_labels(pairs: Sequence[str]) -> dict[str, str]:
     """Return `team:vision` as a key and its value.
 
     Raises:
-        typer.BadParameter: one is no pair.
+        typer.BadParameter: one is no pair, or stands there twice.
     """
-    return dict(_split(pair, ":", "a label") for pair in pairs)
+    with _told("--label"):
+        return read_pairs(pairs, ":", what="a label")
 
 
-def _split(pair: str, separator: str, what: str) -> tuple[str, str]:
+@contextmanager
+def _told(option: str) -> Iterator[None]:
     try:
-        return split_pair(pair, separator, what=what)
+        yield
     except ValueError as error:
-        raise typer.BadParameter(str(error)) from None
+        raise typer.BadParameter(str(error), param_hint=option) from None

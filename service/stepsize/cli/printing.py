@@ -17,7 +17,7 @@ from stepsize.domain.picture import draw_picture
 
 Printed = BaseModel | Sequence[BaseModel] | None
 
-_LONGEST_ERROR = 80
+_LONGEST = 80
 _PIPED_WIDTH = 10_000
 """Into a pipe or file tables are never cut to a terminal's 80 columns."""
 
@@ -35,15 +35,31 @@ def say(line: str) -> None:
     typer.echo(line, err=True)
 
 
-def fail(message: str) -> NoReturn:
-    """Print what went wrong and end with exit code 1."""
+class Refusal(typer.Exit):
+    """A command's end with exit code 1, and why: a problem document for programs."""
+
+    def __init__(self, problem: Mapping[str, object]) -> None:
+        super().__init__(1)
+        self.problem = problem
+
+
+def fail(message: str, *, problem: Mapping[str, object] | None = None) -> NoReturn:
+    """Print what went wrong and end with exit code 1.
+
+    Args:
+        problem: the same for programs; null: the message alone.
+    """
     say(f"stepsize: {message}")
-    raise typer.Exit(1)
+    raise Refusal(problem or {"type": "about:blank", "title": "Failed", "detail": message})
+
+
+def _is_terminal() -> bool:
+    return sys.stdout.isatty()
 
 
 def print_markdown(text: str) -> None:
     """Print Markdown: rendered on a terminal; into a file or a pipe as it is, to be rendered there."""
-    if sys.stdout.isatty():
+    if _is_terminal():
         console().print(Markdown(text))
     else:
         typer.echo(text, nl=False)
@@ -93,8 +109,9 @@ def print_trials(trials: Sequence[Trial], *, with_jobs: bool = False) -> None:
     together = ["group"] if any(trial.group for trial in trials) else []
     restarted = ["attempts"] if any(trial.attempt > 1 for trial in trials) else []
     why = ["error"] if any(trial.error for trial in trials) else []
+    said = ["remark"] if any(trial.remark for trial in trials) else []
     jobs = ["job"] if with_jobs else []
-    table = _table(*jobs, "trial", "state", *params, *metrics, "duration", *apart, *together, *restarted, *why)
+    table = _table(*jobs, "trial", "state", *params, *metrics, "duration", *apart, *together, *restarted, *why, *said)
     for trial in trials:
         table.add_row(
             *_cells(
@@ -108,6 +125,7 @@ def print_trials(trials: Sequence[Trial], *, with_jobs: bool = False) -> None:
                 *(group_of(trial) for _ in together),
                 *(attempts(trial) for _ in restarted),
                 *(error_of(trial) for _ in why),
+                *(_on_a_line(trial.remark or "") for _ in said),
             )
         )
     console().print(table)
@@ -146,11 +164,14 @@ def with_reason(state: str, reason: str | None) -> str:
 
 
 def error_of(trial: Trial) -> str:
-    """Return e.g. `ValueError: no such file`, on one line of bearable length; nothing where nothing went wrong."""
-    if trial.error is None:
-        return ""
-    line = f"{trial.error.type}: {' '.join(trial.error.message.split())}"
-    return line if len(line) <= _LONGEST_ERROR else f"{line[: _LONGEST_ERROR - 1]}…"
+    """Return e.g. `ValueError: no such file`, on one line; nothing where nothing went wrong."""
+    return "" if trial.error is None else _on_a_line(trial.error.line)
+
+
+def _on_a_line(text: str) -> str:
+    """Return a text on one line, of bearable length on a terminal; into a pipe or a file it is not cut."""
+    line = " ".join(text.split())
+    return line if len(line) <= _LONGEST or not _is_terminal() else f"{line[: _LONGEST - 1]}…"
 
 
 def group_of(trial: Trial) -> str:

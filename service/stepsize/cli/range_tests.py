@@ -6,7 +6,7 @@ import typer
 from rich.table import Table
 
 from stepsize.cli.connection import SERVER, AsJson, Server, connected
-from stepsize.cli.files import Output, image_format_of, write_file
+from stepsize.cli.files import Output, Themes, image_format_of, write_file
 from stepsize.cli.job_file import read_job
 from stepsize.cli.printing import console, number, print_json, say, with_reason
 from stepsize.cli.watching import watch_job
@@ -26,7 +26,7 @@ def range_test(
 ) -> None:
     """Find between which learning rates to search: sweep the rate upwards and watch the loss."""
     spec = read_job(file)
-    with connected(server, as_json=as_json) as client:
+    with connected(server) as client:
         test = client.range_test(spec)
         if wait:
             watch_job(client, test.job_id, quiet=True)
@@ -45,14 +45,15 @@ def range_test(
 def read_range_test(
     test_id: Annotated[str, typer.Argument(metavar="TEST", help="A range test's id.")],
     file: Output = None,
+    theme: Themes = "light",
     server: Server = SERVER,
     as_json: AsJson = False,
 ) -> None:
     """Show what a range test has found; with --output as a figure. 1 unless it is conclusive at some batch size."""
-    with connected(server, as_json=as_json) as client:
+    with connected(server) as client:
         test = client.read_range_test(test_id)
         if file is not None:
-            image = client.plot_range_test(test_id, image_format=image_format_of(file))
+            image = client.plot_range_test(test_id, image_format=image_format_of(file), theme=theme)
             write_file(image, file, default="")
     if as_json:
         print_json(test)

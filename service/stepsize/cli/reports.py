@@ -20,7 +20,7 @@ def report(
     if len(job_ids) > 1:
         compare(job_ids, server, as_json)
         return
-    with connected(server, as_json=as_json) as client:
+    with connected(server) as client:
         if as_json:
             print_json(client.report(job_ids[0]))
             return
@@ -51,7 +51,7 @@ def export(
                 sys.stdout.buffer.write(chunk)
             return
         try:
-            client.export_to(file, job_id, file_format=wanted, rows=rows)
+            client.export_to(job_id, file, file_format=wanted, rows=rows)
         except OSError as error:
             fail(f"{file} can't be written: {error.strerror or error}")
     say(f"wrote {file}")
@@ -63,7 +63,7 @@ def compare(
     as_json: AsJson = False,
 ) -> None:
     """Say what differs between jobs, and the best rate of each choice that they make."""
-    with connected(server, as_json=as_json) as client:
+    with connected(server) as client:
         if as_json:
             print_json(client.compare(job_ids))
             return

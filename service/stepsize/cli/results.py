@@ -1,15 +1,16 @@
 """Commands about what came out: curves, history, fronts, importances, plots."""
 
+import json
 from typing import Annotated, Literal
 
 import typer
 
 from stepsize.cli.connection import SERVER, AsJson, JobId, Server, connected
-from stepsize.cli.files import Output, image_format_of, write_file
+from stepsize.cli.files import Output, Themes, image_format_of, write_file
 from stepsize.cli.printing import describe_values, estimate, print_json, print_rows, print_trials, say, with_reason
-from stepsize.client import ImageFormat, PlotKind, Theme
+from stepsize.client import ImageFormat, PlotKind
+from stepsize.spec.wording import counted
 
-Themes = Annotated[Theme, typer.Option(help="Colours of the page it stands on.")]
 Format = Annotated[ImageFormat | None, typer.Option("--format", help="What FILE ends with by default, else svg.")]
 
 
@@ -24,7 +25,7 @@ def curves(
     as_json: AsJson = False,
 ) -> None:
     """Show learning curves: the first and last value of each trial; all points with --json."""
-    with connected(server, as_json=as_json) as client:
+    with connected(server) as client:
         found = client.curves(job_id, metric=metric, max_points=max_points, pick=pick, n=n, numbers=numbers or ())
     if as_json:
         print_json(found)
@@ -45,10 +46,18 @@ def curves(
     )
 
 
-def history(job_id: JobId, server: Server = SERVER, as_json: AsJson = False) -> None:
+def history(
+    job_id: JobId,
+    max_points: Annotated[
+        int | None,
+        typer.Option(min=1, max=5000, help="Most trials; of more every improvement and a spread. Else 1000."),
+    ] = None,
+    server: Server = SERVER,
+    as_json: AsJson = False,
+) -> None:
     """List the objective of each trial in turn, and the best so far."""
-    with connected(server, as_json=as_json) as client:
-        found = client.history(job_id)
+    with connected(server) as client:
+        found = client.history(job_id, max_points=max_points)
     if as_json:
         print_json(found)
         return
@@ -56,26 +65,38 @@ def history(job_id: JobId, server: Server = SERVER, as_json: AsJson = False) -> 
     print_rows(("trial", "state", found.metric, "best so far"), rows, otherwise="no trials")
 
 
-def provenance(job_id: JobId, server: Server = SERVER, as_json: AsJson = False) -> None:
-    """Show the code, packages and machines that a job's trials ran with, and where they differ."""
-    with connected(server, as_json=as_json) as client:
-        found = client.provenance(job_id)
-    if as_json:
-        print_json(found)
+def provenance(
+    job_ids: Annotated[list[str], typer.Argument(metavar="JOB…", help="One job; several are compared.")],
+    server: Server = SERVER,
+    as_json: AsJson = False,
+) -> None:
+    """Show the code, packages and machines that a job's trials ran with, or those of several, and where they differ."""
+    with connected(server) as client:
+        found = {job_id: client.provenance(job_id) for job_id in job_ids}
+    first, *others = found.values()
+    unlike = first.differences_with(*others)
+    if as_json and len(found) == 1:
+        print_json(*found.values())
         return
-    for share in found.items:
-        typer.echo(f"{share.n_trials} trials, the first {share.first_trial}:")
-        for line in share.provenance.lines():
-            typer.echo(f"  {line}")
-    for name, values in found.differences.items():
+    if as_json:
+        jobs = {job_id: one.model_dump(mode="json", exclude_unset=True) for job_id, one in found.items()}
+        typer.echo(json.dumps({"jobs": jobs, "differences": unlike}, indent=2, ensure_ascii=False))
+        return
+    for job_id, one in found.items():
+        of_job = f"{job_id}: " if len(found) > 1 else ""
+        for share in one.items:
+            typer.echo(f"{of_job}{counted(share.n_trials, 'trial')}, the first {share.first_trial}:")
+            for line in share.provenance.lines():
+                typer.echo(f"  {line}")
+        if not one.items:
+            say(f"{of_job}nothing is known of where its trials came from")
+    for name, values in unlike.items():
         typer.echo(f"differs: {name}: {', '.join(values)}")
-    if not found.items:
-        say("nothing is known of where its trials came from")
 
 
 def pareto(job_id: JobId, server: Server = SERVER, as_json: AsJson = False) -> None:
     """List the trials that no other trial beats in every objective."""
-    with connected(server, as_json=as_json) as client:
+    with connected(server) as client:
         found = client.pareto(job_id)
     if as_json:
         print_json(found)
@@ -87,7 +108,7 @@ def pareto(job_id: JobId, server: Server = SERVER, as_json: AsJson = False) -> N
 
 def importances(job_id: JobId, server: Server = SERVER, as_json: AsJson = False) -> None:
     """Say which parameters matter."""
-    with connected(server, as_json=as_json) as client:
+    with connected(server) as client:
         found = client.importances(job_id)
     if as_json:
         print_json(found)

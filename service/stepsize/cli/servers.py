@@ -10,12 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from pydantic import ValidationError
 
 from stepsize.cli.printing import fail, say
 from stepsize.clock import new_id
-from stepsize.environment import misspelt_variables
-from stepsize.extras import ANALYSIS, NEEDS, how_to_install, missing_extras
+from stepsize.extras import ANALYSIS, how_to_install, missing_extras, what_to_install
 from stepsize.hosts import is_loopback
 
 if TYPE_CHECKING:
@@ -124,8 +122,8 @@ def migrate() -> None:
 
 
 def _require_extras(command: str) -> None:
-    if missing := missing_extras(NEEDS[command]):
-        fail(f"{command} needs: {how_to_install(missing)}")
+    if mend := what_to_install(command):
+        fail(f"{command} needs: {mend}")
 
 
 def _refuse_public(host: str, allow_unauthenticated: bool) -> None:
@@ -143,15 +141,12 @@ def _settings(data_dir: Path | None = None) -> "Settings":
     Raises:
         typer.BadParameter: a STEPSIZE_ variable is wrong, or there is no such setting.
     """
-    from stepsize.settings import Settings  # noqa: PLC0415 - see the module's docstring
+    from stepsize.cli.settings import WrongSettingsError, read_settings  # noqa: PLC0415 - see the module's docstring
 
-    if misspelt := misspelt_variables(os.environ, Settings.model_fields):
-        raise typer.BadParameter("; ".join(misspelt), param_hint="environment")
     try:
-        return Settings() if data_dir is None else Settings(data_dir=data_dir)
-    except ValidationError as error:
-        wrong = "; ".join(f"STEPSIZE_{str(each['loc'][0]).upper()}: {each['msg']}" for each in error.errors())
-        raise typer.BadParameter(wrong, param_hint="environment") from error
+        return read_settings(data_dir)
+    except WrongSettingsError as error:
+        raise typer.BadParameter(str(error), param_hint="environment") from None
 
 
 def _worker_command(slots: int | None) -> list[str]:

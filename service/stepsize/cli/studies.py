@@ -14,9 +14,10 @@ from stepsize.cli.conversion import job_of
 from stepsize.cli.job_file import read_job
 from stepsize.cli.printing import fail, print_json, say
 from stepsize.client import Client, Job
-from stepsize.extras import how_to_install
+from stepsize.extras import NEEDS, how_to_install
+from stepsize.spec.seeds import SeedRule
+from stepsize.spec.wording import counted
 
-EXTRA = "optuna"
 _TOLD_EVERY = 500
 
 
@@ -29,6 +30,10 @@ def import_(
     metric: Annotated[
         list[str] | None,
         typer.Option(metavar="NAME", help="What its objective is called here; repeat it for several."),
+    ] = None,
+    seeds: Annotated[
+        Literal["fresh", "shared"] | None,
+        typer.Option(help="Which training seeds its trials had: each its own, or one for all; else the answer doubts."),
     ] = None,
     warm_start: Annotated[
         str | None, typer.Option(metavar="JOB.yaml", help="Then submit this job, with the study to learn from.")
@@ -43,14 +48,17 @@ def import_(
         from stepsize.studies.past import StudyError  # noqa: PLC0415 - likewise
         from stepsize.studies.record import record_study  # noqa: PLC0415 - likewise
     except ModuleNotFoundError as error:
-        fail(f"import optuna needs: {how_to_install([EXTRA])}  ({error.name} is missing)")
+        fail(f"import optuna needs: {how_to_install(NEEDS['import'])}  ({error.name} is missing)")
     try:
         past = read_study(storage, study, metrics=metric or [])
         for note in past.notes:
             say(f"not carried over: {note}")
-        with connected(server, as_json=as_json) as client:
-            job = record_study(client, past, source=source, told=_say_how_far)
-            say(f"{len(past.trials)} trials of {past.name!r} are {job.id}")
+        if seeds is None:
+            say("not carried over: training seeds; say --seeds fresh (each trial its own) or shared (one for all)")
+        rule = SeedRule.UNKNOWN if seeds is None else SeedRule(seeds)
+        with connected(server) as client:
+            job = record_study(client, past, source=source, seeds=rule, told=_say_how_far)
+            say(f"{job.id} has {counted(len(past.trials), 'trial')} of {past.name!r}")
             job = job if file is None else _submit(client, file, job)
     except StudyError as error:
         fail(str(error))

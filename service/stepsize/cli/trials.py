@@ -1,5 +1,6 @@
 """Commands about single trials, and about those that train elsewhere."""
 
+from pathlib import PurePosixPath
 from typing import Annotated, Literal
 
 import typer
@@ -12,25 +13,30 @@ from stepsize.cli.pairs import read_params, read_values
 from stepsize.cli.printing import duration, print_json, print_rows, print_trials, say
 
 Pairs = Annotated[list[str], typer.Argument(metavar="NAME=VALUE…", help="E.g. learning_rate=0.1 optimizer=sgd.")]
-Token = Annotated[int, typer.Option(help="As `stepsize ask` gave it.")]
+Token = Annotated[int, typer.Option(min=1, help="As `stepsize ask` gave it.")]
 
 
 def trial(job_id: JobId, number: Number, server: Server = SERVER, as_json: AsJson = False) -> None:
     """Show one trial, with all that is known of how it came about."""
-    with connected(server, as_json=as_json) as client:
+    with connected(server) as client:
         found = client.trial(job_id, number)
-        came_from = None if found.provenance is None or as_json else client.provenance(job_id).of(found.provenance)
+        ran_with = None if found.provenance is None else client.provenance(job_id).of(found.provenance)
     if as_json:
-        print_json(found)
+        print_json(found.model_copy(update={"ran_with": ran_with}))
         return
     print_trials([found])
-    for line in [*found.provenance_lines(), *(came_from.lines() if came_from else [])]:
+    if found.remark:
+        typer.echo(f"remark: {found.remark}")
+    if found.fixed_params:
+        fixed = " ".join(f"{name}={value}" for name, value in found.fixed_params.items() if value != "")
+        typer.echo(f"fixed by the job: {fixed}")
+    for line in [*found.provenance_lines(), *(ran_with.lines() if ran_with else [])]:
         typer.echo(line)
 
 
 def reports(job_id: JobId, number: Number, server: Server = SERVER, as_json: AsJson = False) -> None:
     """List what a trial has reported, step by step."""
-    with connected(server, as_json=as_json) as client:
+    with connected(server) as client:
         found = list(client.reports(job_id, number))
     if as_json:
         print_json(found)
@@ -46,7 +52,7 @@ def reports(job_id: JobId, number: Number, server: Server = SERVER, as_json: AsJ
 def enqueue(job_id: JobId, params: Pairs, server: Server = SERVER, as_json: AsJson = False) -> None:
     """Try a configuration of your own next; parameters left out are sampled."""
     given = read_params(params)
-    with connected(server, as_json=as_json) as client:
+    with connected(server) as client:
         found = client.enqueue(job_id, given)
     if as_json:
         print_json(found)
@@ -66,7 +72,7 @@ def download(
     """Save a file that a trial has left, such as model.safetensors."""
     with connected(server) as client:
         content = client.best_artifact(job_id, name) if number is None else client.artifact(job_id, number, name)
-    write_file(content, file, default=name)
+    write_file(content, file, default=PurePosixPath(name).name)
 
 
 def ask(
@@ -84,7 +90,7 @@ def ask(
     as_json: AsJson = False,
 ) -> None:
     """Ask for trials of an external job to train here; 1 where there are none."""
-    with connected(server, as_json=as_json) as client:
+    with connected(server) as client:
         found = client.suggest(
             job_id, client_id=client_id, count=count, lease_s=lease_s, wait_s=wait_s, restarted=restarted
         )
@@ -103,10 +109,10 @@ def ask(
 def tell(
     job_id: JobId,
     number: Number,
+    token: Token,
     values: Annotated[
         list[str] | None, typer.Argument(metavar="METRIC=NUMBER…", help="What was measured, e.g. val_loss=0.4.")
     ] = None,
-    token: Token = 0,
     step: Annotated[int | None, typer.Option(help="A report of this step; without it the trial has ended so.")] = None,
     infeasible: Annotated[
         Literal["diverged", "oom"] | None, typer.Option(help="It can't be trained: the search keeps away from there.")
@@ -120,7 +126,7 @@ def tell(
     """Report on a trial that trains here (--step), or tell how it has ended; a report to stop exits with 1."""
     measured = read_values(values or [])
     if step is not None:
-        with connected(server, as_json=as_json) as client:
+        with connected(server) as client:
             report: dict[str, JsonValue] = {"step": step, "values": {**measured}}
             verdict = client.report_trial(job_id, number, lease_token=token, reports=[report], wait_s=wait_s)
         if as_json:
@@ -128,7 +134,7 @@ def tell(
         else:
             typer.echo(f"stop: {verdict.reason}" if verdict.should_stop else "go on")
         raise typer.Exit(1 if verdict.should_stop else 0)
-    with connected(server, as_json=as_json) as client:
+    with connected(server) as client:
         ended = client.complete_trial(
             job_id,
             number,

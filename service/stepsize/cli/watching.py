@@ -94,7 +94,9 @@ def _progress_line(job: Job) -> str:
     counts = job.progress.counts
     parts = [f"{trials_done(job)} trials"]
     parts += [f"{counts[state]} {state}" for state in _COUNTED if counts.get(state)]
-    if job.progress.eta_s is not None and not job.is_finished:
+    if job.progress.is_answering:
+        parts.append("its answer is being computed")
+    elif job.progress.eta_s is not None and not job.is_finished:
         parts.append(f"about {duration(max(1, round(job.progress.eta_s)))} left")
     return " · ".join(parts)
 

@@ -21,7 +21,14 @@ from stepsize.client.async_http import AsyncClient
 from stepsize.client.calls.jobs import Control
 from stepsize.client.calls.results import ImageFormat, PlotKind, Theme
 from stepsize.client.catalogue import SpecEntry, TrainerEntry, Worker
-from stepsize.client.errors import ApiError, ClientError, ServerUnreachableError, WaitTimeoutError
+from stepsize.client.errors import (
+    ApiError,
+    ClientError,
+    ServerLateError,
+    ServerUnreachableError,
+    WaitTimeoutError,
+    WrongValueError,
+)
 from stepsize.client.events import Event
 from stepsize.client.external import ExternalTrial
 from stepsize.client.files import ExportFormat, export_format
@@ -56,6 +63,7 @@ __all__ = [
     "Provenance",
     "RangeTest",
     "Report",
+    "ServerLateError",
     "ServerUnreachableError",
     "SpecEntry",
     "Theme",
@@ -64,5 +72,6 @@ __all__ = [
     "TrialSummary",
     "WaitTimeoutError",
     "Worker",
+    "WrongValueError",
     "export_format",
 ]

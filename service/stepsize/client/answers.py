@@ -2,7 +2,7 @@
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, JsonValue
 
-from stepsize.client.display import estimate_text, job_html, job_line
+from stepsize.client.display import answer_html, estimate_text, job_html, job_line, trial_html
 from stepsize.spec.objective import Objective
 from stepsize.spec.space import Scalar
 
@@ -34,12 +34,25 @@ class Progress(Answer):
         """Trials that ended and count towards `max_trials`: all but the cancelled."""
         return self.total - sum(self.counts.get(state, 0) for state in ("queued", "running", "cancelled"))
 
+    @property
+    def is_answering(self) -> bool:
+        """Whether no trial is left to run, and the job's answer is being computed."""
+        return self.limited_by == "answer"
+
 
 class TrialError(Answer):
     """What went wrong in a trial; the traceback is in its log."""
 
     type: str
     message: str
+
+    def __str__(self) -> str:
+        return f"{self.type}: {self.message}" if self.message else self.type
+
+    @property
+    def line(self) -> str:
+        """The same on one line."""
+        return " ".join(str(self).split())
 
 
 class TrialSummary(Answer):
@@ -48,6 +61,15 @@ class TrialSummary(Answer):
     number: int
     params: dict[str, Scalar]
     values: dict[str, float]
+
+    def __repr__(self) -> str:
+        return f"<Trial {self.number}: {self._tried()}; {self._measured()}>"
+
+    def _tried(self) -> str:
+        return ", ".join(f"{name}={value!r}" for name, value in self.params.items())
+
+    def _measured(self) -> str:
+        return ", ".join(f"{name}={value:.4g}" for name, value in self.values.items()) or "nothing reported"
 
 
 class Estimate(Answer):
@@ -102,6 +124,9 @@ class JobAnswer(Answer):
     def __repr__(self) -> str:
         return f"<JobAnswer: {self.sentence}>"
 
+    def _repr_html_(self) -> str:
+        return answer_html(self)
+
 
 class TrialGroup(Answer):
     """With which other trials a trial is trained as one, and why or why not."""
@@ -109,13 +134,23 @@ class TrialGroup(Answer):
     id: str
     size: int
     how: str
-    """`fused`, `alone` or `apart`."""
+    """`fused`, `alone`, `apart` or `measuring`."""
     why: str = ""
+
+
+class TrialReplicates(Answer):
+    """The same configuration trained with several fresh seeds."""
+
+    n: int
+    mean: Estimate
+    """Of the objective."""
 
 
 class Trial(TrialSummary):
     """One training run."""
 
+    fixed_params: dict[str, Scalar] = {}
+    """The parameters that its job fixes and that apply to it, where `client.trial` read it; lists leave them out."""
     id: str
     job_id: str
     state: str
@@ -138,15 +173,21 @@ class Trial(TrialSummary):
     """Identifies the data it was trained on."""
     provenance: str | None = None
     """Identifies the code, packages and machine it ran with; `client.provenance(job_id)` says what they were."""
+    remark: str | None = None
+    """What its trainer has to say about how it went, such as that it learned nothing."""
+    replicates: TrialReplicates | None = None
+    """By what `client.best` ranked it, where its configuration was checked or replicated; other lists leave it out."""
     error: TrialError | None = None
     artifacts: list[JsonValue] = []
 
     def __repr__(self) -> str:
-        params = ", ".join(f"{name}={value!r}" for name, value in self.params.items())
-        values = ", ".join(f"{name}={value:.4g}" for name, value in self.values.items())
         state = f"{self.state} ({self.reason})" if self.reason else self.state
-        said = f": {self.error.type}: {self.error.message}" if self.error else ""
-        return f"<Trial {self.number} {state}: {params}; {values or 'nothing reported'}{said}>"
+        said = f": {self.error}" if self.error else ""
+        remark = f"; {self.remark}" if self.remark else ""
+        return f"<Trial {self.number} {state}: {self._tried()}; {self._measured()}{said}{remark}>"
+
+    def _repr_html_(self) -> str:
+        return trial_html(self)
 
     def provenance_lines(self) -> list[str]:
         """Return what is known of how it came about, a line each."""
@@ -239,6 +280,11 @@ class Job(Answer):
         counts = self.progress.counts
         some_ended_well = any(counts.get(state) for state in ("completed", "pruned", "infeasible"))
         return self.is_finished and counts.get("failed", 0) > 0 and (self.state == "failed" or not some_ended_well)
+
+    @property
+    def is_fruitless(self) -> bool:
+        """Whether it has ended without a trial to use, though some ran: each failed, was infeasible or was stopped."""
+        return self.is_finished and self.progress.n_finished > 0 and not self.progress.counts.get("completed")
 
     @property
     def objectives(self) -> list[Objective]:

@@ -13,6 +13,7 @@ from stepsize.client.events import Event, EventParser
 from stepsize.client.following import (
     ALL_EVENTS,
     RECONNECT_PAUSES_S,
+    check_pauses,
     events_path,
     has_seen_all,
     is_passing,
@@ -22,13 +23,14 @@ from stepsize.client.following import (
 from stepsize.client.transport import pause_or_give_up, read
 
 
-async def events(connection: AsyncConnection, job_id: str, after: str | None) -> AsyncIterator[Event]:
+async def events(connection: AsyncConnection, job_id: str, after: str | int | None) -> AsyncIterator[Event]:
     """Yield a job's changes after an event until it has finished; survives lost connections."""
 
     async def is_done(last: str | None) -> bool:
         return has_seen_all(await connection.send(job_call(job_id)), last)
 
-    async for event in _listen(connection, events_path(job_id), after, is_done):
+    begin = None if after is None else str(after)
+    async for event in _listen(connection, events_path(job_id), begin, is_done):
         yield event
 
 
@@ -73,6 +75,7 @@ async def follow(
     Raises:
         WaitTimeoutError: it has not finished in time.
     """
+    check_pauses(poll_s, timeout_s)
     deadline = None if timeout_s is None else time.monotonic() + timeout_s
     job, etag = await connection.send(job_call(job_id)), ""
     yield job

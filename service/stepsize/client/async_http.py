@@ -11,6 +11,8 @@ from pydantic import JsonValue
 from stepsize.client.answers import Dataset, Job
 from stepsize.client.async_connection import AsyncConnection
 from stepsize.client.async_following import all_events, events, follow
+from stepsize.client.calls.base import part
+from stepsize.client.display import Progress, progress_view
 from stepsize.client.events import Event
 from stepsize.client.external import (
     AsyncExternalTrial,
@@ -40,14 +42,6 @@ class AsyncClient(Operations, Later):
     ) -> None:
         self._connection = AsyncConnection(address(base_url), transport=transport, sleep=sleep)
 
-    @property
-    def base_url(self) -> str:
-        """Where the service is."""
-        return self._connection.base_url
-
-    def __repr__(self) -> str:
-        return f"<AsyncClient of {self.base_url}>"
-
     async def __aenter__(self) -> Self:
         return self
 
@@ -58,7 +52,7 @@ class AsyncClient(Operations, Later):
         """Close every connection."""
         await self._connection.close()
 
-    def events(self, job_id: str, *, after: str | None = None) -> AsyncIterator[Event]:
+    def events(self, job_id: str, *, after: str | int | None = None) -> AsyncIterator[Event]:
         """Yield changes of a job as they happen, until it has finished; see `Client.events`."""
         return events(self._connection, job_id, after)
 
@@ -75,13 +69,14 @@ class AsyncClient(Operations, Later):
         job_id: str,
         *,
         timeout: float | None = None,
-        progress: Callable[[Job], None] | None = None,
+        progress: Progress | Callable[[Job], Awaitable[None]] = False,
         poll_s: float = 1.0,
     ) -> Job:
-        """Return a job once it has finished; see `Client.wait`."""
-        async for job in follow(self._connection, job_id, poll_s, timeout):
-            if progress is not None:
-                progress(job)
+        """Return a job once it has finished; see `Client.wait`. A function `progress` may be asynchronous."""
+        with progress_view(progress) as view:
+            async for job in follow(self._connection, job_id, poll_s, timeout):
+                if (told := view.show(job)) is not None:
+                    await told
         return job
 
     async def export(
@@ -90,12 +85,12 @@ class AsyncClient(Operations, Later):
         """Yield a file with everything a job has recorded, piece by piece."""
         query = {"format": file_format, "rows": rows}
         with self._connection.unreachable():
-            async with self._connection.stream(f"/jobs/{job_id}/export", query=query) as response:
+            async with self._connection.stream(f"/jobs/{part(job_id)}/export", query=query) as response:
                 async for chunk in response.aiter_bytes():
                     yield chunk
 
     async def export_to(
-        self, file: Path | str, job_id: str, *, file_format: ExportFormat | None = None, rows: Rows = "trials"
+        self, job_id: str, file: Path | str, *, file_format: ExportFormat | None = None, rows: Rows = "trials"
     ) -> Path:
         """Write everything a job has recorded to a file; see `Client.export_to`."""
         path = Path(file)
@@ -113,10 +108,11 @@ class AsyncClient(Operations, Later):
         format: str | None = None,  # noqa: A002 - the service's word
         target: str | None = None,
         target_kind: str | None = None,
+        help: str | None = None,  # noqa: A002 - the service's word
     ) -> Dataset:
         """Upload a data set and return it; see `Client.upload`."""
         file = Path(path)
-        query = dataset_query(file, name=name, file_format=format, target=target, target_kind=target_kind)
+        query = dataset_query(file, name=name, file_format=format, target=target, target_kind=target_kind, words=help)
         response = await self._connection.send_file("/datasets", file, query)
         return Dataset.model_validate_json(response.content)
 

@@ -1,13 +1,17 @@
-"""How a job looks: in one line, in a notebook, and while it is waited for."""
+"""How a job and its answers look: in one line, in a notebook, and while a job is waited for."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from html import escape
 from types import TracebackType
 from typing import TYPE_CHECKING, Protocol, Self
 
+from stepsize.spec.space import Scalar
+from stepsize.spec.wording import counted
+
 if TYPE_CHECKING:
-    from stepsize.client.answers import Job, JobAnswer
+    from stepsize.client.answers import Job, JobAnswer, Trial
+    from stepsize.client.results import JobReport
 
 _WIDTH, _HEIGHT = 320, 90
 _SHOWN_SHARE = 0.85
@@ -17,29 +21,77 @@ _SHOWN_SHARE = 0.85
 def job_line(job: "Job") -> str:
     """Return e.g. `job_1 mnist: running, 12/40 trials, learning_rate 0.0123 (0.008 to 0.02), fairly sure`."""
     state = f"{job.state} ({job.reason})" if job.reason else job.state
-    most = "" if job.progress.max_trials is None else f"/{job.progress.max_trials}"
-    parts = [state, f"{job.progress.n_finished}{most} trials", *([answer] if (answer := _answer(job.answer)) else [])]
+    parts = [state, trials_done(job, of="/"), *([answer] if (answer := _answer(job.answer)) else [])]
     return f"{f'{job.id} {job.name}'.rstrip()}: {', '.join(parts)}"
 
 
 def job_html(job: "Job") -> str:
     """Return a job as a small picture: state, progress, answer, and its valley."""
     fraction = 1.0 if job.state == "completed" else (job.progress.fraction or 0.0)
-    most = "" if job.progress.max_trials is None else f" of {job.progress.max_trials}"
-    eta = f", about {job.progress.eta_s:.0f} s left" if job.progress.eta_s and not job.is_finished else ""
     lines = [
         f"<b>{escape(job.name)}</b> <code>{escape(job.id)}</code> {escape(job.state)}"
         + (f" ({escape(job.reason)})" if job.reason else ""),
-        f'<progress max="1" value="{fraction:.4f}"></progress> {job.progress.n_finished}{most} trials{eta}',
+        f'<progress max="1" value="{fraction:.4f}"></progress> {trials_done(job, of=" of ")}{time_left(job)}',
     ]
     if job.answer is not None:
         lines += [escape(job.answer.sentence), _valley(job.answer)]
     if job.best is not None:
-        params = ", ".join(f"{name} {value}" for name, value in job.best.params.items())
-        values = ", ".join(f"{name} {value:.4g}" for name, value in job.best.values.items())
-        lines.append(f"<small>best trial, luck included: {escape(f'{job.best.number}: {params}: {values}')}</small>")
+        lines.append(_best_trial(job.best.number, job.best.params, job.best.values))
     lines += [f"<b>{escape(line)}</b>" for line in (job.error, job.advice) if line]
+    return _page(lines)
+
+
+def answer_html(answer: "JobAnswer") -> str:
+    """Return an answer with its valley, and what is doubtful about it."""
+    return _page([escape(answer.sentence), _valley(answer), *_small(answer.caveats)])
+
+
+def report_html(report: "JobReport") -> str:
+    """Return what a job teaches, most important first; `report_text` has all of it."""
+    found = [report.sensitivity.sentence, report.scaling_law.sentence, report.divergence.sentence]
+    found += [comparison.sentence for comparison in report.comparisons]
+    lines = [
+        f"<b>{escape(report.job_name)}</b> <code>{escape(report.job_id)}</code> {counted(report.n_trials, 'trial')}",
+        escape(report.recommendation),
+        _valley(report.answer),
+        *map(escape, found),
+    ]
+    if report.best_trial is not None:
+        best = report.best_trial
+        lines.append(_best_trial(best.number, best.params, {report.objective.metric: best.value}))
+    return _page([*lines, *_small(report.caveats)])
+
+
+def trial_html(trial: "Trial") -> str:
+    """Return a trial: what was tried, what came out, and what went wrong."""
+    state = f"{trial.state} ({trial.reason})" if trial.reason else trial.state
+    lines = [
+        f"<b>trial {trial.number}</b> of <code>{escape(trial.job_id)}</code> {escape(state)}",
+        escape(f"{_params(trial.params)}: {_values(trial.values) or 'nothing reported'}"),
+        escape(trial.remark or ""),
+        f"<b>{escape(str(trial.error))}</b>" if trial.error else "",
+    ]
+    return _page([*lines, *_small(trial.provenance_lines())])
+
+
+def _page(lines: Sequence[str]) -> str:
     return "<div>" + "<br>".join(line for line in lines if line) + "</div>"
+
+
+def _small(lines: Sequence[str]) -> list[str]:
+    return [f"<small>{escape(line)}</small>" for line in lines]
+
+
+def _best_trial(number: int, params: Mapping[str, Scalar], values: Mapping[str, float]) -> str:
+    return f"<small>best trial, luck included: {escape(f'{number}: {_params(params)}: {_values(values)}')}</small>"
+
+
+def _params(params: Mapping[str, Scalar]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in params.items())
+
+
+def _values(values: Mapping[str, float]) -> str:
+    return ", ".join(f"{name} {value:.4g}" for name, value in values.items())
 
 
 def estimate_text(value: float | None, low: float | None, high: float | None) -> str:
@@ -48,6 +100,19 @@ def estimate_text(value: float | None, low: float | None, high: float | None) ->
         return "not known"
     interval = "" if low is None or high is None or low == high else f" ({low:.4g} to {high:.4g})"
     return f"{value:.4g}{interval}"
+
+
+def time_left(job: "Job") -> str:
+    """Return e.g. `, about 12 s left`, what else is waited for, or nothing."""
+    if job.progress.is_answering:
+        return ", its answer is being computed"
+    return f", about {job.progress.eta_s:.0f} s left" if job.progress.eta_s and not job.is_finished else ""
+
+
+def trials_done(job: "Job", *, of: str) -> str:
+    """Return e.g. `12/40 trials`, or `1 trial` where nothing says how many there will be."""
+    done, most = job.progress.n_finished, job.progress.max_trials
+    return counted(done, "trial") if most is None else f"{done}{of}{counted(most, 'trial')}"
 
 
 def _answer(answer: "JobAnswer | None") -> str:
@@ -134,6 +199,49 @@ class ProgressView:
         sys.stderr.write(f"\r{line}{blank}" if sys.stderr.isatty() else f"{line}\n")
         sys.stderr.flush()
         self._line = line
+
+
+Progress = bool | Callable[["Job"], None] | None
+
+
+class View(Protocol):
+    """What is shown, or told, of a job that is waited for."""
+
+    def __enter__(self) -> Self: ...
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+    def show(self, job: "Job") -> Awaitable[None] | None:
+        """Show a job as it is now; what an asynchronous function gives back is to be awaited."""
+
+
+def progress_view(progress: "Progress | Callable[[Job], Awaitable[None]]") -> View:
+    """Return what shows how far a job is: a picture or a line (True), a function, or nothing (False, None).
+
+    Raises:
+        TypeError: it is none of these.
+    """
+    if progress is True:
+        return ProgressView()
+    if not (progress is None or progress is False or callable(progress)):
+        raise TypeError(f"progress: True, False or a function that takes a job is expected here, not {progress!r}")
+    return _Told(progress or None)
+
+
+class _Told:
+    """A function in the place of a view, or none."""
+
+    def __init__(self, tell: "Callable[[Job], Awaitable[None] | None] | None") -> None:
+        self._tell = tell
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def show(self, job: "Job") -> Awaitable[None] | None:
+        return self._tell(job) if self._tell else None
 
 
 class _Display(Protocol):

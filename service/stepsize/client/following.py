@@ -1,7 +1,9 @@
 """Following a job: its event stream, or polling where that isn't to be had."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from math import isnan
+from numbers import Real
 
 import httpx
 
@@ -9,7 +11,7 @@ from stepsize.client.answers import Job
 from stepsize.client.calls.base import Call, of, part
 from stepsize.client.calls.jobs import job as job_call
 from stepsize.client.connection import Connection
-from stepsize.client.errors import ApiError, WaitTimeoutError
+from stepsize.client.errors import ApiError, WaitTimeoutError, WrongValueError
 from stepsize.client.events import Event, EventParser
 from stepsize.client.transport import RETRIED_STATUSES, pause_or_give_up, read
 
@@ -18,33 +20,32 @@ RECONNECT_PAUSES_S = (0.1, 0.2, 0.4, 0.8, 1.6, *[3.0] * 8)
 ALL_EVENTS = "/events"
 
 
-def events(connection: Connection, job_id: str, after: str | None) -> Iterator[Event]:
+def events(connection: Connection, job_id: str, after: str | int | None) -> Iterator[Event]:
     """Yield a job's changes after an event until it has finished; survives lost connections."""
-    pauses = iter(RECONNECT_PAUSES_S)
-    while True:
-        try:
-            for event in _stream(connection, events_path(job_id), after):
-                pauses = iter(RECONNECT_PAUSES_S)
-                after = event.id or after
-                yield event
-            if has_seen_all(connection.send(job_call(job_id)), after):
-                return
-            error: Exception = ConnectionError("the event stream keeps ending early")
-        except (httpx.TransportError, ApiError) as broken:
-            if not is_passing(broken):
-                raise
-            error = broken
-        connection.sleep(pause_or_give_up(connection.base_url, pauses, error))
+
+    def is_done(last: str | None) -> bool:
+        return has_seen_all(connection.send(job_call(job_id)), last)
+
+    yield from _listen(connection, events_path(job_id), None if after is None else str(after), is_done)
 
 
 def all_events(connection: Connection) -> Iterator[Event]:
     """Yield what changes of any job, until the caller has enough; survives lost connections."""
+    yield from _listen(connection, ALL_EVENTS, None, lambda _last: False)
+
+
+def _listen(
+    connection: Connection, path: str, after: str | None, is_done: Callable[[str | None], bool]
+) -> Iterator[Event]:
     pauses = iter(RECONNECT_PAUSES_S)
     while True:
         try:
-            for event in _stream(connection, ALL_EVENTS, None):
+            for event in _stream(connection, path, after):
                 pauses = iter(RECONNECT_PAUSES_S)
+                after = event.id or after
                 yield event
+            if is_done(after):
+                return
             error: Exception = ConnectionError("the event stream keeps ending early")
         except (httpx.TransportError, ApiError) as broken:
             if not is_passing(broken):
@@ -55,6 +56,7 @@ def all_events(connection: Connection) -> Iterator[Event]:
 
 def follow(connection: Connection, job_id: str, poll_s: float) -> Iterator[Job]:
     """Yield a job now and after each of its changes, until it has finished."""
+    check_pauses(poll_s, None)
     job = connection.send(job_call(job_id))
     yield job
     if job.is_finished:
@@ -75,6 +77,7 @@ def follow_until(connection: Connection, job_id: str, poll_s: float, timeout_s: 
     Raises:
         WaitTimeoutError: it has not finished in time.
     """
+    check_pauses(poll_s, timeout_s)
     deadline = time.monotonic() + timeout_s
     job = connection.send(job_call(job_id))
     yield job
@@ -83,6 +86,18 @@ def follow_until(connection: Connection, job_id: str, poll_s: float, timeout_s: 
         yield job
     if not job.is_finished:
         raise WaitTimeoutError(job, timeout_s)
+
+
+def check_pauses(poll_s: float, timeout_s: float | None) -> None:
+    """Raise WrongValueError where these can't be seconds to wait."""
+    if not _is_time(poll_s) or poll_s <= 0:
+        raise WrongValueError(f"poll_s: seconds above 0 are expected here, not {poll_s!r}")
+    if timeout_s is not None and not (_is_time(timeout_s) and timeout_s >= 0):
+        raise WrongValueError(f"timeout: seconds are expected here, or None for no limit, not {timeout_s!r}")
+
+
+def _is_time(given: object) -> bool:
+    return isinstance(given, Real) and not isinstance(given, bool) and not isnan(given)
 
 
 def is_passing(error: httpx.TransportError | ApiError) -> bool:

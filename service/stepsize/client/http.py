@@ -1,7 +1,6 @@
 """`Client`: the service at one address, called and waited for."""
 
 import time
-from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Self
@@ -10,16 +9,15 @@ import httpx
 from pydantic import JsonValue
 
 from stepsize.client.answers import Dataset, Job
+from stepsize.client.calls.base import part
 from stepsize.client.connection import Connection
-from stepsize.client.display import ProgressView
+from stepsize.client.display import Progress, progress_view
 from stepsize.client.events import Event
 from stepsize.client.external import ExternalTrial, SuggestedTrial, Tell, process_name, suggestions, tell_call
 from stepsize.client.files import ExportFormat, Rows, complete_file, dataset_query, export_format
 from stepsize.client.following import all_events, events, follow, follow_until
 from stepsize.client.operations import Now, Operations
 from stepsize.client.transport import address
-
-Progress = bool | Callable[[Job], None]
 
 
 class Client(Operations, Now):
@@ -41,14 +39,6 @@ class Client(Operations, Now):
     ) -> None:
         self._connection = Connection(address(base_url), transport=transport, sleep=sleep)
 
-    @property
-    def base_url(self) -> str:
-        """Where the service is."""
-        return self._connection.base_url
-
-    def __repr__(self) -> str:
-        return f"<Client of {self.base_url}>"
-
     def __enter__(self) -> Self:
         return self
 
@@ -59,7 +49,7 @@ class Client(Operations, Now):
         """Close every connection."""
         self._connection.close()
 
-    def events(self, job_id: str, *, after: str | None = None) -> Iterator[Event]:
+    def events(self, job_id: str, *, after: str | int | None = None) -> Iterator[Event]:
         """Yield changes of a job as they happen, until it has finished; survives lost connections.
 
         Args:
@@ -100,9 +90,7 @@ class Client(Operations, Now):
             if timeout is None
             else follow_until(self._connection, job_id, poll_s, timeout)
         )
-        if progress is False:
-            return deque(jobs, maxlen=1)[0]
-        with ProgressView() if progress is True else _Told(progress) as view:
+        with progress_view(progress) as view:
             for job in jobs:
                 view.show(job)
         return job
@@ -110,12 +98,12 @@ class Client(Operations, Now):
     def export(self, job_id: str, *, file_format: ExportFormat = "csv", rows: Rows = "trials") -> Iterator[bytes]:
         """Yield a file with everything a job has recorded, piece by piece."""
         query = {"format": file_format, "rows": rows}
-        path = f"/jobs/{job_id}/export"
+        path = f"/jobs/{part(job_id)}/export"
         with self._connection.unreachable(), self._connection.stream(path, query=query) as response:
             yield from response.iter_bytes()
 
     def export_to(
-        self, file: Path | str, job_id: str, *, file_format: ExportFormat | None = None, rows: Rows = "trials"
+        self, job_id: str, file: Path | str, *, file_format: ExportFormat | None = None, rows: Rows = "trials"
     ) -> Path:
         """Write everything a job has recorded to a file, which is complete or isn't there, and return its path.
 
@@ -138,6 +126,7 @@ class Client(Operations, Now):
         format: str | None = None,  # noqa: A002 - the service's word
         target: str | None = None,
         target_kind: str | None = None,
+        help: str | None = None,  # noqa: A002 - the service's word
     ) -> Dataset:
         """Upload a data set and return it; the same content again changes nothing.
 
@@ -146,9 +135,10 @@ class Client(Operations, Now):
             format: npz, csv, parquet, or images for a .zip of `<class>/<image>.png`; null: as the file's name ends.
             target: the column to predict; null: target, label, or the last column.
             target_kind: `classes` or `number`, where its values leave doubt.
+            help: what it is, in a line, for those who choose one.
         """
         file = Path(path)
-        query = dataset_query(file, name=name, file_format=format, target=target, target_kind=target_kind)
+        query = dataset_query(file, name=name, file_format=format, target=target, target_kind=target_kind, words=help)
         return Dataset.model_validate_json(self._connection.send_file("/datasets", file, query).content)
 
     def suggestions(
@@ -177,16 +167,3 @@ class Client(Operations, Now):
             return self._connection.send(tell_call(job_id, path, body))
 
         return tell
-
-
-class _Told:
-    """A function in the place of a view."""
-
-    def __init__(self, show: Callable[[Job], None]) -> None:
-        self.show = show
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        pass

@@ -4,7 +4,7 @@
 name, arguments and docstring from the description.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from functools import wraps
 from typing import Generic, ParamSpec, TypeVar, overload
 
@@ -15,21 +15,37 @@ from stepsize.client.calls import jobs as job_calls
 from stepsize.client.calls import results as result_calls
 from stepsize.client.calls import trials as trial_calls
 from stepsize.client.calls.base import Call, Listing
+from stepsize.client.calls.kinds import of_its_kind
 from stepsize.client.connection import Connection
-from stepsize.client.rows import Rows
+from stepsize.client.rows import AsyncRows, Rows
+from stepsize.spec.arguments import says_what_it_takes
 
 P = ParamSpec("P")
 R = TypeVar("R")
 A = TypeVar("A", bound=Answer)
 
 
-class Now:
+class _Connected:
+    """What speaks to the service at one address."""
+
+    _connection: Connection | AsyncConnection
+
+    @property
+    def base_url(self) -> str:
+        """Where the service is."""
+        return self._connection.base_url
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} of {self.base_url}>"
+
+
+class Now(_Connected):
     """Whose calls return what was asked for."""
 
     _connection: Connection
 
 
-class Later:
+class Later(_Connected):
     """Whose calls are awaited."""
 
     _connection: AsyncConnection
@@ -39,7 +55,7 @@ class _Operation(Generic[P, R]):
     """A call as a method."""
 
     def __init__(self, describe: Callable[P, Call[R]]) -> None:
-        self._describe = describe
+        self._describe = says_what_it_takes()(of_its_kind(describe))
         self.__doc__ = describe.__doc__
 
     @overload
@@ -64,7 +80,7 @@ class _Listing(Generic[P, A]):
     """A list as a method."""
 
     def __init__(self, describe: Callable[P, Listing[A]]) -> None:
-        self._describe = describe
+        self._describe = says_what_it_takes()(of_its_kind(describe))
         self.__doc__ = describe.__doc__
 
     @overload
@@ -72,18 +88,18 @@ class _Listing(Generic[P, A]):
     @overload
     def __get__(self, client: Now, owner: type) -> Callable[P, Rows[A]]: ...
     @overload
-    def __get__(self, client: Later, owner: type) -> Callable[P, AsyncIterator[A]]: ...
-    def __get__(self, client: Now | Later | None, owner: type) -> Callable[P, Listing[A] | Rows[A] | AsyncIterator[A]]:
+    def __get__(self, client: Later, owner: type) -> Callable[P, AsyncRows[A]]: ...
+    def __get__(self, client: Now | Later | None, owner: type) -> Callable[P, Listing[A] | Rows[A] | AsyncRows[A]]:
         if client is None:
             return self._describe
         describe, connection = self._describe, client._connection
 
         @wraps(describe)
-        def method(*args: P.args, **kwargs: P.kwargs) -> Rows[A] | AsyncIterator[A]:
+        def method(*args: P.args, **kwargs: P.kwargs) -> Rows[A] | AsyncRows[A]:
             listing = describe(*args, **kwargs)
             if isinstance(connection, Connection):
                 return Rows(connection.items(listing))
-            return connection.items(listing)
+            return AsyncRows(connection.items(listing))
 
         return method
 

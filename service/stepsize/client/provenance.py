@@ -3,6 +3,8 @@
 from pydantic import Field
 
 from stepsize.client.answers import Answer
+from stepsize.spec.provenance import differences
+from stepsize.spec.wording import counted
 
 
 class Provenance(Answer):
@@ -43,9 +45,8 @@ class ProvenanceShare(Answer):
     provenance: Provenance
 
     def __repr__(self) -> str:
-        return (
-            f"<ProvenanceShare {self.n_trials} trials from {self.first_trial} on: {'; '.join(self.provenance.lines())}>"
-        )
+        n_trials = counted(self.n_trials, "trial")
+        return f"<ProvenanceShare {n_trials} from {self.first_trial} on: {'; '.join(self.provenance.lines())}>"
 
 
 class JobProvenance(Answer):
@@ -53,6 +54,14 @@ class JobProvenance(Answer):
 
     items: list[ProvenanceShare]
     differences: dict[str, list[str]] = Field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        unlike = "; ".join(f"{name}: {', '.join(values)}" for name, values in self.differences.items())
+        return f"<JobProvenance, {len(self.items)} of them; {f'differs in {unlike}' if unlike else 'nothing differs'}>"
+
+    def differences_with(self, *others: "JobProvenance") -> dict[str, list[str]]:
+        """Return where any trials of this job and of others differ: field (a package as `packages.NAME`) → values."""
+        return differences([share.provenance for job in (self, *others) for share in job.items])
 
     def of(self, provenance_id: str | None) -> Provenance | None:
         """Return what a trial came from, by its `provenance`; None: that isn't known."""

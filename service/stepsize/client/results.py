@@ -3,8 +3,10 @@
 from pydantic import Field
 
 from stepsize.client.answers import Answer, Estimate, JobAnswer, Trial
+from stepsize.client.display import report_html
 from stepsize.spec.objective import Objective
 from stepsize.spec.space import Scalar
+from stepsize.spec.wording import counted
 
 
 class BestTrial(Answer):
@@ -119,6 +121,11 @@ class Importances(Answer):
     items: list[Importance]
     caveat: str | None = None
 
+    def __repr__(self) -> str:
+        shares = ", ".join(f"{item.parameter} {item.importance!r}" for item in self.items)
+        caveat = f" ({self.caveat})" if self.caveat else ""
+        return f"<Importances of {counted(self.n_trials, 'trial')}: {shares}{caveat}>"
+
 
 class FrontierRow(Answer):
     """From which learning rate on trainings diverge."""
@@ -162,7 +169,10 @@ class JobReport(Answer):
     caveats: list[str]
 
     def __repr__(self) -> str:
-        return f"<JobReport of {self.job_id}, {self.n_trials} trials: {self.recommendation}>"
+        return f"<JobReport of {self.job_id}, {counted(self.n_trials, 'trial')}: {self.recommendation}>"
+
+    def _repr_html_(self) -> str:
+        return report_html(self)
 
 
 class JobRow(Answer):
@@ -202,14 +212,19 @@ class SettingRow(Answer):
     by_learning_rate: list[RateBand] = Field(default_factory=list)
 
 
-class SettingPair(Answer):
-    """Two rows of a table that differ in its setting alone."""
+class Compared(Answer):
+    """Two of several that are compared two by two."""
 
-    rows: tuple[int, int]
     batch_size: int | None = None
     rate_ratio: Estimate
     improvement: Estimate
     sentence: str
+
+
+class SettingPair(Compared):
+    """Two rows of a table that differ in its setting alone."""
+
+    rows: tuple[int, int]
 
 
 class SettingTable(Answer):
@@ -222,14 +237,10 @@ class SettingTable(Answer):
     caveat: str | None = None
 
 
-class JobPair(Answer):
+class JobPair(Compared):
     """Two jobs whose answers are compared."""
 
     job_ids: tuple[str, str]
-    batch_size: int | None = None
-    rate_ratio: Estimate
-    improvement: Estimate
-    sentence: str
 
 
 class JobsReport(Answer):
@@ -242,7 +253,7 @@ class JobsReport(Answer):
     caveats: list[str]
 
     def __repr__(self) -> str:
-        return f"<JobsReport of {len(self.jobs)} jobs: {self.sentence}>"
+        return f"<JobsReport of {counted(len(self.jobs), 'job')}: {self.sentence}>"
 
 
 class Front(Answer):
@@ -251,6 +262,10 @@ class Front(Answer):
     objectives: list[Objective]
     n_completed: int
     items: list[Trial]
+
+    def __repr__(self) -> str:
+        goals = ", ".join(f"{one.direction} {one.metric}" for one in self.objectives)
+        return f"<Front of {goals}: {len(self.items)} of {counted(self.n_completed, 'trial')}>"
 
 
 class History(Answer):
@@ -264,6 +279,11 @@ class History(Answer):
     values: list[float | None]
     best: list[float | None]
 
+    def __repr__(self) -> str:
+        last = next((value for value in reversed(self.best) if value is not None), None)
+        best = "" if last is None else f", best so far {last:.4g}"
+        return f"<History of {counted(self.n_trials, 'trial')}: {self.direction} {self.metric}{best}>"
+
 
 class Curve(Answer):
     """How a metric went over one training."""
@@ -276,6 +296,10 @@ class Curve(Answer):
     steps: list[int]
     values: list[float | None]
 
+    def __repr__(self) -> str:
+        ends = f": {self.values[0]} to {self.values[-1]}" if self.values else ""
+        return f"<Curve of trial {self.number}, {self.state}, {counted(self.n_reports, 'report')}{ends}>"
+
 
 class Curves(Answer):
     """Learning curves."""
@@ -285,3 +309,6 @@ class Curves(Answer):
     step_unit: str | None = None
     n_trials: int
     curves: list[Curve]
+
+    def __repr__(self) -> str:
+        return f"<Curves of {self.metric}, {len(self.curves)} of {counted(self.n_trials, 'trial')}>"

@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 from stepsize.client.answers import Problem
 from stepsize.client.calls.base import Call
-from stepsize.client.errors import ApiError, ServerUnreachableError
+from stepsize.client.errors import ApiError, ServerLateError, ServerUnreachableError, WrongValueError
 
 DEFAULT_SERVER = "http://127.0.0.1:8000"
 SERVER_VARIABLE = "STEPSIZE_SERVER"
@@ -35,8 +35,22 @@ R = TypeVar("R")
 
 
 def address(base_url: str | None) -> str:
-    """Return where the service is: as given, where the environment says, or on this machine."""
-    return (base_url or os.environ.get(SERVER_VARIABLE) or DEFAULT_SERVER).rstrip("/")
+    """Return where the service is: as given, where the environment says, or on this machine.
+
+    Raises:
+        TypeError, WrongValueError: it can be no address.
+    """
+    given = base_url or os.environ.get(SERVER_VARIABLE) or DEFAULT_SERVER
+    if not isinstance(given, str):
+        raise TypeError(f"an address is a text such as {DEFAULT_SERVER!r}, not {given!r}")
+    whole = given if "://" in given else f"http://{given}"
+    try:
+        url = httpx.URL(whole)
+    except httpx.InvalidURL as error:
+        raise WrongValueError(f"{given!r} is no address such as {DEFAULT_SERVER}: {error}") from None
+    if url.scheme not in ("http", "https") or not url.host:
+        raise WrongValueError(f"{given!r} is no address such as {DEFAULT_SERVER}")
+    return whole.rstrip("/")
 
 
 def trusts_environment(base_url: str) -> bool:
@@ -54,14 +68,22 @@ def url_of(base_url: str, path: str) -> str:
 
 
 def request_of(http: httpx.Client | httpx.AsyncClient, base_url: str, call: Call[R]) -> httpx.Request:
-    """Return a call as a request."""
-    return http.build_request(
-        call.method,
-        url_of(base_url, call.path),
-        params={name: value for name, value in call.query.items() if value is not None},
-        json=call.body,
-        headers=call.headers,
-    )
+    """Return a call as a request.
+
+    Raises:
+        WrongValueError: what is to be sent is no JSON.
+    """
+    try:
+        return http.build_request(
+            call.method,
+            url_of(base_url, call.path),
+            params={name: value for name, value in call.query.items() if value is not None},
+            json=call.body,
+            headers=call.headers,
+        )
+    except (TypeError, ValueError) as error:
+        said = "only finite numbers, texts, truth values, None, lists and mappings can be sent"
+        raise WrongValueError(f"{said}: {error}") from None
 
 
 class Retries:
@@ -104,7 +126,8 @@ def pause_or_give_up(base_url: str, pauses: Iterator[float], error: Exception) -
 
 def unreachable(base_url: str, error: Exception) -> ServerUnreachableError:
     """Return what a broken connection means."""
-    return ServerUnreachableError(base_url, str(error) or type(error).__name__)
+    is_late = isinstance(error, httpx.ReadTimeout | httpx.WriteTimeout)
+    return (ServerLateError if is_late else ServerUnreachableError)(base_url, str(error) or type(error).__name__)
 
 
 def read(base_url: str, call: Call[R], response: httpx.Response) -> R:

@@ -55,7 +55,10 @@ def convert(document: Document, wanted: Wanted | None = None) -> Converted:
     notes: Notes = []
     draft = Draft(found.source, notes, Space(notes))
     part = Part(dict(document), "", notes, texts_are_numbers=found.texts_are_numbers)
-    return found.convert(part, draft, wanted or Wanted())
+    try:
+        return found.convert(part, draft, wanted or Wanted())
+    except ConversionError as error:  # it ends the reading; what was found before is told with it
+        raise ConversionError.of(dict.fromkeys([*draft.slips, error])) from None
 
 
 def _format(document: Document) -> _Format | None:

@@ -1,12 +1,13 @@
 """What every tool's file becomes in the end: a job, checked as far as that goes without a service."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from pydantic import JsonValue
 
-from stepsize.conversion.outcome import Converted, Note
-from stepsize.conversion.part import Notes
+from stepsize.conversion.outcome import ConversionError, Converted, Note
+from stepsize.conversion.part import Notes, Part
 from stepsize.conversion.program import describe_program
 from stepsize.conversion.space import Space
 
@@ -41,6 +42,27 @@ class Draft:
     sampler: dict[str, JsonValue] = field(default_factory=dict)
     pruner: dict[str, JsonValue] | None = None
     budget: dict[str, JsonValue] = field(default_factory=dict)
+    slips: list[ConversionError] = field(default_factory=list)
+
+    @contextmanager
+    def apart(self) -> Iterator[None]:
+        """Read a part that others don't wait for: what is wrong in it is told at the end, with all that is wrong."""
+        try:
+            yield
+        except ConversionError as error:
+            self.slips.append(error)
+
+    def take_counts(self, part: Part, names: Mapping[str, str]) -> None:
+        """Set limits of the budget.
+
+        Args:
+            names: limit → what it is called in the part; what isn't there is left out.
+        """
+        for ours, theirs in names.items():
+            with self.apart():
+                count = part.maybe_whole(theirs)
+                if count is not None:
+                    self.budget[ours] = count
 
     def tune_by(self, metric: str, direction: str, target: float | None = None) -> None:
         """Set what the job optimises."""
@@ -61,8 +83,10 @@ class Draft:
         """Return the job and, where there is a program and no other trainer is wanted, its description.
 
         Raises:
-            ConversionError: a grid is to visit what has no end.
+            ConversionError: something has no counterpart, or a grid is to visit what has no end.
         """
+        if self.slips:
+            raise ConversionError.of(self.slips)
         if self.sampler.get("name") == "grid":
             self.space.check_grid()
         runs_program = wanted.trainer is None and self.command is not None

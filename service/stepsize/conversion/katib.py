@@ -61,20 +61,27 @@ def convert(part: Part, draft: Draft, wanted: Wanted) -> Converted:
     if "nasConfig" in spec:
         raise spec.error("nasConfig", _IMPOSSIBLE["enas"])
     for parameter in spec.parts("parameters"):
-        _add(parameter, draft)
-    if not draft.space:
-        raise spec.error("parameters", "there are none to search")
-    _read_objective(spec.part("objective"), draft)
+        with draft.apart():
+            _add(parameter, draft)
+    with draft.apart():
+        if not draft.space and not draft.slips:
+            raise spec.error("parameters", "there are none to search")
+    with draft.apart():
+        _read_objective(spec.part("objective"), draft)
     _read_budget(spec, draft)
-    _read_algorithm(spec.part("algorithm"), draft)
-    if "earlyStopping" in spec:
-        _read_early_stopping(spec.part("earlyStopping"), draft)
-    if "trialTemplate" in spec:
-        _read_template(spec.part("trialTemplate"), draft)
+    with draft.apart():
+        _read_algorithm(spec.part("algorithm"), draft)
+    with draft.apart():
+        if "earlyStopping" in spec:
+            _read_early_stopping(spec.part("earlyStopping"), draft)
+    with draft.apart():
+        if "trialTemplate" in spec:
+            _read_template(spec.part("trialTemplate"), draft)
     spec.drop("metricsCollectorSpec", said="the program prints its reports as lines of JSON")
     spec.drop("resumePolicy", said="jobs go on wherever they were, always")
-    spec.close()
-    part.close()
+    for whole in (spec, part):
+        with draft.apart():
+            whole.close()
     return draft.finish(wanted)
 
 
@@ -166,14 +173,14 @@ def _read_objective(part: Part, draft: Draft) -> None:
 
 def _read_budget(spec: Part, draft: Draft) -> None:
     counts = {
-        "max_trials": spec.maybe_whole("maxTrialCount"),
-        "max_parallel_trials": spec.maybe_whole("parallelTrialCount"),
-        "max_failed_trials": spec.maybe_whole("maxFailedTrialCount"),
+        "max_trials": "maxTrialCount",
+        "max_parallel_trials": "parallelTrialCount",
+        "max_failed_trials": "maxFailedTrialCount",
     }
-    if counts["max_failed_trials"] == 0:
-        counts["max_failed_trials"] = 1  # to Katib too: it ends with the first failed trial
-    draft.budget |= {name: count for name, count in counts.items() if count is not None}
-    if counts["max_trials"] is None:
+    draft.take_counts(spec, counts)
+    if draft.budget.get("max_failed_trials") == 0:
+        draft.budget["max_failed_trials"] = 1  # to Katib too: it ends with the first failed trial
+    if "max_trials" not in draft.budget:
         spec.note("maxTrialCount", "there is none: 40 trials, or every cell of a grid, instead of no end")
 
 
@@ -207,7 +214,7 @@ def _read_hyperband(part: Part, settings: dict[str, Part], draft: Draft) -> None
     if resource is not None:
         name = resource.text("value")
         own = draft.space.names.get(name)
-        if own is None:
+        if own is None or own not in draft.space.searched:
             raise resource.error("value", f"there is no parameter {name!r}")
         draft.space.searched.pop(own)
         most = draft.pruner.get("max_resource")
@@ -245,7 +252,7 @@ def _read_template(part: Part, draft: Draft) -> None:
     stand_ins = {}
     for parameter in part.parts("trialParameters"):
         name, reference = parameter.text("name"), parameter.text("reference")
-        own = draft.space.names.get(reference)
+        own = draft.space.names.get(reference, reference if draft.slips else None)  # it may be one with a slip
         parameter.take("description")
         parameter.close()
         if reference.startswith("${trialSpec."):

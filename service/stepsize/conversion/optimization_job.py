@@ -17,6 +17,12 @@ from stepsize.conversion.space import Described, Distributions
 SOURCE = "a Kubeflow OptimizationJob"
 API_GROUPS = ("trainer.kubeflow.org/", "optimizer.kubeflow.org/")
 
+_COUNTS = {
+    "max_trials": "numTrials",
+    "max_parallel_trials": "parallelTrials",
+    "max_failed_trials": "maxFailedTrials",
+}
+
 
 def convert(part: Part, draft: Draft, wanted: Wanted) -> Converted:
     """Return an optimization job as one of ours.
@@ -32,19 +38,27 @@ def convert(part: Part, draft: Draft, wanted: Wanted) -> Converted:
     part.take("apiVersion"), part.take("kind"), part.take("status")
     spec = part.part("spec")
     for parameter in spec.parts("parameters"):
-        _add(parameter, draft)
-    if not draft.space:
-        raise spec.error("parameters", "there are none to search")
-    for objective in spec.parts("objectives"):
-        _read_objective(objective, draft)
-    if not draft.objectives:
-        raise spec.error("objectives", "there are none")
-    _read_budget(spec.part("trialConfig") if "trialConfig" in spec else spec, draft)
-    _read_algorithm(spec.maybe_part("searchAlgorithm"), draft)
-    if "trainJobTemplate" in spec:
-        _read_template(spec.part("trainJobTemplate"), draft)
-    spec.close()
-    part.close()
+        with draft.apart():
+            _add(parameter, draft)
+    with draft.apart():
+        if not draft.space and not draft.slips:
+            raise spec.error("parameters", "there are none to search")
+    objectives = spec.parts("objectives")
+    with draft.apart():
+        if not objectives:
+            raise spec.error("objectives", "there are none")
+    for objective in objectives:
+        with draft.apart():
+            _read_objective(objective, draft)
+    draft.take_counts(spec.part("trialConfig") if "trialConfig" in spec else spec, _COUNTS)
+    with draft.apart():
+        _read_algorithm(spec.maybe_part("searchAlgorithm"), draft)
+    with draft.apart():
+        if "trainJobTemplate" in spec:
+            _read_template(spec.part("trainJobTemplate"), draft)
+    for whole in (spec, part):
+        with draft.apart():
+            whole.close()
     return draft.finish(wanted)
 
 
@@ -96,15 +110,6 @@ def _read_objective(part: Part, draft: Draft) -> None:
         raise part.error("direction", f"is Minimize or Maximize, not {shown(direction)}")
     draft.tune_by(part.maybe_text("metric") or "loss", direction, part.maybe_number("goal"))
     part.close()
-
-
-def _read_budget(part: Part, draft: Draft) -> None:
-    counts = {
-        "max_trials": part.maybe_whole("numTrials"),
-        "max_parallel_trials": part.maybe_whole("parallelTrials"),
-        "max_failed_trials": part.maybe_whole("maxFailedTrials"),
-    }
-    draft.budget |= {name: count for name, count in counts.items() if count is not None}
 
 
 def _read_algorithm(part: Part, draft: Draft) -> None:

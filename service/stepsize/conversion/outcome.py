@@ -1,5 +1,6 @@
 """What comes of a file that was written for another tool: a job, a program's description, and what is not as it was."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from pydantic import JsonValue
@@ -30,8 +31,16 @@ class Converted:
 
 
 class ConversionError(ValueError):
-    """The file, or a part of it, can't be carried over: says where and what to do."""
+    """The file, or a part of it, can't be carried over: says where and what to do, for each slip that is known."""
 
     def __init__(self, place: str, said: str) -> None:
         super().__init__(f"{place}: {said}" if place else said)
-        self.place = place
+        self.slips: tuple[str, ...] = (str(self),)
+
+    @classmethod
+    def of(cls, errors: Iterable["ConversionError"]) -> "ConversionError":
+        """Return several as one, which says all of them, each once."""
+        slips = tuple(dict.fromkeys(slip for error in errors for slip in error.slips))
+        together = cls("", slips[0] if len(slips) == 1 else "\n" + "\n".join(f"  {slip}" for slip in slips))
+        together.slips = slips
+        return together

@@ -154,18 +154,23 @@ class Part:
         """Tell of every name that nobody has asked for.
 
         Raises:
-            ConversionError: one is nearly a name that was asked for.
+            ConversionError: some are nearly names that were asked for.
         """
+        slips = []
         for name in self._data:
             if name in self._asked:
                 continue
             near = get_close_matches(name, sorted(self._asked), n=1, cutoff=0.8)
             if near:
-                raise self.error(name, f"there is no such name here; {near[0]!r} is meant?")
-            self.note(name, "not carried over: it is not known here")
+                slips.append(self.error(name, f"there is no such name here; {near[0]!r} is meant?"))
+            else:
+                self.note(name, "not carried over: it is not known here")
+        if slips:
+            raise ConversionError.of(slips)
 
     def _missing(self, name: str) -> ConversionError:
         near = get_close_matches(name, [other for other in self._data if other not in self._asked], n=1, cutoff=0.6)
+        self._asked |= set(near)  # told here, and not once more as a name that is not known
         hint = f"; {self.at(near[0])} is meant for it?" if near else ""
         return self.error(name, f"this is needed and missing{hint}")
 

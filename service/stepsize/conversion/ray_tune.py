@@ -58,13 +58,16 @@ def convert(part: Part, draft: Draft, wanted: Wanted) -> Converted:
         _read_experiment(part, draft)
     else:
         _add_all(part, "", draft)
-    if not draft.space:
+    if not draft.space and not draft.slips:
         raise part.error("", "there is nothing to search")
     if not draft.objectives:
-        if wanted.objective:
-            draft.tune_by(*wanted.objective)
-        elif wanted.trainer is None:
-            raise part.error("", "no metric is named; say what to tune by with --metric NAME:minimize, or :maximize")
+        with draft.apart():
+            if wanted.objective:
+                draft.tune_by(*wanted.objective)
+            elif wanted.trainer is None:
+                raise part.error(
+                    "", "no metric is named; say what to tune by with --metric NAME:minimize, or :maximize"
+                )
     _choose_sampler(part, draft)
     return draft.finish(wanted)
 
@@ -74,18 +77,22 @@ def convert(part: Part, draft: Draft, wanted: Wanted) -> Converted:
 
 def _add_all(part: Part, prefix: str, draft: Draft) -> None:
     for name in part:
-        value = part.take(name)
-        full = f"{prefix}{name}"
-        if is_domain(value):
-            below = part.part(name)
-            function = next(iter(below))
-            place = below.at(function)
-            draft.space.search(place, full, _DOMAINS[function](_Arguments(below, function), draft))
-        elif isinstance(value, dict):
-            _refuse_misspelt(part, name, value)
-            _add_all(part.part(name), f"{full}.", draft)
-        else:
-            draft.space.fix(part.at(name), full, value)
+        with draft.apart():
+            _add(part, name, f"{prefix}{name}", draft)
+
+
+def _add(part: Part, name: str, full: str, draft: Draft) -> None:
+    value = part.take(name)
+    if is_domain(value):
+        below = part.part(name)
+        function = next(iter(below))
+        place = below.at(function)
+        draft.space.search(place, full, _DOMAINS[function](_Arguments(below, function), draft))
+    elif isinstance(value, dict):
+        _refuse_misspelt(part, name, value)
+        _add_all(part.part(name), f"{full}.", draft)
+    else:
+        draft.space.fix(part.at(name), full, value)
 
 
 def _refuse_misspelt(part: Part, name: str, value: Mapping[str, JsonValue]) -> None:
@@ -194,21 +201,30 @@ _DOMAINS: MappingProxyType[str, Callable[[_Arguments, Draft], Described]] = Mapp
 def _read_tuner(part: Part, draft: Draft) -> None:
     _add_all(part.part("param_space"), "", draft)
     tune = part.maybe_part("tune_config")
-    metric = tune.maybe_text("metric")
-    if metric is not None:
-        draft.tune_by(metric, _direction(tune))
-    _read_counts(tune, draft)
-    if "scheduler" in tune:
-        _read_scheduler(tune, draft)
-    _read_search(tune, draft)
+    with draft.apart():
+        metric = tune.maybe_text("metric")
+        if metric is not None:
+            direction = "minimize"
+            with draft.apart():
+                direction = _direction(tune)
+            draft.tune_by(metric, direction)
+    with draft.apart():
+        _read_counts(tune, draft)
+    with draft.apart():
+        if "scheduler" in tune:
+            _read_scheduler(tune, draft)
+    with draft.apart():
+        _read_search(tune, draft)
     tune.drop("reuse_actors", "trial_name_creator", "trial_dirname_creator", said="Ray's own")
-    tune.close()
+    with draft.apart():
+        tune.close()
     run = part.maybe_part("run_config")
     draft.name = run.maybe_text("name") or ""
     _read_stop(run.maybe_part("stop"), draft)
     run.drop("storage_path", "checkpoint_config", "failure_config", "callbacks", "verbose", said="Ray's own")
-    run.close()
-    part.close()
+    for whole in (run, part):
+        with draft.apart():
+            whole.close()
 
 
 def _direction(tune: Part) -> str:

@@ -58,10 +58,14 @@ class Space:
         Raises:
             ConversionError: a real number is searched without steps.
         """
-        for own, described in self.searched.items():
-            is_endless = described["type"] == "float" and "step" not in described
-            if is_endless and described["low"] != described["high"]:
-                raise ConversionError(self._places[own], "a grid needs a step here, or a list of values")
+        endless = [
+            own
+            for own, described in self.searched.items()
+            if described["type"] == "float" and "step" not in described and described["low"] != described["high"]
+        ]
+        if endless:
+            said = "a grid needs a step here, or a list of values"
+            raise ConversionError.of(ConversionError(self._places[own], said) for own in endless)
 
     def choices(self, place: str, values: Sequence[JsonValue]) -> Described:
         """Return a choice among values, those that are no scalars as their JSON."""

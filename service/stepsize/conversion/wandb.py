@@ -32,18 +32,25 @@ def convert(part: Part, draft: Draft, wanted: Wanted) -> Converted:
     draft.trainer = _trainer_name(program, draft.name)
     parameters = part.part("parameters")
     for name in parameters:
-        _add(parameters.part(name), name, draft)
-    _read_budget(part, draft)
-    _read_method(part, draft)
-    _read_metric(part, draft, wanted)
-    if "early_terminate" in part:
-        _read_early_terminate(part.part("early_terminate"), draft)
-    draft.command = _command(part, program, draft)
+        with draft.apart():
+            _add(parameters.part(name), name, draft)
+    with draft.apart():
+        _read_budget(part, draft)
+    with draft.apart():
+        _read_method(part, draft)
+    with draft.apart():
+        _read_metric(part, draft, wanted)
+    with draft.apart():
+        if "early_terminate" in part:
+            _read_early_terminate(part.part("early_terminate"), draft)
+    with draft.apart():
+        draft.command = _command(part, program, draft)
     part.drop("project", "entity", said=_ELSEWHERE)
     part.drop("description", said="jobs have a name and labels")
     part.drop("job", "launch", "scheduler", "imageuri", "image_uri", "resource", said=_LAUNCH)
     part.drop("controller", said="the search runs in our workers")
-    part.close()
+    with draft.apart():
+        part.close()
     return draft.finish(wanted)
 
 
@@ -60,7 +67,8 @@ def _add(part: Part, name: str, draft: Draft) -> None:
     if "parameters" in part:
         below = part.part("parameters")
         for inner in below:
-            _add(below.part(inner), f"{name}.{inner}", draft)
+            with draft.apart():
+                _add(below.part(inner), f"{name}.{inner}", draft)
         part.close()
         return
     distribution = part.maybe_text("distribution") or _implied(part)

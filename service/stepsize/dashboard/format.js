@@ -103,3 +103,10 @@ export function Prose({ text }) {
 export function words(word) {
   return word.replaceAll("_", " ");
 }
+
+/** What chose a job's configurations: where all of them were given, as an imported study's are, no sampler did. @param {{kind: string, spec: object}} job */
+export function searchWords({ kind, spec }) {
+  if (kind !== "tune") return words(kind);
+  const isAllGiven = spec.budget.max_trials !== null && spec.enqueue.length >= spec.budget.max_trials;
+  return isAllGiven ? "configurations given" : spec.sampler.name;
+}

@@ -7,6 +7,8 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter
 
+from stepsize.spec.wording import counted
+
 SNAPSHOT = Path(__file__).with_name("cards.json")
 """The built-in data sets' cards, generated from workers/."""
 
@@ -118,7 +120,7 @@ def check_amounts(n: int, n_targets: int, kind: TargetKind) -> None:
     """
     if n < FEWEST_SAMPLES:
         raise UnreadableDatasetError(
-            f"{n} samples can't be split into train, validation and test; have at least {FEWEST_SAMPLES}"
+            f"{counted(n, 'sample')} can't be split into train, validation and test; have at least {FEWEST_SAMPLES}"
         )
     if n_targets < 2:
         raise UnreadableDatasetError("all samples have the same target; there is nothing to learn")

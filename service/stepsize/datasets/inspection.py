@@ -7,7 +7,7 @@ import csv
 import struct
 import zipfile
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from math import prod
@@ -24,7 +24,16 @@ from stepsize.datasets.cards import (
 )
 from stepsize.datasets.files import StoredDataset
 from stepsize.datasets.images import called, image_shape
-from stepsize.datasets.npy import NUMBERS, StoredArray, describe_array, is_whole, read_values
+from stepsize.datasets.npy import (
+    INPUT_NAMES,
+    NUMBERS,
+    TARGET_NAMES,
+    StoredArray,
+    explain,
+    find_array,
+    is_whole,
+    read_values,
+)
 from stepsize.datasets.tables import MOST_CATEGORIES, choose_target, read_csv, read_value, target_kind
 
 BROKEN_FILE = (
@@ -40,8 +49,6 @@ BROKEN_FILE = (
     zlib.error,
 )
 """What the standard library raises on files that are not what they claim to be."""
-_INPUT_NAMES = ("x", "images", "features")
-_TARGET_NAMES = ("y", "labels", "target")
 _CHANNELS = (1, 3)
 _PARQUET = b"PAR1"
 _NUMBERS_PER_SLIP = 20
@@ -110,19 +117,23 @@ def inspect(stored: StoredDataset, *, max_bytes: int) -> _Facts:
     except UnreadableDatasetError:
         raise
     except BROKEN_FILE as error:
-        raise UnreadableDatasetError(f"it can't be read as {stored.format}: {error}") from error
+        raise UnreadableDatasetError(why_unreadable(stored, error)) from error
     if facts.n is not None and facts.n_targets is not None and facts.target_kind is not None:
         check_amounts(facts.n, facts.n_targets, facts.target_kind)
     return facts
 
 
+def why_unreadable(stored: StoredDataset, error: Exception) -> str:
+    """Return what is wrong with a data set whose reading raised an error."""
+    is_arrays = stored.format is DatasetFormat.NPZ
+    return explain(stored.path, error) if is_arrays else f"it can't be read as {stored.format}: {error}"
+
+
 def _inspect_npz(stored: StoredDataset, max_bytes: int) -> _Facts:
     with zipfile.ZipFile(stored.path) as archive:
-        members = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
-        if sum(info.file_size for info in members.values()) > max_bytes:
+        if sum(info.file_size for info in archive.infolist()) > max_bytes:
             raise UnreadableDatasetError(f"it unpacks to more than {max_bytes} bytes")
-        inputs = describe_array(archive, _choose(members, _INPUT_NAMES))
-        labels = describe_array(archive, _choose(members, _TARGET_NAMES))
+        inputs, labels = find_array(archive, INPUT_NAMES), find_array(archive, TARGET_NAMES)
         if len(labels.shape) != 1 or inputs.shape[:1] != labels.shape:
             raise UnreadableDatasetError(f"x has shape {inputs.shape} and y {labels.shape}; give one label a sample")
         kind, shape = _sample_shape(inputs.shape)
@@ -147,13 +158,6 @@ def _look_at_targets(archive: zipfile.ZipFile, targets: StoredArray) -> tuple[in
             size = targets.item_bytes
             seen.update(chunk[at : at + size] for at in range(0, len(chunk), size))
     return min(len(seen), MOST_CLASSES + 1), is_all_whole
-
-
-def _choose(members: Mapping[str, zipfile.ZipInfo], names: tuple[str, ...]) -> zipfile.ZipInfo:
-    for name in names:
-        if name in members:
-            return members[name]
-    raise UnreadableDatasetError(f"there is no array {names[0]!r} in the file; save it by np.savez(path, x=…, y=…)")
 
 
 def _sample_shape(shape: tuple[int, ...]) -> tuple[DatasetKind, tuple[int, ...]]:

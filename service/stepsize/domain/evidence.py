@@ -23,7 +23,7 @@ class TrialColumns:
     purpose: list[str]
     """`search`, `confirm` or `replicate`."""
     seed: list[int | None]
-    """What each trial was trained with; None: not known, as of trials trained elsewhere."""
+    """What each trial was trained with; None: not known, as of trials of a study that was imported."""
     started_at: list[float | None]
     finished_at: list[float | None]
     """Unix seconds."""
@@ -44,6 +44,8 @@ class Evidence:
     counts: dict[str, int]
     """Trials by state."""
     trials: TrialColumns
+    seed: int
+    """The job's: whatever an analysis draws follows from it, so that two jobs of one seed are checked alike."""
     rungs: list[tuple[int, int, float]]
     """(trial number, step, first objective) of some completed trials at the steps where others were pruned."""
     kind: JobKind = JobKind.TUNE

@@ -5,7 +5,7 @@ from enum import StrEnum
 from typing import Any
 
 from stepsize.domain.trial import TrialState
-from stepsize.domain.tuning import TuningFindings
+from stepsize.domain.tuning import TuningDetails, TuningFindings
 from stepsize.spec.confirm import n_kept
 from stepsize.spec.resolved import ResolvedJobSpec, recall
 from stepsize.spec.space import SearchSpace
@@ -125,6 +125,8 @@ class Job:
     """Trials that count towards `max_trials`: all but the cancelled and the replicates."""
     n_confirming: int
     """Of these, those that check the answer."""
+    n_asking: int
+    """Clients that wait and have nothing on offer, as far as the API has said so: the worker doesn't see them."""
     best_trial: int | None
     gpu_seconds: float
     work_s: float
@@ -154,6 +156,11 @@ class Job:
         """The search space in use: the spec's, or with the bounds that a range test found."""
         found = self.tuning_findings
         return self.spec.search_space if found.search_space is None else found.search_space
+
+    @property
+    def tuning_details(self) -> TuningDetails:
+        """What only the service knew at submission; of a job of another kind, nothing."""
+        return recall(TuningDetails, self.details or {}) if self.kind is JobKind.TUNE else TuningDetails()
 
     @property
     def tuning_findings(self) -> TuningFindings:

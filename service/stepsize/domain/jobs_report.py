@@ -33,17 +33,22 @@ class JobRow(Part):
     """Its metrics and training time by learning rate."""
 
 
-class JobPair(Part):
-    """Two jobs whose answers are compared."""
+class Compared(Part):
+    """Two of several that are compared two by two; the intervals of all pairs hold together with 95 %."""
 
-    job_ids: tuple[str, str]
     batch_size: int | None
     """At which their rates are compared; null: each at its own."""
     rate_ratio: Estimate
-    """The second's best rate over the first's; the intervals of all pairs hold together with 95 %."""
+    """The second's best rate over the first's."""
     improvement: Estimate
-    """By how much the second's value is better; null where the objectives can't stand on one axis."""
+    """By how much the second's value is better, in units of the metric; null where values can't stand on one axis."""
     sentence: str
+
+
+class JobPair(Compared):
+    """Two jobs whose answers are compared."""
+
+    job_ids: tuple[str, str]
 
 
 class RateRange(Part):
@@ -75,26 +80,18 @@ class SettingRow(Part):
     value: Estimate
     """The objective at that rate: what fresh trainings give on average."""
     best_trial: float | None
-    """The best value of a completed trial."""
+    """The value of the best trial."""
     train_time_s: Estimate
     """Mean duration of completed trials."""
     diverged_share: Estimate
     by_learning_rate: list[RateBand]
 
 
-class SettingPair(Part):
+class SettingPair(Compared):
     """Two rows of a table that differ in its setting alone."""
 
     rows: tuple[int, int]
     """Positions in the table, from 0."""
-    batch_size: int | None
-    """At which their rates are compared; null: each where it is told."""
-    rate_ratio: Estimate
-    """The second's best rate over the first's; the intervals of all pairs of the table hold together with 95 %."""
-    improvement: Estimate
-    """By how much the second's value is better, in units of the metric; all intervals of the table hold together. Null
-    where values can't stand on one axis."""
-    sentence: str
 
 
 class SettingTable(Part):

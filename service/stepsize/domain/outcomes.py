@@ -12,6 +12,16 @@ def objective_values(objectives: Sequence[Objective], values: Mapping[str, float
     return tuple(values[objective.metric] for objective in objectives)
 
 
+def unreported_error(objectives: Sequence[Objective], values: Mapping[str, float]) -> TrialError | None:
+    """Return what the error of a trial says that has ended without all of its objectives; None: it reported them."""
+    missing = [objective.metric for objective in objectives if objective.metric not in values]
+    if not missing:
+        return None
+    reported = ", ".join(values) or "nothing"
+    message = f"the trainer ended without reporting {', '.join(missing)}; it reported {reported}"
+    return TrialError("ObjectiveNotReported", message)
+
+
 def outcome_error(constraints: Sequence[str], values: Mapping[str, float]) -> TrialError | None:
     """Return what a trial's error says if its last metrics break a constraint; None: they satisfy all.
 

@@ -29,7 +29,7 @@ class ReportedObjective(Part):
 
 
 class BestTrial(Part):
-    """The completed trial with the best value: luck included."""
+    """The completed trial of the search with the best value, luck included; checks and replicates are none."""
 
     number: int
     value: float
@@ -45,7 +45,7 @@ class RateBand(Part):
     """Completed, pruned and infeasible ones."""
     n_completed: int
     best: float | None
-    """The best value of a completed trial."""
+    """The value of the best trial."""
     value: Estimate
     """Mean value of the objective over completed trials."""
     metrics: dict[str, Estimate]
@@ -73,7 +73,7 @@ class BatchSizeRow(Part):
     value: Estimate
     """The objective at that rate."""
     best: float | None
-    """The best value of a completed trial."""
+    """The value of the best trial."""
     train_time_s: Estimate
     diverged_share: Estimate
 
@@ -130,7 +130,7 @@ class ChoiceRow(Part):
     best: Estimate
     """The objective at this choice's best learning rate."""
     best_trial: float | None
-    """The best value of a completed trial."""
+    """The value of the best trial."""
     mean: Estimate
     """Mean over completed trials: what the choice gives without tuning."""
     learning_rate: Estimate

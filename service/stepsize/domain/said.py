@@ -5,6 +5,7 @@ the API check against the same ones.
 """
 
 import math
+import re
 from typing import SupportsIndex
 
 from stepsize.spec import base
@@ -22,6 +23,13 @@ LONGEST_PATH = 500
 """Of an artifact, below its trial's directory."""
 
 _NO_CHARACTER = "\ufffd"
+_NON_FINITE = re.compile(
+    r"""(?P<sign>[-+]?)(?:
+        (?P<nan> nan(?:\(\w*\))? | 1\.?\#(?:qnan|snan|ind)\d* )
+      | (?P<infinite> inf(?:inity)? | 1\.?\#inf\d* )
+    )""",
+    re.IGNORECASE | re.VERBOSE,
+)
 
 
 def is_text(value: str) -> bool:
@@ -69,12 +77,26 @@ def check_name(name: object, *, what: str = "metric", longest: int = LONGEST_NAM
     return str(name)
 
 
+def non_finite(word: str) -> float | None:
+    """Return NaN or the infinity that programs spell like this, None if it is a finite number or none."""
+    match = _NON_FINITE.fullmatch(word.strip())
+    if match is None:
+        return None
+    return math.nan if match["nan"] else -math.inf if match["sign"] == "-" else math.inf
+
+
 def as_number(name: str, value: object) -> float:
     """Return a metric's value, infinite where it is too large for a float; scalars of any library are numbers.
+
+    Text is none, unless it spells NaN or infinity: JSON has no other way to write these.
 
     Raises:
         TypeError: it is none.
     """
+    if isinstance(value, str) and (number := non_finite(value)) is not None:
+        return number
+    if isinstance(value, str | bytes | bytearray):  # `float` would read them
+        raise TypeError(f"{name} is the text {_shown(value)}, not a number")
     try:
         return float(value)  # type: ignore[arg-type] # also numpy's and torch's scalars
     except OverflowError:

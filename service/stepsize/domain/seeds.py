@@ -20,7 +20,7 @@ def training_seed(job_seed: int, seeds: Seeds, number: int) -> int:
         number: the trial's.
     """
     match seeds:
-        case SeedRule.FRESH:
+        case SeedRule.FRESH | SeedRule.UNKNOWN:
             return derive_seed(job_seed, "training", number)
         case SeedRule.SHARED:
             return derive_seed(job_seed, "training")

@@ -71,6 +71,8 @@ class GroupHow(StrEnum):
     """By itself: trials like it can't be trained as one."""
     APART = "apart"
     """By itself: its group ended, and nobody can say through which of its trials."""
+    MEASURING = "measuring"
+    """By itself so far: how many like it train fastest together is being measured before it trains."""
 
 
 @dataclass(frozen=True)
@@ -90,6 +92,15 @@ class TrialGroup:
     `joined + k`."""
     returned: int = 0
     """Starts that came to nothing through others of a group; they don't use up `max_attempts`."""
+    is_over: bool = False
+    """The group has ended: the trial waits, and may start in any other."""
+    measured: tuple[float, ...] = ()
+    """Updates a second that 1, 2, 4, … trials like it make, all together, where that was measured."""
+
+    @property
+    def awaits(self) -> bool:
+        """Whether a trial of this group that waits goes back to it, and nowhere else."""
+        return self.how is GroupHow.FUSED and bool(self.id) and not self.is_over
 
 
 @dataclass(frozen=True)
@@ -98,6 +109,9 @@ class TrialError:
 
     type: str
     message: str
+
+    def __str__(self) -> str:
+        return f"{self.type}: {self.message}" if self.message else self.type
 
 
 @dataclass(frozen=True)
@@ -151,6 +165,8 @@ class Trial:
     gpu_seconds: float
     group: TrialGroup | None
     """None: its job trains each trial alone, or it has not been started."""
+    remark: str | None
+    """What its trainer had to say about how it went."""
     error: TrialError | None
     artifacts: tuple[str, ...]
     change: int
@@ -187,3 +203,11 @@ class Report:
 def trial_dir(data_dir: Path, job_id: str, number: int) -> Path:
     """Return where a trial's log, checkpoint and artifacts are, for those who write and those who read them."""
     return data_dir / "jobs" / job_id / "trials" / str(number)
+
+
+def checkpoint_path(directory: Path, step: int) -> Path:
+    """Return where a trial of this directory has its checkpoint of a step.
+
+    A checkpoint is never written over another: until the record has the newer one, a trial goes on from the older.
+    """
+    return directory / f"checkpoint-{step}"

@@ -36,8 +36,7 @@ class TrialCallback:
 
     def rounds_left(self, n_rounds: int) -> int:
         """Return how many of the rounds are still to do."""
-        saved = self._run.saved
-        return n_rounds if saved is None else n_rounds - saved.step
+        return self._run.steps_left(n_rounds)
 
     def __call__(self, env: Any) -> None:
         """Report a round; LightGBM is stopped by its own exception."""

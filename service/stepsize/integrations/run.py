@@ -54,6 +54,11 @@ class Run:
         found = getattr(self._trial, "checkpoint", None)
         return None if found is None else Saved(found.step, found.path)
 
+    def steps_left(self, n_steps: int) -> int:
+        """Return how many of the steps an interrupted attempt has left to do."""
+        saved = self.saved
+        return n_steps if saved is None else n_steps - saved.step
+
 
 def measured(found: Mapping[str, Any], metrics: Mapping[str, str]) -> dict[str, float]:
     """Return what a framework has measured under our names.

@@ -38,8 +38,7 @@ class TrialCallback(TrainingCallback):
 
     def rounds_left(self, n_rounds: int) -> int:
         """Return how many of the rounds are still to do."""
-        saved = self._run.saved
-        return n_rounds if saved is None else n_rounds - saved.step
+        return self._run.steps_left(n_rounds)
 
     def after_iteration(self, model: Any, epoch: int, evals_log: Mapping[str, Mapping[str, list[Any]]]) -> bool:
         """Report a round, and return whether to stop."""

@@ -8,6 +8,7 @@ from stepsize.spec.base import Spec
 from stepsize.spec.budget import Budget
 from stepsize.spec.confirm import Confirm
 from stepsize.spec.expressions import Constraint
+from stepsize.spec.fuse import Fuse
 from stepsize.spec.objective import Objective
 from stepsize.spec.pruners import NoPruner, Pruner
 from stepsize.spec.samplers import Sampler, TpeSampler
@@ -41,8 +42,11 @@ class Resources(Spec):
     """GPUs per trial: 0, or up to 1 (a fraction shares a device). A trial over several GPUs is not offered."""
     cpus: int = Field(default=1, ge=1, le=1024)
     """CPU threads per trial."""
-    fuse: int = Field(default=1, ge=1, le=256)
-    """How many trials may be trained as one in a slot, where their trainer can (`capabilities.fuse`); 1: each alone."""
+    fuse: Fuse = 1
+    """How many trials may be trained as one in a slot, where their trainer can (`capabilities.fuse`); 1: each alone.
+
+    `auto`: as many as train fastest, measured before the first trial of each shape; each alone where that is fastest.
+    """
 
 
 class StopWhen(Spec):
@@ -103,6 +107,7 @@ class JobSpec(Spec):
     stop_when: StopWhen = Field(default_factory=StopWhen)
     seeds: Seeds = SeedRule.FRESH
     """Which seed a trial trains with: `fresh`: its own; `shared`: one for all; `{"blocks": n}`: a few in turn.
+    `unknown`, where clients train: nobody knows, and the answer says so.
 
     A trial that starts again keeps its seed.
     """

@@ -119,7 +119,7 @@ class ScheduleFreeAdamW(_Betas, OptimizerBase):
 
 
 class Prodigy(_Betas, OptimizerBase):
-    """AdamW that estimates its own rate: `learning_rate` is a factor of that, best near 1 (package `prodigyopt`)."""
+    """AdamW that estimates its own rate; `learning_rate` is a factor of it, near 1 (package `prodigyopt`)."""
 
     name: Literal["prodigy"] = "prodigy"
     growth_rate: float = Field(default=1000.0, gt=1, le=1000)

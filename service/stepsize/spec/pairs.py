@@ -2,20 +2,26 @@
 
 import json
 from collections.abc import Sequence
+from typing import NoReturn
 
 from stepsize.spec.space import Scalar
 
 
-def split_pair(pair: str, separator: str = "=", *, what: str = "a parameter") -> tuple[str, str]:
-    """Return the name and the text of its value.
+def read_pairs(pairs: Sequence[str], separator: str = "=", *, what: str = "a parameter") -> dict[str, str]:
+    """Return `learning_rate=0.1 optimizer=sgd` as names and the texts of their values.
 
     Raises:
-        ValueError: it is no pair.
+        ValueError: one is no pair, or stands there twice.
     """
-    name, found, value = pair.partition(separator)
-    if not found or not name:
-        raise ValueError(f"{what} is written NAME{separator}VALUE, not {pair!r}")
-    return name, value
+    found: dict[str, str] = {}
+    for pair in pairs:
+        name, separated, value = pair.partition(separator)
+        if not separated or not name:
+            raise ValueError(f"{what} is written NAME{separator}VALUE, not {pair!r}")
+        if name in found:
+            raise ValueError(f"{name!r} stands there twice")
+        found[name] = value
+    return found
 
 
 def read_scalars(pairs: Sequence[str], *, what: str = "a parameter") -> dict[str, Scalar]:
@@ -24,18 +30,16 @@ def read_scalars(pairs: Sequence[str], *, what: str = "a parameter") -> dict[str
     Raises:
         ValueError: one is no pair, or stands there twice.
     """
-    found: dict[str, Scalar] = {}
-    for pair in pairs:
-        name, value = split_pair(pair, what=what)
-        if name in found:
-            raise ValueError(f"{name!r} stands there twice")
-        found[name] = _scalar(value)
-    return found
+    return {name: _scalar(value) for name, value in read_pairs(pairs, what=what).items()}
 
 
 def _scalar(value: str) -> Scalar:
     try:
-        parsed = json.loads(value)
+        parsed = json.loads(value, parse_constant=_refuse_constant)
     except ValueError:
         return value
     return parsed if isinstance(parsed, bool | int | float | str) else value
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not JSON")

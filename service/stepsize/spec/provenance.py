@@ -6,14 +6,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Annotated
 
-from pydantic import Field, StringConstraints
+from pydantic import BaseModel, Field, StringConstraints
 
 from stepsize.spec.base import Spec
 
-_LONGEST = 300
-_MOST_PACKAGES = 100
+LONGEST_WORD = 300
+MOST_PACKAGES = 100
 
-Word = Annotated[str, StringConstraints(min_length=1, max_length=_LONGEST, pattern=r"^[^\x00]*$")]
+Word = Annotated[str, StringConstraints(min_length=1, max_length=LONGEST_WORD, pattern=r"^[^\x00]*$")]
 
 
 class Provenance(Spec):
@@ -28,7 +28,7 @@ class Provenance(Spec):
     """The commit that its file was at, where a repository tracks it."""
     git_dirty: bool | None = None
     """Whether any tracked file of that repository was changed since the commit."""
-    packages: dict[Word, Word] = Field(default_factory=dict, max_length=_MOST_PACKAGES)
+    packages: dict[Word, Word] = Field(default_factory=dict, max_length=MOST_PACKAGES)
     """Version by package: stepsize, torch, numpy and optuna, and what the trainer's file imports."""
     device: Word | None = None
     """The GPU's name, or the processor's."""
@@ -44,8 +44,12 @@ class Provenance(Spec):
         return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
-def differences(found: Sequence[Provenance]) -> dict[str, list[str]]:
-    """Return where provenances differ: field (a package as `packages.NAME`) → its values, as they came up."""
+def differences(found: Sequence[BaseModel]) -> dict[str, list[str]]:
+    """Return where provenances differ: field (a package as `packages.NAME`) → its values, as they came up.
+
+    Args:
+        found: as they are, or as a client has them.
+    """
     rows = [dict(_flat(one.model_dump(mode="json"))) for one in found]
     values = {name: list(dict.fromkeys(row.get(name, "none") for row in rows)) for name in dict.fromkeys(_names(rows))}
     return {name: told for name, told in values.items() if len(told) > 1}

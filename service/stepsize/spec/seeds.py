@@ -17,6 +17,8 @@ class SeedRule(StrEnum):
     """Each trial has its own: what is found holds for trainings in general."""
     SHARED = "shared"
     """All trials have the same: what is found holds for that seed."""
+    UNKNOWN = "unknown"
+    """Clients train with seeds that nobody has noted: all may be the same. Of a job of the engine `external` only."""
 
 
 class SeedBlocks(Spec):
@@ -33,7 +35,7 @@ def _check(value: object) -> object:
     blocks = value.get("blocks") if isinstance(value, dict) and len(value) == 1 else None
     if isinstance(blocks, int) and not isinstance(blocks, bool) and 2 <= blocks <= MOST_BLOCKS:
         return value
-    raise ValueError(f'"fresh", "shared" or {{"blocks": n}} with n from 2 to {MOST_BLOCKS} is expected here')
+    raise ValueError(f'"fresh", "shared", "unknown" or {{"blocks": n}} with n from 2 to {MOST_BLOCKS} is expected')
 
 
 Seeds = Annotated[SeedRule | SeedBlocks, BeforeValidator(_check)]

@@ -1,10 +1,12 @@
 """Parameters of a search space as Python writes them: `Float(1e-3, 1.0, log=True)` says its type once."""
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Iterable, Mapping, Sequence, Set
 from typing import TypeVar
 
 from pydantic import ValidationError
 
+from stepsize.spec.arguments import says_what_it_takes
 from stepsize.spec.base import Spec
 from stepsize.spec.space import CategoricalParameter, FloatParameter, IntParameter, Scalar
 from stepsize.spec.wording import pydantic_words
@@ -15,6 +17,7 @@ GivenWhen = Mapping[str, Scalar | Sequence[Scalar]]
 S = TypeVar("S", bound=Spec)
 
 
+@says_what_it_takes("Float(1e-5, 1.0, log=True)")
 def Float(  # noqa: N802 - reads as a type
     low: float | None = None,
     high: float | None = None,
@@ -40,6 +43,7 @@ def Float(  # noqa: N802 - reads as a type
     return _built(FloatParameter, "Float", type="float", when=_lists(when), **fields)
 
 
+@says_what_it_takes("Int(16, 256, powers_of_two=True)")
 def Int(  # noqa: N802 - reads as a type
     low: int,
     high: int,
@@ -64,6 +68,7 @@ def Int(  # noqa: N802 - reads as a type
     return _built(IntParameter, "Int", type="int", when=_lists(when), **fields)
 
 
+@says_what_it_takes('Choice(["sgd", "adam"])')
 def Choice(choices: Sequence[Scalar], *, when: GivenWhen | None = None) -> CategoricalParameter:  # noqa: N802
     """Return one of some values without an order.
 
@@ -74,11 +79,21 @@ def Choice(choices: Sequence[Scalar], *, when: GivenWhen | None = None) -> Categ
     Raises:
         ValueError: it says what is wrong with the choices.
     """
-    if isinstance(choices, str):
+    if isinstance(choices, str | bytes):
         raise ValueError(f"Choice: choices is a list of values, such as [{choices!r}], not one text")
-    return _built(CategoricalParameter, "Choice", type="categorical", choices=list(choices), when=_lists(when))
+    if isinstance(choices, Mapping | Set) or not isinstance(choices, Iterable):
+        raise ValueError(f"Choice: choices is a list of values, in an order that stays, not {choices!r}")
+    values = [_plain(value) for value in choices]
+    for value in values:
+        if not isinstance(value, bool | int | float | str) or (isinstance(value, float) and not math.isfinite(value)):
+            raise ValueError(
+                f"Choice: choices are finite numbers, texts or truth values, not {value!r}; "
+                "give it a name here, and look it up where you train"
+            )
+    return _built(CategoricalParameter, "Choice", type="categorical", choices=values, when=_lists(when))
 
 
+@says_what_it_takes("Bool()")
 def Bool(*, when: GivenWhen | None = None) -> CategoricalParameter:  # noqa: N802 - reads as a type
     """Return false or true."""
     return Choice([False, True], when=when)
@@ -87,10 +102,18 @@ def Bool(*, when: GivenWhen | None = None) -> CategoricalParameter:  # noqa: N80
 def _lists(when: GivenWhen | None) -> dict[str, list[Scalar]] | None:
     if when is None:
         return None
+    if not isinstance(when, Mapping) or any(isinstance(values, Mapping) for values in when.values()):
+        raise ValueError(f"when: names each parent with its values, such as {{'optimizer': ['sgd']}}, not {when!r}")
     return {
-        parent: [values] if isinstance(values, bool | int | float | str) else list(values)
+        parent: list(values) if isinstance(values, Iterable) and not isinstance(values, str) else [values]
         for parent, values in when.items()
     }
+
+
+def _plain(value: Scalar) -> Scalar:
+    """Return a number as Python has it, not as NumPy has: its whole numbers would be read as real ones."""
+    item = getattr(value, "item", None)
+    return item() if callable(item) and getattr(value, "ndim", None) == 0 else value
 
 
 def _built(model: type[S], called: str, **fields: object) -> S:

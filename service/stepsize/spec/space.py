@@ -67,6 +67,14 @@ class _Parameter(Spec):
         """Return the value with this index: the inverse of `index_of`."""
         raise NotImplementedError
 
+    def as_searched(self, value: Scalar) -> Scalar:
+        """Return a value as the search has it, where it models something else: an exponent, a place in a list."""
+        return value
+
+    def from_searched(self, value: Scalar) -> Scalar:
+        """Return the search's value as trials and clients have it: the inverse of `as_searched`."""
+        return value
+
     def position_of(self, value: Scalar) -> float:
         """Return where a value lies on the parameter's own scale, in [0, 1]."""
         return (self.index_of(value) + 0.5) / (self.n_values or 1)
@@ -168,6 +176,10 @@ class FloatParameter(_Parameter):
 
     def value_number(self, index: int) -> float:
         return self._low if self.step is None else self._on_step(index)
+
+    def from_searched(self, value: Scalar) -> Scalar:
+        # 0.9, not a sampler's 0.8999999999999999
+        return value if self.step is None else self.value_number(self.index_of(value))
 
     def position_of(self, value: Scalar) -> float:
         if self.n_values is not None:
@@ -276,6 +288,12 @@ class IntParameter(_Parameter):
     def value_number(self, index: int) -> int:
         return self.low << index if self.powers_of_two else self.low + index * self.step
 
+    def as_searched(self, value: Scalar) -> Scalar:
+        return int(value).bit_length() - 1 if self.powers_of_two else value
+
+    def from_searched(self, value: Scalar) -> Scalar:
+        return 1 << int(value) if self.powers_of_two else value
+
     def position_of(self, value: Scalar) -> float:
         if not self._is_smooth:
             return super().position_of(value)
@@ -296,8 +314,10 @@ class IntParameter(_Parameter):
         return min(around, key=lambda one: abs(one - value))
 
     @property
-    def exponents(self) -> IntParameter:
-        """The exponents of powers of two as a parameter of their own: what is searched."""
+    def searched(self) -> IntParameter:
+        """What is searched in its place: of powers of two the exponents, else itself."""
+        if not self.powers_of_two:
+            return self
         return IntParameter(type="int", low=self.low.bit_length() - 1, high=self.high.bit_length() - 1)
 
     @property
@@ -329,7 +349,12 @@ class CategoricalParameter(_Parameter):
         return len(self.choices)
 
     def own(self, value: Scalar) -> Scalar | None:
-        return value if any(is_same(choice, value) for choice in self.choices) else None
+        if is_among(value, self.choices):
+            return value
+        if isinstance(value, bool | str):
+            return None
+        # JSON has one kind of number: JavaScript and jq write the choice 1.0 as 1.
+        return next((choice for choice in self.choices if not isinstance(choice, bool) and choice == value), None)
 
     @property
     def is_typed(self) -> bool:
@@ -342,8 +367,15 @@ class CategoricalParameter(_Parameter):
     def value_number(self, index: int) -> Scalar:
         return self.choices[index]
 
+    def as_searched(self, value: Scalar) -> Scalar:
+        return self.index_of(value) if self.is_typed else value
 
-Parameter = Annotated[FloatParameter | IntParameter | CategoricalParameter, Field(discriminator="type")]
+    def from_searched(self, value: Scalar) -> Scalar:
+        return self.choices[int(value)] if self.is_typed else value
+
+
+AnyParameter = FloatParameter | IntParameter | CategoricalParameter
+Parameter = Annotated[AnyParameter, Field(discriminator="type")]
 SearchSpace = dict[Annotated[str, StringConstraints(min_length=1, max_length=LONGEST_NAME)], Parameter]
 
 

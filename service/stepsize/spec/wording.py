@@ -1,4 +1,4 @@
-"""What is wrong with a value, in our words: libraries' own speak of their types and of regular expressions."""
+"""Our words: for what is wrong with a value, where libraries speak of types and regular expressions; for how many."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -36,7 +36,6 @@ _WORDS = {
 
 _CHARACTERS = {
     r"^[A-Za-z0-9_-]{1,64}$": "takes 1 to 64 letters, digits, - and _",
-    r"^[A-Za-z0-9_-]+$": "this is none that the service has given",
     r"^[A-Za-z0-9_][A-Za-z0-9._-]{0,199}$": "takes a file's name: letters, digits, ., - and _",
     r"^[\x21-\x7e]{1,64}$": "takes 1 to 64 printable ASCII characters, without spaces",
     r"^[\x21-\x7e]{1,255}$": "takes 1 to 255 printable ASCII characters, without spaces",
@@ -61,6 +60,8 @@ def pydantic_words(kind: str, context: Mapping[str, Any], otherwise: str) -> str
     """
     if kind == "string_pattern_mismatch":
         return characters_words(context["pattern"])
+    if kind in ("too_short", "string_too_short") and context["min_length"] == 1:
+        return "must not be empty"
     words = _WORDS.get(kind)
     return otherwise.removeprefix("Value error, ") if words is None else words.format_map(context)
 
@@ -100,3 +101,8 @@ def schema_words(rule: str, expected: Any, given: object) -> str:
             return f"must be one of {', '.join(map(str, expected))}, not {given!r}"
         case _:
             return f"can't be {given!r}"
+
+
+def counted(n: int, noun: str) -> str:
+    """Return e.g. `1 trial` or `12 trials`."""
+    return f"{n} {noun}" if n == 1 else f"{n} {noun}s"

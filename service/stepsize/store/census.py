@@ -1,5 +1,6 @@
 """How much of everything there is: what a monitoring system asks for again and again."""
 
+import time
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -23,6 +24,13 @@ class Census:
     n_slots: int
     """Of workers alive."""
     n_busy_slots: int
+
+
+def time_round_trip(connection: Connection) -> float:
+    """Return how many seconds the database takes to answer the smallest of questions."""
+    started = time.perf_counter()
+    connection.exec_driver_sql("SELECT 1")
+    return time.perf_counter() - started
 
 
 def take_census(connection: Connection, *, lease_s: float) -> Census:

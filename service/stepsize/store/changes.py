@@ -32,10 +32,7 @@ def current_changes(connection: Connection, job_ids: Collection[str]) -> dict[st
     found: dict[str, int] = {}
     for start in range(0, len(ids), _IDS_AT_ONCE):
         wanted = ids[start : start + _IDS_AT_ONCE]
-        found |= {
-            row.id: row.change
-            for row in connection.execute(select(jobs.c.id, jobs.c.change).where(jobs.c.id.in_(wanted)))
-        }
+        found |= {row.id: row.change for row in connection.execute(_CURRENT_CHANGES, {"of_jobs": wanted})}
     return found
 
 
@@ -86,6 +83,7 @@ def reports_changed(connection: Connection, job_id: str, *, after: int, upto: in
 
 
 # Built once: a stream on a busy job runs them several times a second.
+_CURRENT_CHANGES = select(jobs.c.id, jobs.c.change).where(jobs.c.id.in_(bindparam("of_jobs", expanding=True)))
 _END_OF_BATCH = tuple(
     select(table.c.change)
     .where(table.c.job_id == bindparam("of_job"), table.c.change > bindparam("after_change"))

@@ -67,6 +67,7 @@ class TrialColumns(RequeueColumns, total=False):
     lease_expires_at: float | None
     lease_s: float | None
     data_hash: str | None
+    remark: str | None
     provenance: str
     artifacts: Sequence[str]
     started_at: float | None

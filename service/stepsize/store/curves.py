@@ -2,9 +2,10 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, func, or_, select
+from sqlalchemy import Connection, Integer, Row, Select, bindparam, func, or_, select
 
 from stepsize.domain.trial import TrialPurpose, TrialReason, TrialState
 from stepsize.spec.space import Scalar
@@ -58,9 +59,17 @@ def load_points(
     connection: Connection, job_id: str, numbers: Sequence[int], *, metric: str, max_points: int
 ) -> dict[int, Points]:
     """Return curves of a metric by trial number: every k-th report of each trial, its last always among them."""
+    wanted = {"of_job": job_id, "of_numbers": list(numbers), "most": max_points}
+    return _gather(connection.execute(_select_points(metric), wanted).all())
+
+
+@lru_cache(maxsize=64)
+def _select_points(metric: str) -> Select[Any]:
+    """Return the statement: an open page asks for the same curves again and again, and to build it takes longest."""
+    most = bindparam("most", type_=Integer())
     measured = (
         select(reports.c.number, reports.c.step, number_in(reports.c["values"], metric).label("value"))
-        .where(reports.c.job_id == job_id, reports.c.number.in_(numbers))
+        .where(reports.c.job_id == bindparam("of_job"), reports.c.number.in_(bindparam("of_numbers", expanding=True)))
         .subquery()
     )
     position = func.row_number().over(partition_by=measured.c.number, order_by=measured.c.step)
@@ -71,18 +80,17 @@ def load_points(
         .subquery()
     )
     # Rounded up: with the last report there are at most `max_points`.
-    stride = (ranked.c.total + (max_points - 2)) // (max_points - 1)
+    stride = (ranked.c.total + (most - 2)) // (most - 1)
     kept = or_(
-        ranked.c.total <= max_points,
+        ranked.c.total <= most,
         (ranked.c.position - 1) % stride == 0,
         ranked.c.position == ranked.c.total,
     )
-    rows = connection.execute(
+    return (
         select(ranked.c.number, ranked.c.step, ranked.c.value, ranked.c.total)
         .where(kept)
         .order_by(ranked.c.number, ranked.c.step)
     )
-    return _gather(rows.all())
 
 
 def _gather(rows: Sequence[Row[int, int, float, int]]) -> dict[int, Points]:

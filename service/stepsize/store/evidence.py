@@ -11,6 +11,7 @@ from stepsize.domain.provenance import is_about_provenance
 from stepsize.domain.range_test import RangeTestFindings
 from stepsize.domain.trial import TrialState
 from stepsize.errors import JobNotFoundError
+from stepsize.spec.seeds import SeedRule
 from stepsize.store.documents import number_in
 from stepsize.store.jobs import get_job
 from stepsize.store.models import reports, trials
@@ -41,9 +42,9 @@ def load_evidence(connection: Connection, job_id: str) -> Evidence:
         JobNotFoundError: no such job.
     """
     job = get_job(connection, job_id)
-    columns = _load_trials(connection, job_id)
-    objectives = tuple(job.spec.objectives or ())
-    metric = objectives[0].metric if objectives else ""
+    columns = _load_trials(connection, job)
+    objectives = tuple(job.spec.objectives)
+    metric = objectives[0].metric
     return Evidence(
         job_id=job.id,
         job_name=job.name,
@@ -54,6 +55,7 @@ def load_evidence(connection: Connection, job_id: str) -> Evidence:
         objectives=objectives,
         counts={state.value: n for state, n in job.counts.items()},
         trials=columns,
+        seed=job.spec.seed,
         rungs=_load_rungs(connection, job, columns, metric),
         kind=job.kind,
         is_finished=job.state.is_finished,
@@ -92,11 +94,13 @@ def _load_findings(connection: Connection, job: Job) -> RangeTestFindings | None
     return RangeTestFindings.model_validate(source.findings) if is_range_test else None
 
 
-def _load_trials(connection: Connection, job_id: str) -> TrialColumns:
-    statement = select(*_COLUMNS).where(trials.c.job_id == job_id, trials.c.state != TrialState.QUEUED)
+def _load_trials(connection: Connection, job: Job) -> TrialColumns:
+    statement = select(*_COLUMNS).where(trials.c.job_id == job.id, trials.c.state != TrialState.QUEUED)
     rows = connection.execute(statement.order_by(trials.c.number)).all()
     columns = zip(*rows, strict=True) if rows else ([] for _ in _COLUMNS)
     found = {column.name: list(values) for column, values in zip(_COLUMNS, columns, strict=True)}
+    if job.spec.seeds is SeedRule.UNKNOWN:
+        found["seed"] = [None] * len(rows)
     return TrialColumns(**found)
 
 

@@ -9,8 +9,9 @@ from stepsize.store.database import Database
 from stepsize.store.models import reports, trials
 from stepsize.store.rows import REPORT_COLUMNS, TRIAL_COLUMNS, report_from_row, trial_from_row
 
-_TRIALS_AT_ONCE = 500
-_REPORTS_AT_ONCE = 2000
+_TRIALS_AT_ONCE = 100
+_REPORTS_AT_ONCE = 500
+"""A reader that stops keeps its chunk: thirty with 500 trials each were 100 MiB."""
 # The database goes through the documents: in this process that would hold up everybody else's answers.
 _NAMES = {
     False: """SELECT entry.key FROM {table} AS one, json_each(one."{document}") AS entry
@@ -39,7 +40,7 @@ def _entry_names(database: Database, job_id: str, table: str, document: str) -> 
 
 
 def iter_trials(database: Database, job_id: str) -> Iterator[list[Trial]]:
-    """Yield a job's trials by number, some hundreds at a time, each chunk as it is when it is read."""
+    """Yield a job's trials by number, a hundred at a time, each chunk as it is when it is read."""
     after = -1
     while True:
         statement = select(*TRIAL_COLUMNS).where(trials.c.job_id == job_id, trials.c.number > after)
@@ -52,7 +53,7 @@ def iter_trials(database: Database, job_id: str) -> Iterator[list[Trial]]:
 
 
 def iter_reports(database: Database, job_id: str) -> Iterator[list[Report]]:
-    """Yield a job's reports by trial number and step, some thousands at a time."""
+    """Yield a job's reports by trial number and step, some hundreds at a time."""
     after = (-1, -1)
     position = tuple_(reports.c.number, reports.c.step)
     while True:

@@ -20,6 +20,7 @@ Key = str | float | None
 T = TypeVar("T")
 
 _LARGEST_INT = 2**63 - 1
+_WHERE_FROM = "leave it out for the first page, and give the next_page_token of each page to have the one after it"
 
 
 class PageTokenError(InvalidRequestError):
@@ -115,12 +116,12 @@ def decode_token(token: str, listing: str, kinds: Sequence[type]) -> list[Key]:
     try:
         document = json.loads(base64.b64decode(token + "=" * (-len(token) % 4), altchars=b"-_", validate=True))
     except (binascii.Error, ValueError, RecursionError) as error:
-        raise PageTokenError("not a page token") from error
+        raise PageTokenError(f"this is no page token; {_WHERE_FROM}") from error
     if not isinstance(document, list) or len(document) != 1 + len(kinds) or document[0] != listing:
-        raise PageTokenError("a page token of another list or another sort; start again without it")
+        raise PageTokenError(f"this page token is of another list or another sort; {_WHERE_FROM}")
     values = document[1:]
     if not all(_fits(value, kind) for value, kind in zip(values, kinds, strict=True)):
-        raise PageTokenError("not a page token")
+        raise PageTokenError(f"this is no page token; {_WHERE_FROM}")
     return values
 
 

@@ -4,21 +4,18 @@ Opening a ledger takes the job's row lock and the transaction's `change`; closin
 and the best trial in line with what was moved and announces the change. Lock order: the job's row, then its trials.
 """
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields, replace
-from functools import cache
 from typing import Any, Unpack
 
-from sqlalchemy import BindParameter, ColumnElement, Connection, Double, Update, bindparam, func, select, update
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import Connection, Update, select, update
 
 from stepsize.clock import now
 from stepsize.domain.job import ALLOWED as ALLOWED_JOB
 from stepsize.domain.job import Job, JobReason, JobState
 from stepsize.domain.lease import Lease
-from stepsize.domain.provenance import differs, is_about_provenance
 from stepsize.domain.trial import ALLOWED as ALLOWED_TRIAL
 from stepsize.domain.trial import Report, TrialGroup, TrialPurpose, TrialState
 from stepsize.errors import JobNotFoundError, LeaseLostError, StateConflictError
@@ -28,16 +25,21 @@ from stepsize.spec.space import Scalar
 from stepsize.store.answers import StoredAnswer
 from stepsize.store.best import find_best
 from stepsize.store.columns import JobColumns, RequeueColumns, TrialColumns
-from stepsize.store.database import db_now
-from stepsize.store.models import answers, jobs, reports, trials
-from stepsize.store.provenances import find_provenances, keep_provenance
-from stepsize.store.rows import JOB_COLUMNS, job_from_row
+from stepsize.store.models import reports, trials
+from stepsize.store.provenances import add_provenance
+from stepsize.store.rows import job_from_row
+from stepsize.store.statements import (
+    COUNT_TRIALS,
+    NOTIFY,
+    TAKE,
+    TAKE_LEASED,
+    UPSERT_ANSWER,
+    UPSERT_REPORT,
+    as_new,
+    update_job,
+    update_trial,
+)
 from stepsize.store.under_way import UnderWay
-
-CHANNEL = "stepsize"
-"""PostgreSQL NOTIFY channel; the payload is the job's id."""
-MOST_PROVENANCES = 50
-"""Of one job; what differs in more is not one experiment."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +67,44 @@ class NewTrial:
         if self.replicate_of is not None:
             return TrialPurpose.REPLICATE
         return TrialPurpose.CONFIRM if self.confirms else TrialPurpose.SEARCH
+
+    def row(self, job: Job, change: int, time: float) -> dict[str, Any]:
+        """Return what is recorded of it, as a trial of this job that comes with this change."""
+        is_running = self.state is TrialState.RUNNING
+        return {
+            "job_id": job.id,
+            "number": self.number,
+            "project": job.project,
+            "state": self.state,
+            "params": dict(self.params),
+            "values": {},
+            "study_attrs": dict(self.study_attrs or {}),
+            "cell": self.cell,
+            "enqueued": self.enqueued,
+            "cancel_requested": False,
+            "attempt": int(is_running),
+            "purpose": self.purpose,
+            "replicate_of": self.replicate_of,
+            "seed": self.seed,
+            "worker": self.worker,
+            "device": self.device,
+            "lease_token": int(self.on_offer),
+            "created_at": time,
+            "started_at": time if is_running else None,
+            "gpu_seconds": 0.0,
+            "group": asdict(self.group) if self.group else None,
+            "artifacts": [],
+            "change": change,
+        }
+
+
+@dataclass(frozen=True)
+class Move:
+    """A trial that goes to another state, and what is set with that."""
+
+    number: int
+    to: TrialState
+    columns: TrialColumns
 
 
 class Ledger:
@@ -94,38 +134,11 @@ class Ledger:
         if not new_trials:
             return
         time = now()
-        self._connection.execute(trials.insert(), [self._new_row(trial, time) for trial in new_trials])
+        self._connection.execute(trials.insert(), [trial.row(self.job, self.change, time) for trial in new_trials])
         self._deltas.update(trial.state for trial in new_trials)
         self._n_inserted += len(new_trials)
         self._recount |= any(trial.purpose is not TrialPurpose.SEARCH for trial in new_trials)
         self._state_changed = True
-
-    def _new_row(self, trial: NewTrial, time: float) -> dict[str, Any]:
-        return {
-            "job_id": self.job.id,
-            "number": trial.number,
-            "project": self.job.project,
-            "state": trial.state,
-            "params": dict(trial.params),
-            "values": {},
-            "study_attrs": dict(trial.study_attrs or {}),
-            "cell": trial.cell,
-            "enqueued": trial.enqueued,
-            "cancel_requested": False,
-            "attempt": 1 if trial.state is TrialState.RUNNING else 0,
-            "purpose": trial.purpose,
-            "replicate_of": trial.replicate_of,
-            "seed": trial.seed,
-            "worker": trial.worker,
-            "device": trial.device,
-            "lease_token": int(trial.on_offer),
-            "created_at": time,
-            "started_at": time if trial.state is TrialState.RUNNING else None,
-            "gpu_seconds": 0.0,
-            "group": asdict(trial.group) if trial.group else None,
-            "artifacts": [],
-            "change": self.change,
-        }
 
     def move_trial(
         self,
@@ -141,21 +154,39 @@ class Ledger:
         Args:
             gpu_seconds: what its attempt used of a device, added to the trial's account and the job's.
         """
-        assert to in ALLOWED_TRIAL[have], f"a trial never goes from {have} to {to}"
-        if to.is_finished:
-            columns.setdefault("finished_at", now())
-        new = {**columns, "state": to, "change": self.change}
-        statement = _update_trial(frozenset(new), guarded=True)
-        of_trial = {"of_job": self.job.id, "of_number": number, "of_state": have, "more_gpu_seconds": gpu_seconds}
-        moved = self._connection.execute(statement, of_trial | _as_new(new)).rowcount
+        statement, row = self._moving(have, Move(number, to, columns), gpu_seconds=gpu_seconds)
+        moved = self._connection.execute(statement, row).rowcount
         if moved:
             self._gpu_seconds += gpu_seconds
-            self._deltas[have] -= 1
-            self._deltas[to] += 1
-            self._state_changed = True
-            self._best_stale |= TrialState.COMPLETED in (have, to)
-            self._recount |= TrialState.CANCELLED in (have, to)
+            self._note_move(have, to)
         return bool(moved)
+
+    def move_each(self, have: TrialState, moves: Sequence[Move]) -> None:
+        """Move trials that this transaction has seen in a state, those that are moved alike by one statement."""
+        rows: dict[Update, list[dict[str, Any]]] = defaultdict(list)
+        for move in moves:
+            statement, row = self._moving(have, move)
+            rows[statement].append(row)
+        for statement, its_rows in rows.items():
+            self._connection.execute(statement, its_rows)
+        for move in moves:
+            self._note_move(have, move.to)
+
+    def _moving(self, have: TrialState, move: Move, *, gpu_seconds: float = 0.0) -> tuple[Update, dict[str, Any]]:
+        """Return the statement that moves a trial, if it is in the state `have`, and its parameters."""
+        assert move.to in ALLOWED_TRIAL[have], f"a trial never goes from {have} to {move.to}"
+        new = {**move.columns, "state": move.to, "change": self.change}
+        if move.to.is_finished:
+            new.setdefault("finished_at", now())
+        of_trial = {"of_job": self.job.id, "of_number": move.number, "of_state": have, "more_gpu_seconds": gpu_seconds}
+        return update_trial(frozenset(new), guarded=True), of_trial | as_new(new)
+
+    def _note_move(self, have: TrialState, to: TrialState) -> None:
+        self._deltas[have] -= 1
+        self._deltas[to] += 1
+        self._state_changed = True
+        self._best_stale |= TrialState.COMPLETED in (have, to)
+        self._recount |= TrialState.CANCELLED in (have, to)
 
     def move_trials(self, have: Iterable[TrialState], to: TrialState, **columns: Unpack[TrialColumns]) -> list[int]:
         """Move every trial that is in one of the states `have`; return their numbers."""
@@ -190,9 +221,9 @@ class Ledger:
 
     def touch_trial(self, number: int, **columns: Unpack[TrialColumns]) -> None:
         """Set columns of a trial without a change of its state."""
-        statement = _update_trial(frozenset({"change", *columns}), guarded=False)
+        statement = update_trial(frozenset({"change", *columns}), guarded=False)
         of_trial = {"of_job": self.job.id, "of_number": number}
-        self._connection.execute(statement, {**of_trial, **_as_new({"change": self.change, **columns})})
+        self._connection.execute(statement, {**of_trial, **as_new({"change": self.change, **columns})})
 
     def touch_trials(self, numbers: Iterable[int], **columns: Unpack[TrialColumns]) -> None:
         """Set the same columns of several trials."""
@@ -202,9 +233,9 @@ class Ledger:
     def offer_trial(self, number: int, **columns: Unpack[TrialColumns]) -> bool:
         """Let clients be given a queued trial, its parameters now complete; False: it is queued no more."""
         new = {**columns, "lease_token": 1, "change": self.change}
-        statement = _update_trial(frozenset(new), guarded=True)
+        statement = update_trial(frozenset(new), guarded=True)
         of_trial = {"of_job": self.job.id, "of_number": number, "of_state": TrialState.QUEUED, "more_gpu_seconds": 0.0}
-        return bool(self._connection.execute(statement, of_trial | _as_new(new)).rowcount)
+        return bool(self._connection.execute(statement, of_trial | as_new(new)).rowcount)
 
     def give_stand_ins(self, values: Sequence[float]) -> None:
         """Give every infeasible trial that has no stand-in yet the first feasible values as one."""
@@ -234,7 +265,7 @@ class Ledger:
             }
             for report in new_reports
         ]
-        self._connection.execute(_UPSERT_REPORT[self._connection.dialect.name], rows)
+        self._connection.execute(UPSERT_REPORT[self._connection.dialect.name], rows)
 
     def forget_reports(self, number: int, *, after_step: int) -> None:
         """Drop the reports an interrupted attempt made after its checkpoint: the next attempt makes them again."""
@@ -275,24 +306,20 @@ class Ledger:
             "answer": found.answer.model_dump(mode="json"),
             "report": found.report,
         }
-        self._connection.execute(_UPSERT_ANSWER[self._connection.dialect.name], row)
+        self._connection.execute(UPSERT_ANSWER[self._connection.dialect.name], row)
         self._state_changed = True
 
     def note_provenance(self, found: Provenance) -> str:
         """Record what trials came from and return its id; a job whose trials differ in that warns of it."""
-        known = [*self._job_columns.get("provenances", self.job.provenances)]
-        if found.id not in known:
-            keep_provenance(self._connection, found, project=self.job.project)
-        if found.id not in known and len(known) < MOST_PROVENANCES:
-            known.append(found.id)
-            columns = JobColumns(provenances=known)
-            if len(known) > 1:
-                others = find_provenances(self._connection, known, project=self.job.project)
-                warnings = [*self._job_columns.get("warnings", self.job.warnings)]
-                kept = [warning for warning in warnings if not is_about_provenance(warning)]
-                columns["warnings"] = [*kept, differs([others[one] for one in known if one in others])]
+        known = self._job_columns.get("provenances", self.job.provenances)
+        warnings = self._job_columns.get("warnings", self.job.warnings)
+        if columns := add_provenance(self._connection, found, known, warnings, project=self.job.project):
             self.set_job(**columns)
         return found.id
+
+    def note_asking(self, n_clients: int) -> None:
+        """Set how many clients wait with nothing on offer for them; no news to those who look at the job."""
+        self._job_columns["n_asking"] = n_clients
 
     def release_lease(self) -> None:
         """Give the job back so that any worker may claim it."""
@@ -309,7 +336,7 @@ class Ledger:
         if self._n_inserted:
             columns["n_trials"] = n_trials
         if self._recount:
-            columns |= self._count_trials()
+            columns |= _counted(self._connection, before.id)
         elif self._n_inserted:
             columns["n_counted"] = before.n_counted + self._n_inserted
         if self._gpu_seconds:
@@ -320,17 +347,18 @@ class Ledger:
             columns["revision"] = self.change
         self.job = _left(before, columns, counts)
         if columns:
-            statement = _update_job(frozenset(columns))
-            self._connection.execute(statement, {"of_job": before.id, **_as_new(columns)})
+            statement = update_job(frozenset(columns))
+            self._connection.execute(statement, {"of_job": before.id, **as_new(columns)})
         announce(self._connection, before.id)
 
-    def _count_trials(self) -> dict[str, int]:
-        """Count what `max_trials` counts, where others than those of the search have come, or cancelled ones gone."""
-        counted = dict.fromkeys(TrialPurpose, 0)
-        for purpose, n in self._connection.execute(_COUNT_TRIALS, {"of_job": self.job.id}):
-            counted[TrialPurpose(purpose)] = n
-        n_confirming = counted[TrialPurpose.CONFIRM]
-        return {"n_counted": counted[TrialPurpose.SEARCH] + n_confirming, "n_confirming": n_confirming}
+
+def _counted(connection: Connection, job_id: str) -> dict[str, int]:
+    """Count what `max_trials` counts, where others than those of the search have come, or cancelled ones gone."""
+    counted = dict.fromkeys(TrialPurpose, 0)
+    for purpose, n in connection.execute(COUNT_TRIALS, {"of_job": job_id}):
+        counted[TrialPurpose(purpose)] = n
+    n_confirming = counted[TrialPurpose.CONFIRM]
+    return {"n_counted": counted[TrialPurpose.SEARCH] + n_confirming, "n_confirming": n_confirming}
 
 
 def _left(before: Job, columns: Mapping[str, Any], counts: dict[TrialState, int]) -> Job:
@@ -350,58 +378,6 @@ def _left(before: Job, columns: Mapping[str, Any], counts: dict[TrialState, int]
 _JOB_FIELDS = {field.name for field in fields(Job)}
 
 
-# Built once: to build and to hash these took longer than to run them, in every transaction of every trial.
-_TAKE = (
-    update(jobs)
-    .where(jobs.c.id == bindparam("of_job"), jobs.c.project == bindparam("of_project"))
-    .values(change=jobs.c.change + 1)
-    .returning(*JOB_COLUMNS)
-)
-_TAKE_LEASED = (
-    update(jobs)
-    .where(
-        jobs.c.id == bindparam("of_job"),
-        jobs.c.lease_token == bindparam("of_token"),
-        jobs.c.lease_expires_at > db_now(),
-    )
-    .values(change=jobs.c.change + 1, work_s=func.coalesce(bindparam("of_work_s", type_=Double()), jobs.c.work_s))
-    .returning(*JOB_COLUMNS)
-)
-_COUNT_TRIALS = (
-    select(trials.c.purpose, func.count())
-    .where(trials.c.job_id == bindparam("of_job"), trials.c.state != TrialState.CANCELLED)
-    .group_by(trials.c.purpose)
-)
-
-
-@cache
-def _update_job(columns: frozenset[str]) -> Update:
-    return update(jobs).where(jobs.c.id == bindparam("of_job")).values({name: _new(name) for name in columns})
-
-
-@cache
-def _update_trial(columns: frozenset[str], *, guarded: bool) -> Update:
-    """Return the statement that sets these columns of a trial, if guarded only where its state is `of_state`."""
-    of_trial = [trials.c.job_id == bindparam("of_job"), trials.c.number == bindparam("of_number")]
-    if guarded:
-        of_trial.append(trials.c.state == bindparam("of_state"))
-    values: dict[str, ColumnElement[Any]] = {name: _new(name) for name in columns}
-    if guarded:
-        values["gpu_seconds"] = trials.c.gpu_seconds + bindparam("more_gpu_seconds")
-    return update(trials).where(*of_trial).values(values)
-
-
-def _new(column: str) -> BindParameter[Any]:
-    return bindparam(f"new_{column}")
-
-
-def _as_new(columns: Mapping[str, Any]) -> dict[str, Any]:
-    return {f"new_{name}": value for name, value in columns.items()}
-
-
-_NOTIFY = select(func.pg_notify(CHANNEL, bindparam("of_job")))
-
-
 @contextmanager
 def open_ledger(connection: Connection, job_id: str, *, project: str = "default") -> Iterator[Ledger]:
     """Open a transaction on a job for a client's request.
@@ -409,7 +385,7 @@ def open_ledger(connection: Connection, job_id: str, *, project: str = "default"
     Raises:
         JobNotFoundError: no such job.
     """
-    row = connection.execute(_TAKE, {"of_job": job_id, "of_project": project}).one_or_none()
+    row = connection.execute(TAKE, {"of_job": job_id, "of_project": project}).one_or_none()
     if row is None:
         raise JobNotFoundError(job_id)
     ledger = Ledger(connection, job_from_row(row))
@@ -428,7 +404,7 @@ def open_leased_ledger(connection: Connection, lease: Lease, *, work_s: float | 
         LeaseLostError: the lease has expired or another worker holds the job; nothing may be written.
     """
     of_job = {"of_job": lease.job_id, "of_token": lease.token, "of_work_s": work_s}
-    row = connection.execute(_TAKE_LEASED, of_job).one_or_none()
+    row = connection.execute(TAKE_LEASED, of_job).one_or_none()
     if row is None:
         raise LeaseLostError(f"job {lease.job_id}", lease.token)
     ledger = Ledger(connection, job_from_row(row))
@@ -439,24 +415,4 @@ def open_leased_ledger(connection: Connection, lease: Lease, *, work_s: float | 
 def announce(connection: Connection, job_id: str) -> None:
     """Tell listeners of the job's change once this transaction commits (SQLite's data_version does so by itself)."""
     if connection.dialect.name == "postgresql":
-        connection.execute(_NOTIFY, {"of_job": job_id})
-
-
-def _upsert(dialect_insert: Any) -> Any:
-    statement = dialect_insert(reports)
-    new = statement.excluded
-    return statement.on_conflict_do_update(
-        index_elements=[reports.c.job_id, reports.c.number, reports.c.step],
-        set_={"values": new["values"], "elapsed_s": new.elapsed_s, "change": new.change},
-    )
-
-
-def _upsert_answer(dialect_insert: Any) -> Any:
-    statement = dialect_insert(answers)
-    new = statement.excluded
-    told = ("speaks_of", "is_final", "answer", "report")
-    return statement.on_conflict_do_update(index_elements=[answers.c.job_id], set_={name: new[name] for name in told})
-
-
-_UPSERT_ANSWER = {"sqlite": _upsert_answer(sqlite.insert), "postgresql": _upsert_answer(postgresql.insert)}
-_UPSERT_REPORT = {"sqlite": _upsert(sqlite.insert), "postgresql": _upsert(postgresql.insert)}
+        connection.execute(NOTIFY, {"of_job": job_id})

@@ -1,14 +1,19 @@
 """Provenances: each kept once, under its id, however many trials share it."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import Connection, bindparam, func, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from stepsize.clock import now
+from stepsize.domain.provenance import differs, is_about_provenance
 from stepsize.spec.provenance import Provenance
+from stepsize.store.columns import JobColumns
 from stepsize.store.models import provenances, trials
+
+MOST_PROVENANCES = 50
+"""Of one job; what differs in more is not one experiment."""
 
 
 @dataclass(frozen=True)
@@ -19,6 +24,28 @@ class ProvenanceShare:
     provenance: Provenance
     n_trials: int
     first_trial: int
+
+
+def add_provenance(
+    connection: Connection, found: Provenance, known: Sequence[str], warnings: Sequence[str], *, project: str
+) -> JobColumns:
+    """Record what a job's trials came from; return what changes of the job by it: where they differ, it warns.
+
+    Args:
+        known: ids of what its trials came from so far.
+        warnings: the job's so far.
+    """
+    if found.id in known:
+        return {}
+    keep_provenance(connection, found, project=project)
+    if len(known) >= MOST_PROVENANCES:
+        return {}
+    ids = [*known, found.id]
+    if len(ids) == 1:
+        return {"provenances": ids}
+    others = find_provenances(connection, ids, project=project)
+    kept = [warning for warning in warnings if not is_about_provenance(warning)]
+    return {"provenances": ids, "warnings": [*kept, differs([others[one] for one in ids if one in others])]}
 
 
 def keep_provenance(connection: Connection, found: Provenance, *, project: str) -> None:

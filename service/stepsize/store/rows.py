@@ -1,7 +1,7 @@
 """From table rows to the domain's frozen dataclasses."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import Any
 
@@ -60,11 +60,16 @@ def trial_from_row(row: Row[Any]) -> Trial:
     data["state"] = TrialState(data["state"])
     data["purpose"] = TrialPurpose(data["purpose"])
     data["reason"] = data["reason"] and TrialReason(data["reason"])
-    data["group"] = data["group"] and TrialGroup(**data["group"] | {"how": GroupHow(data["group"]["how"])})
+    data["group"] = data["group"] and _group_of(data["group"])
     data["error"] = data["error"] and TrialError(**data["error"])
     data["stand_in"] = data["stand_in"] and tuple(data["stand_in"])
     data["artifacts"] = tuple(data["artifacts"])
     return Trial(**data)
+
+
+def _group_of(data: Mapping[str, Any]) -> TrialGroup:
+    read = {"how": GroupHow(data["how"]), "measured": tuple(data.get("measured", ()))}
+    return TrialGroup(**{**data, **read})
 
 
 def report_from_row(row: Row[Any]) -> Report:

@@ -1,4 +1,4 @@
-"""How a process notices that another has written: a change is seen within 20 ms on SQLite and at once on PostgreSQL."""
+"""How a process notices that another has written: at once on PostgreSQL, on SQLite within 20 ms, or 3 in a hurry."""
 
 import time
 from typing import Protocol
@@ -6,17 +6,24 @@ from typing import Protocol
 import psycopg
 
 from stepsize.store.database import Database
-from stepsize.store.ledger import CHANNEL
+from stepsize.store.statements import CHANNEL
 
 _SQLITE_LOOK_S = 0.02
+_SQLITE_LOOK_EAGERLY_S = 0.003
+_ALERT_S = 2.0
+"""To look eagerly is a hundredth of a core: it ends this long after a commit."""
 _RECONNECT_S = 0.5
 
 
 class ChangeSignal(Protocol):
     """Waits for a commit by anyone. One a thread; spurious wake-ups are allowed, missed ones are not."""
 
-    def wait(self, timeout_s: float) -> bool:
-        """Wait for a commit since the last call; False: none within `timeout_s` seconds."""
+    def wait(self, timeout_s: float, *, eagerly: bool = False) -> bool:
+        """Wait for a commit since the last call; False: none within `timeout_s` seconds.
+
+        Args:
+            eagerly: somebody waits for each commit: after one, the next is looked out for more closely.
+        """
 
     def close(self) -> None:
         """Free the connection."""
@@ -33,14 +40,17 @@ class SqliteSignal:
     def __init__(self, database: Database) -> None:
         self._connection = database.engine.connect().execution_options(isolation_level="AUTOCOMMIT")
         self._seen = self._version()
+        self._alert_until = 0.0
 
-    def wait(self, timeout_s: float) -> bool:
+    def wait(self, timeout_s: float, *, eagerly: bool = False) -> bool:
         deadline = time.monotonic() + timeout_s
         while (version := self._version()) == self._seen:
             if time.monotonic() >= deadline:
                 return False
-            time.sleep(_SQLITE_LOOK_S)
+            is_alert = eagerly and time.monotonic() < self._alert_until
+            time.sleep(_SQLITE_LOOK_EAGERLY_S if is_alert else _SQLITE_LOOK_S)
         self._seen = version
+        self._alert_until = time.monotonic() + _ALERT_S
         return True
 
     def close(self) -> None:
@@ -60,7 +70,7 @@ class PostgresSignal:
         self._url = database.engine.url.set(drivername="postgresql").render_as_string(hide_password=False)
         self._connection: psycopg.Connection[tuple[object, ...]] | None = None
 
-    def wait(self, timeout_s: float) -> bool:
+    def wait(self, timeout_s: float, *, eagerly: bool = False) -> bool:
         try:
             if self._connection is None:
                 self._connection = psycopg.connect(self._url, autocommit=True)

@@ -1,13 +1,13 @@
 """Suggestions: which trials clients may be given, and what those who wait are waiting for. Reading only."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import ColumnElement, Connection, and_, bindparam, func, or_, select
 
 from stepsize.domain.job import Job
 from stepsize.domain.trial import Report, Trial, TrialState
-from stepsize.store.database import db_now
+from stepsize.store.database import Database, db_now
 from stepsize.store.listing import find_trials
 from stepsize.store.models import reports, trials
 from stepsize.store.rows import REPORT_COLUMNS, TRIAL_COLUMNS, report_from_row, trial_from_row
@@ -32,6 +32,8 @@ class Standing:
     """Of the job; once its own is later, there is more to know."""
     is_over: bool
     """Whether no trial will be given out any more, however long one waits."""
+    gives: bool
+    """Whether trials are given out now."""
     n_offered: int
     """Trials that may be given out now."""
     held: Mapping[int, Held]
@@ -64,12 +66,17 @@ def load_standing(connection: Connection, job: Job, *, gives: bool, is_over: boo
     n_offered = len(rows) - len(running) + n_lapsed
     if budget.max_parallel_trials is not None:
         n_offered = min(n_offered, max(0, budget.max_parallel_trials - n_live))
-    return Standing(job.change, is_over, n_offered if gives else 0, held)
+    return Standing(job.change, is_over, gives, n_offered if gives else 0, held)
 
 
-def trials_of_client(connection: Connection, job_id: str, client_id: str) -> list[Trial]:
-    """Return the trials a client has, by number; also those whose lease has run out and which nobody has taken."""
-    rows = connection.execute(_SELECT_HELD, {"of_job": job_id, "of_client": client_id})
+def has_any(database: Database, job_id: str, client_id: str) -> bool:
+    """Tell whether a job has anything for a client: a trial that it has already, or one that it may be given."""
+    return database.pick(_SELECT_ANY, {"of_job": job_id, "of_client": client_id}) is not None
+
+
+def trials_of_clients(connection: Connection, job_id: str, client_ids: Collection[str]) -> list[Trial]:
+    """Return the trials that clients have, by number; also those whose lease has run out and which nobody has taken."""
+    rows = connection.execute(_SELECT_HELD, {"of_job": job_id, "of_clients": list(client_ids)})
     return sorted(map(trial_from_row, rows), key=lambda trial: trial.number)
 
 
@@ -115,7 +122,21 @@ _SELECT_TIME = select(db_now())
 _SELECT_HELD = select(*TRIAL_COLUMNS).where(
     trials.c.job_id == bindparam("of_job"),
     trials.c.state == TrialState.RUNNING,
-    trials.c.worker == bindparam("of_client"),
+    trials.c.worker.in_(bindparam("of_clients", expanding=True)),
+)
+_SELECT_ANY = (
+    select(trials.c.number)
+    .where(
+        trials.c.job_id == bindparam("of_job"),
+        or_(
+            _is_queued(),
+            and_(
+                trials.c.state == TrialState.RUNNING,
+                or_(trials.c.worker == bindparam("of_client"), trials.c.lease_expires_at <= db_now()),
+            ),
+        ),
+    )
+    .limit(1)
 )
 _SELECT_OFFERED = select(trials.c.number).where(
     trials.c.job_id == bindparam("of_job"),

@@ -9,10 +9,11 @@ import operator
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator
+from functools import lru_cache
 from itertools import islice
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, literal, select
+from sqlalchemy import ColumnElement, Connection, Row, Select, bindparam, literal, select
 
 from stepsize.domain.trial import Trial, TrialState
 from stepsize.store.jobs import get_stage
@@ -109,10 +110,8 @@ class _JobIndex:
         if change <= self._seen:
             return
         fields = list(self._columns)
-        statement = select(trials.c.number, trials.c.state, *_expressions(fields)).where(
-            trials.c.job_id == self._job_id, trials.c.change > self._seen
-        )
-        rows = connection.execute(statement).all()
+        since = {"of_job": self._job_id, "after_change": self._seen}
+        rows = connection.execute(_select_changed(tuple(fields)), since).all()
         put = Column.fill if len(rows) >= _REBUILT_FROM else Column.set
         for row in rows:
             self._put_state(row.number, TrialState(row.state))
@@ -170,6 +169,14 @@ class _JobIndex:
         if query.sort is not None and query.sort.descending:
             return iter(range(min(n_trials, n_trials if last is None else last) - 1, -1, -1))
         return iter(range(0 if last is None else last + 1, n_trials))
+
+
+@lru_cache(maxsize=64)
+def _select_changed(fields: tuple[Field, ...]) -> Select[Any]:
+    """Return the statement that reads the changed rows, built once: with each page of a busy job it runs again."""
+    return select(trials.c.number, trials.c.state, *_expressions(fields)).where(
+        trials.c.job_id == bindparam("of_job"), trials.c.change > bindparam("after_change")
+    )
 
 
 def _expressions(fields: Iterable[Field]) -> Iterator[ColumnElement[object]]:

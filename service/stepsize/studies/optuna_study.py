@@ -4,17 +4,18 @@ import math
 import warnings
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
 
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.exceptions import ExperimentalWarning
-from optuna.storages import BaseStorage, JournalStorage
-from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, TrialState
+from pydantic import ValidationError
 
+from stepsize.spec.hints import hint
 from stepsize.spec.objective import Direction, Objective
 from stepsize.spec.space import CategoricalParameter, FloatParameter, IntParameter, Parameter, Scalar, applies, is_among
+from stepsize.spec.wording import counted, pydantic_words
+from stepsize.studies.optuna_storage import open_storage
 from stepsize.studies.past import End, PastStudy, PastTrial, StudyError
 
 _OVER = {TrialState.COMPLETE: End.COMPLETED, TrialState.PRUNED: End.PRUNED, TrialState.FAIL: End.FAILED}
@@ -32,13 +33,24 @@ def read_study(storage: str, name: str | None = None, *, metrics: Sequence[str] 
         StudyError: it can't be read, or nothing of it can be carried over.
     """
     study = _load(storage, name)
+    try:
+        return _read(study, metrics)
+    except ValidationError as error:
+        wrong = error.errors(include_url=False)[0]
+        said = pydantic_words(wrong["type"], wrong.get("ctx", {}), wrong["msg"])
+        raise StudyError(
+            f"{study.study_name!r} can't be carried over: {'.'.join(map(str, wrong['loc']))}: {said}"
+        ) from None
+
+
+def _read(study: optuna.Study, metrics: Sequence[str]) -> PastStudy:
     trials = [trial for trial in study.trials if trial.state in _OVER]
     notes = _unfinished(study.trials) + _left_out(study, trials)
     space, unknown = _space(trials)
     kept = [trial for trial in trials if trial.params and trial.params.keys() == _applying(space, trial)]
     if len(kept) < len(trials):
         about = f": {', '.join(sorted(unknown))}" if unknown else ""
-        notes.append(f"{len(trials) - len(kept)} trials without all parameters of the others{about}")
+        notes.append(f"{counted(len(trials) - len(kept), 'trial')} without all parameters of the others{about}")
     if not kept:
         raise StudyError(f"{study.study_name!r} has no finished trial that can be carried over")
     objectives = _objectives(study, metrics)
@@ -56,30 +68,27 @@ def read_study(storage: str, name: str | None = None, *, metrics: Sequence[str] 
 
 def _load(storage: str, name: str | None) -> optuna.Study:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
+    called = storage
     try:
-        opened: str | BaseStorage = storage
-        if "://" not in storage:
-            if not Path(storage).is_file():  # Optuna would make a new one
-                raise StudyError(f"there is no file {storage}, and it is no URL such as sqlite:///study.db")
-            opened = JournalStorage(JournalFileBackend(storage))
-        if name is None:
-            names = optuna.get_all_study_names(opened)
-            if len(names) != 1:
-                raise StudyError(f"{storage} holds {len(names)} studies: name one with --study: {', '.join(names)}")
-            name = names[0]
-        return optuna.load_study(study_name=name, storage=opened)
+        opened, called = open_storage(storage)
+        names = optuna.get_all_study_names(opened)
+        if not names:
+            raise StudyError(f"{called} holds no study")
+        if name is None and len(names) > 1:
+            raise StudyError(f"{called} holds {len(names)} studies: name one with --study: {', '.join(names)}")
+        if name is not None and name not in names:
+            raise StudyError(f"there is no study {name!r} in {called}; {hint(name, names)}")
+        return optuna.load_study(study_name=name or names[0], storage=opened)
     except StudyError:
         raise
-    except KeyError:
-        names = optuna.get_all_study_names(opened)
-        raise StudyError(f"there is no study {name!r} in {storage}, but {', '.join(names) or 'none'}") from None
     except Exception as error:
-        raise StudyError(f"{storage} can't be read: {' '.join(str(error).split())[:300]}") from error
+        said = " ".join(str(error).replace(storage, called).split())[:300]
+        raise StudyError(f"{called} can't be read: {said}") from error
 
 
 def _unfinished(trials: Iterable[FrozenTrial]) -> list[str]:
     states = Counter(trial.state.name.lower() for trial in trials if trial.state not in _OVER)
-    return [f"{n} trials that are {state}" for state, n in sorted(states.items())]
+    return [f"{counted(n, 'trial')} still {state}" for state, n in sorted(states.items())]
 
 
 def _left_out(study: optuna.Study, trials: Sequence[FrozenTrial]) -> list[str]:
@@ -92,9 +101,9 @@ def _left_out(study: optuna.Study, trials: Sequence[FrozenTrial]) -> list[str]:
     n_lost = sum(not math.isfinite(value) for trial in trials for value in trial.intermediate_values.values())
     n_before = sum(step < 0 for trial in trials for step in trial.intermediate_values)
     if n_lost:
-        notes.append(f"{n_lost} reports that are no finite number")
+        notes.append(f"{counted(n_lost, 'report')} without a finite number")
     if n_before:
-        notes.append(f"{n_before} reports of steps below 0")
+        notes.append(f"{counted(n_before, 'report')} of steps below 0")
     if any(trial.state is TrialState.FAIL for trial in trials):
         notes.append("why trials failed: Optuna keeps no message")
     notes.append("when trials ran and for how long: here it is when they were imported")
@@ -186,7 +195,7 @@ def _objectives(study: optuna.Study, given: Sequence[str]) -> tuple[Objective, .
     several = [f"value_{at}" for at in range(len(directions))]
     names = list(given) or own or (["value"] if len(directions) == 1 else several)
     if len(names) != len(directions):
-        raise StudyError(f"the study has {len(directions)} objectives, and {len(names)} metrics are named")
+        raise StudyError(f"objectives of the study: {len(directions)}; metrics named by --metric: {len(names)}")
     return tuple(Objective(metric=name, direction=direction) for name, direction in zip(names, directions, strict=True))
 
 

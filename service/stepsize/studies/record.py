@@ -7,6 +7,7 @@ from pydantic import JsonValue
 
 from stepsize.client import Client, Job
 from stepsize.client.external import SuggestedTrial, process_name
+from stepsize.spec.seeds import SeedRule
 from stepsize.spec.space import Scalar
 from stepsize.studies.past import End, PastStudy, PastTrial, StudyError
 
@@ -22,7 +23,12 @@ _TOLERANCE = 1e-9
 
 
 def record_study(
-    client: Client, study: PastStudy, *, source: str, told: Callable[[int], None] = lambda n_told: None
+    client: Client,
+    study: PastStudy,
+    *,
+    source: str,
+    seeds: SeedRule = SeedRule.UNKNOWN,
+    told: Callable[[int], None] = lambda n_told: None,
 ) -> Job:
     """Submit a job, tell it all trials of a study, and return it once it has finished.
 
@@ -30,13 +36,14 @@ def record_study(
 
     Args:
         source: the tool the study is from; a label of the job.
+        seeds: how its trials came by their training seeds.
         told: called with how many trials are told already.
 
     Raises:
         StudyError: it is too large, or no worker is there.
         ApiError: the service refused it.
     """
-    job = client.submit(_spec(study, source))
+    job = client.submit({**_spec(study, source), "seeds": seeds.value})
     client_id = process_name()
     n_told = 0
     while n_told < len(study.trials):

@@ -3,12 +3,10 @@
 import os
 import sys
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from difflib import get_close_matches
-from inspect import signature
 from pathlib import Path
-from typing import Any, Never, cast
+from typing import Any, cast
 
 from pydantic import BaseModel, JsonValue
 
@@ -17,12 +15,16 @@ from stepsize.client.display import ProgressView
 from stepsize.client.http import Client
 from stepsize.client.transport import SERVER_VARIABLE, address
 from stepsize.provenance import collect
-from stepsize.spec.space import Parameter, Scalar
+from stepsize.spec.arguments import says_what_it_takes
+from stepsize.spec.space import AnyParameter, Scalar
+from stepsize.spec.wording import counted
 from stepsize.tuning.crew import work_side_by_side
 from stepsize.tuning.errors import TrainingFailedError
+from stepsize.tuning.interrupts import told_interrupt
 from stepsize.tuning.job import open_job
 from stepsize.tuning.local_service import local_service
 from stepsize.tuning.result import TuneResult, job_page
+from stepsize.tuning.seat import note_interrupt
 from stepsize.tuning.training import Assignment, Train, say, work
 
 DATA_DIR = "stepsize-data"
@@ -41,10 +43,14 @@ _ELSEWHERE = {
 }
 """What other tuners call it → what it is here."""
 
+Searched = AnyParameter | Mapping[str, JsonValue]
+"""A parameter's range: `Float(…)`, `Int(…)`, `Choice(…)`, or as a job's JSON has it."""
 
+
+@says_what_it_takes('tune(train, {"learning_rate": Float(1e-5, 1.0, log=True)}, max_trials=40)', elsewhere=_ELSEWHERE)
 def tune(
     train: Train,
-    search_space: Mapping[str, Parameter | Mapping[str, JsonValue]],
+    search_space: Mapping[str, Searched],
     *,
     name: str | None = None,
     minimize: str | Sequence[str] = (),
@@ -59,7 +65,6 @@ def tune(
     data_dir: Path | str | None = None,
     raises: bool = False,
     progress: bool = True,
-    **unknown: Never,
 ) -> TuneResult:
     """Tune a function here and return what came out.
 
@@ -82,8 +87,8 @@ def tune(
         sampler, pruner: by name, or with settings: `{"name": "tpe", "seed": 0}`.
         enqueue: configurations to try first.
         spec: further fields of the job, as in `POST /v1/jobs`.
-        server: the address of a service; null: where `STEPSIZE_SERVER` says, else one started for it on `data_dir`,
-            which ends with this process.
+        server: the address of a service; null, and no `data_dir` either: where `STEPSIZE_SERVER` says, else one started
+            for it, which ends with this process.
         data_dir: where that keeps its record; null: `STEPSIZE_DATA_DIR`, or ./stepsize-data.
         raises: raise the function's first exception, once its trial is told as failed.
         progress: show how far it is.
@@ -96,8 +101,7 @@ def tune(
             ended otherwise.
         ServerUnreachableError: the service is gone; calling it again goes on.
     """
-    _refuse(unknown)
-    given = server or os.environ.get(SERVER_VARIABLE)
+    given = _server(server, data_dir)
     job_name = name or _name_of(train, given)
     objectives = _objectives(minimize, maximize)
     fields = _spec(search_space, objectives, max_trials, sampler, pruner, enqueue, spec or {})
@@ -117,21 +121,14 @@ def tune(
         with Client(base_url) as client:
             return _settled(client, client.wait(job.id), base_url)
     except KeyboardInterrupt:
-        say(f"stopped; the same call goes on with job {job.id}")
-        raise
+        note_interrupt(job.id)
+        raise told_interrupt(
+            f"stopped; the same call goes on with job {job.id}, the trial that was under way first"
+        ) from None
 
 
-def _as_json(parameter: Parameter | Mapping[str, JsonValue]) -> JsonValue:
+def _as_json(parameter: Searched) -> JsonValue:
     return parameter.model_dump(mode="json") if isinstance(parameter, BaseModel) else cast(JsonValue, parameter)
-
-
-def _refuse(unknown: Iterable[str]) -> None:
-    for name in unknown:
-        known = [each.name for each in signature(tune).parameters.values() if each.kind is each.KEYWORD_ONLY]
-        nearest = get_close_matches(name, known, n=1)
-        meant = _ELSEWHERE.get(name) or (nearest[0] if nearest else None)
-        words = f"did you mean {meant}?" if meant else f"known: {', '.join(known)}"
-        raise TypeError(f"tune() has no argument {name!r}; {words}")
 
 
 def _work(assignment: Assignment, processes: int, *, shows: bool) -> None:
@@ -156,17 +153,18 @@ def _settled(client: Client, job: Job, base_url: str) -> TuneResult:
         TrainingFailedError: there is none.
     """
     if job.is_lost or job.state == "failed":
-        last = next(client.trials(job.id, state="failed", sort="-number", limit=1), None)
-        words = f"; the last one: {last.error.type}: {last.error.message}" if last and last.error else ""
+        last = next(iter(client.trials(job.id, state="failed", sort="-number", limit=1)), None)
+        n_failed = job.progress.counts.get("failed", 0)
+        words = f"; the last one: {last.error}" if last and last.error else ""
         raise TrainingFailedError(
-            f"{job.progress.counts.get('failed', 0)} of {job.progress.total} trials failed{words or f': {job.error}'}\n"
+            f"{n_failed} of {counted(job.progress.total, 'trial')} failed{words or f': {job.error}'}\n"
             f"once the function is mended, the same call goes on; {job_page(base_url, job.id)} shows them all"
         )
     return TuneResult(job, base_url)
 
 
 def _spec(
-    search_space: Mapping[str, Parameter | Mapping[str, JsonValue]],
+    search_space: Mapping[str, Searched],
     objectives: Mapping[str, str],
     max_trials: int,
     sampler: str | Mapping[str, JsonValue] | None,
@@ -196,6 +194,17 @@ def _objectives(minimize: str | Sequence[str], maximize: str | Sequence[str]) ->
     if both := set(down) & set(up):
         raise ValueError(f"{', '.join(sorted(both))} can't be both minimised and maximised")
     return dict.fromkeys(down, "minimize") | dict.fromkeys(up, "maximize") or {"loss": "minimize"}
+
+
+def _server(server: str | None, data_dir: object) -> str | None:
+    """Return the service that is meant; None: one of its own, as where a directory is named for its record.
+
+    Raises:
+        ValueError: both are named.
+    """
+    if server and data_dir:
+        raise ValueError("give server=, which has its record, or data_dir= for a service of its own, and not both")
+    return server or (None if data_dir else os.environ.get(SERVER_VARIABLE))
 
 
 def _name_of(train: Train, server: str | None) -> str:

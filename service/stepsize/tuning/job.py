@@ -7,6 +7,7 @@ from pydantic import JsonValue
 
 from stepsize.client.answers import Job
 from stepsize.client.http import Client
+from stepsize.spec.wording import counted
 from stepsize.tuning.errors import NameTakenError, TuneError
 from stepsize.tuning.seat import alone
 from stepsize.tuning.training import say
@@ -41,7 +42,7 @@ def open_job(client: Client, name: str, fields: Mapping[str, JsonValue]) -> Job:
     labels = fields.get("labels")
     spec = {**fields, "name": name, "labels": {**(labels if isinstance(labels, dict) else {}), key: label}}
     with alone(name):  # two that begin at once are to find one job
-        found = next(client.jobs(name=name, label=f"{key}:{label}", limit=1), None)
+        found = next(iter(client.jobs(name=name, label=f"{key}:{label}", limit=1)), None)
         if found is None:
             return client.submit(spec)
         return _go_on(client, client.job(found.id), spec)
@@ -58,13 +59,13 @@ def _go_on(client: Client, job: Job, spec: Mapping[str, JsonValue]) -> Job:
             f"stepsize delete {job.id}"
         )
     if job.is_lost:
-        say(f"job {job.id} had failed; its {job.progress.counts['failed']} failed trials are tried again")
+        say(f"job {job.id} had failed; {counted(job.progress.counts['failed'], 'failed trial')} will be tried again")
         job = client.control(job.id, "retry-failed")
     before, most = _max_trials(job.spec), _max_trials(wanted)
     if most > before:
         job = client.change_job(job.id, budget={"max_trials": most})
     if not job.is_finished:
-        say(f"going on with job {job.id}, {job.progress.n_finished} of {max(before, most)} trials done")
+        say(f"going on with job {job.id}, {job.progress.n_finished} of {counted(max(before, most), 'trial')} done")
     return job
 
 
@@ -105,5 +106,5 @@ def _brief(value: JsonValue) -> str:
     if value is None:
         return "not there"
     if isinstance(value, dict):
-        value = {name: each for name, each in value.items() if each not in (None, False)}
+        value = {name: each for name, each in value.items() if each is not None and each is not False}
     return json.dumps(value, ensure_ascii=False)

@@ -12,8 +12,11 @@ from pathlib import Path
 from stepsize.children.child import TiedProcess
 from stepsize.extras import NEEDS, how_to_install, missing_extras
 from stepsize.tuning.errors import ServiceStartError
+from stepsize.tuning.training import say
 
-_START_S = 60.0
+_START_S = 900.0
+"""For as long as its process lives: two seconds are usual, and a busy machine may need minutes."""
+_SAY_EVERY_S = 15.0
 _END_S = 10.0
 _LEASE_S = "6"
 """Killed with its process, it has no time to let go of the job: so long the next one waits for it."""
@@ -68,16 +71,19 @@ def local_service(data_dir: Path) -> str:
 
 
 def _await_address(process: TiedProcess, log: Path) -> str:
-    deadline = time.monotonic() + _START_S
-    while time.monotonic() < deadline:
+    started = told = time.monotonic()
+    while process.is_alive and time.monotonic() - started < _START_S:
         if found := _ANSWERS_AT.search(log.read_text(errors="replace")):
             return found[1]
-        if not process.is_alive:
-            break
+        if time.monotonic() - told >= _SAY_EVERY_S:
+            told = time.monotonic()
+            say(f"waiting for a service to start on {log.parent}, {told - started:.0f} s so far; {log} is its log")
         time.sleep(_LOOK_EVERY_S)
+    what = f"it did not answer within {_START_S:.0f} s" if process.is_alive else "its process ended"
     process.end()
     said = log.read_text(errors="replace").strip().splitlines()[-_TOLD_LINES:]
-    raise ServiceStartError("\n".join([f"no service could be started; {log} says why:", *said]))
+    last = [f"{log} ends with:", *said] if said else [f"{log} is empty"]
+    raise ServiceStartError("\n".join([f"no service could be started on {log.parent}: {what}", *last]))
 
 
 def _end_all() -> None:

@@ -45,7 +45,9 @@ class TuneResult:
     def trials(self) -> Rows[Trial]:
         """Return the trials; `to_pandas()` and `to_polars()` make a table of them."""
         with Client(self.server) as client:
-            return Rows(iter(list(client.trials(self.job.id))))
+            trials = client.trials(self.job.id)
+            len(trials)  # read while there is a connection
+            return trials
 
     def __repr__(self) -> str:
         lines = [job_line(self.job)]

@@ -10,28 +10,63 @@ import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 from uuid import uuid4
 
 
+@dataclass(frozen=True)
+class Seat:
+    """A place at a job, with what its last holder has left."""
+
+    client_id: str
+    was_interrupted: bool = False
+    """Whether the last holder was ended on purpose."""
+
+
 @contextmanager
-def taken_seat(job_id: str) -> Iterator[str]:
-    """Take the first free seat at a job on this machine, and give its client's name.
+def taken_seat(job_id: str) -> Iterator[Seat]:
+    """Take the first free seat at a job on this machine.
 
     The service's address is no part of it: one that is started anew on its directory has another port.
     """
     folder = _own_folder()
     if folder is None:
-        yield _fresh_name()
+        yield Seat(_fresh_name())
         return
-    digest = hashlib.sha256(job_id.encode()).hexdigest()[:24]
     for number in count():
-        with (folder / f"{digest}-{number}").open("a+") as seat:
+        place = _place(folder, job_id, number)
+        with place.open("a+") as seat:
             if not _lock(seat.fileno(), wait=False):
                 continue
-            yield _name_in(seat.fileno())
+            note = _note(place)
+            was_interrupted = note.exists()
+            note.unlink(missing_ok=True)
+            yield Seat(_name_in(seat.fileno()), was_interrupted)
             return
+
+
+def note_interrupt(job_id: str) -> None:
+    """Leave word at each free seat of a job that its holder was ended on purpose: its trial loses no attempt by it."""
+    folder = _own_folder()
+    if folder is None:
+        return
+    for number in count():
+        place = _place(folder, job_id, number)
+        if not place.exists():
+            return
+        with place.open("a+") as seat:
+            if _lock(seat.fileno(), wait=False):
+                _note(place).touch()
+
+
+def _place(folder: Path, job_id: str, number: int) -> Path:
+    return folder / f"{hashlib.sha256(job_id.encode()).hexdigest()[:24]}-{number}"
+
+
+def _note(place: Path) -> Path:
+    return place.with_name(f"{place.name}-interrupted")
 
 
 @contextmanager

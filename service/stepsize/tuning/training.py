@@ -48,15 +48,16 @@ def work(assignment: Assignment, *, after_trial: Callable[[Client], None] = lamb
         ClientError: the service refuses or is gone; the job can be gone on with.
         Exception: of the function, where the assignment says so.
     """
-    with Client(assignment.server) as client, taken_seat(assignment.job_id) as client_id:
+    with Client(assignment.server) as client, taken_seat(assignment.job_id) as seat:
         is_new, told = True, ""
         while True:
             found = client.suggest(
                 assignment.job_id,
-                client_id=client_id,
+                client_id=seat.client_id,
                 lease_s=LEASE_S,
                 wait_s=_WAIT_S,
                 restarted=is_new,
+                interrupted=is_new and seat.was_interrupted,
                 provenance=assignment.provenance,
             )
             for suggested in found.trials:

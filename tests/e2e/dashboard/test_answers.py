@@ -55,3 +55,26 @@ def test_everything_can_be_taken_away(site: Site, finished_job: str, front_job: 
     page.goto(f"{site.url}/#/jobs/{front_job}")
     page.get_by_role("button", name="Export").click()
     expect(page.get_by_role("link", name="pareto as PNG")).to_be_visible()
+
+
+def test_a_study_trained_elsewhere_says_truly_why_a_chart_is_empty(site: Site, open_page: OpenPage) -> None:
+    given = [{"learning_rate": 10.0**-at} for at in range(1, 4)]
+    job_id = site.submit(
+        trainer={"name": "optuna"},
+        engine="external",
+        search_space={"learning_rate": {"type": "float", "low": 1e-4, "high": 1.0, "log": True}},
+        objectives=[{"metric": "loss", "direction": "minimize"}],
+        name="brought in",
+        confirm=False,
+        budget={"max_trials": len(given)},
+        enqueue=given,
+    )
+    for loss in (0.3, 0.1, 0.2):
+        site.train(job_id, {"loss": loss})
+    site.finish(job_id)
+    page = open_page(f"#/jobs/{job_id}")
+    expect(page.get_by_text("no trial has reported how it went, there are only final values")).to_be_visible()
+    expect(page.get_by_text("Nothing to draw yet")).to_have_count(0)
+    page.goto(f"{site.url}/#/jobs")
+    row = page.locator("tbody tr", has_text="brought in")
+    expect(row).to_contain_text("optuna · configurations given")

@@ -55,7 +55,39 @@ def test_a_job_submitted_through_the_form_runs(site: Site, open_page: OpenPage) 
     assert resolved | {"sampler": None} == spec | {"sampler": None}, "the command shown does the same, but for the seed"
 
 
-def test_the_command_shown_submits_the_job_when_pasted(site: Site, open_page: OpenPage) -> None:
+def test_how_many_train_together_is_chosen_in_the_form_and_kept_in_a_copy(
+    site: Site, open_page: OpenPage, complaints: list[str]
+) -> None:
+    page = open_page("#/new")
+    page.get_by_label("Trainer").select_option("tabular_classifier")
+    page.get_by_label("Train together").select_option("as measured")
+    expect(page.get_by_text("Ready.")).to_be_visible()
+    assert shown_body(page)["resources"] == {"fuse": "auto"}
+
+    page.get_by_label("Train together").select_option("at most")
+    page.get_by_label("How many at most").fill("300")
+    expect(page.get_by_text("a whole number from 1 to 256").first).to_be_visible()
+    page.get_by_label("How many at most").fill("4")
+    expect(page.get_by_text("Ready.")).to_be_visible()
+    assert shown_body(page)["resources"] == {"fuse": 4}
+
+    page.get_by_label("Trainer").select_option("synthetic")
+    expect(page.get_by_label("Train together")).to_have_count(0)
+
+    body = {
+        "trainer": {"name": "synthetic"},
+        "search_space": SPACE,
+        "resources": {"fuse": "auto"},
+        "budget": {"max_trials": 1},
+    }
+    job_id = site.http.post("/v1/jobs", json=body).json()["id"]
+    copy = open_page(f"#/new?clone={job_id}")
+    expect(copy.get_by_text("Ready.")).to_be_visible()
+    assert shown_body(copy)["resources"] == {"fuse": "auto"}
+    complaints.clear()  # the browser notes each 422
+
+
+def test_the_command_shown_submits_the_job_when_pasted(site: Site, open_page: OpenPage, complaints: list[str]) -> None:
     page = open_page("#/new")
     page.get_by_label("Trainer").select_option("synthetic")
     page.get_by_label("Name", exact=True).fill('it\'s $HOME `pasted` \\\\ "twice"')
@@ -72,6 +104,7 @@ def test_the_command_shown_submits_the_job_when_pasted(site: Site, open_page: Op
     assert made["name"] == 'it\'s $HOME `pasted` \\\\ "twice"'
     assert made["spec"]["search_space"]["learning_rate"]["choices"] == [1e-3, 0.01]
     assert site.finish(made["id"])["progress"]["total"] == 4
+    complaints.clear()  # a form filled in halfway is tried too, where filling it in takes long
 
 
 def test_what_is_wrong_stands_beside_its_field(open_page: OpenPage, complaints: list[str]) -> None:

@@ -62,3 +62,18 @@ def test_a_name_and_an_id_are_found_beyond_the_first_page(site: Site, marked: li
     expect(page.get_by_role("heading", name="None among these")).to_be_visible()
     page.get_by_role("button", name="Look through older ones").click()
     expect(names).to_contain_text(["marked"])
+
+
+def test_a_job_that_came_to_nothing_says_of_what_and_so_does_each_of_its_trials(
+    site: Site, open_page: OpenPage
+) -> None:
+    trainer = {"name": "synthetic", "params": {"oom_above_batch": 16, "batch_size": 64}}
+    space = {"learning_rate": {"type": "float", "low": 1e-3, "high": 1.0, "log": True}}
+    job_id = site.submit(name="too large", trainer=trainer, search_space=space, budget={"max_trials": 2})
+    site.finish(job_id)
+    page = open_page(f"#/jobs/{job_id}")
+    problem = page.locator(".problem")
+    expect(problem).to_contain_text("No trial was feasible")
+    expect(problem).to_contain_text("a batch of 64 does not fit")
+    problem.get_by_role("link", name="See the infeasible trials").click()
+    expect(page.locator("td .words").first).to_contain_text("does not fit")

@@ -1,5 +1,6 @@
 """The page moves by itself."""
 
+import re
 from collections.abc import Callable
 
 from playwright.sync_api import Page, Route, expect
@@ -67,7 +68,7 @@ def test_a_trial_is_drawn_while_it_trains(site: Site, open_page: OpenPage) -> No
 
     expect(page.locator(".page-head .badge")).to_have_text("running")
     expect(page.get_by_role("img", name="loss by step")).to_be_visible()
-    step = page.locator("dt", has_text="step").locator("xpath=following-sibling::dd")
+    step = page.locator("dt", has_text=re.compile("^step$")).locator("xpath=following-sibling::dd")
     seen = step.inner_text()
     expect(step).not_to_have_text(seen)
     page.get_by_role("button", name="Cancel trial").click()

@@ -12,7 +12,7 @@ LIMIT_MS = 200.0
 """What still feels immediate: from the click to the paint that answers it."""
 ROWS_LIMIT_MS = 2000.0
 """Until the server's rows are there: ten times what it takes, for machines that do other things too."""
-TRIES = 5
+TRIES = 8
 """The best counts: one try says more about what else the machine does."""
 
 # Clicks, and waits until what `read` reads has changed and is painted.

@@ -61,6 +61,22 @@ def test_a_job_that_completed_with_nothing_but_failures_says_where_they_are(
     assert client.get(f"/v1/jobs/{job_id}").json()["advice"] is None
 
 
+def test_a_job_of_which_no_trial_was_feasible_says_what_to_change(client: TestClient, database: Database) -> None:
+    with database.write() as connection:
+        job_id = make_job(connection, state=JobState.COMPLETED).id
+        make_trial(connection, job_id, state=TrialState.INFEASIBLE)
+    assert "no trial was feasible" in client.get(f"/v1/jobs/{job_id}").json()["advice"]
+    with database.write() as connection:
+        make_trial(connection, job_id, state=TrialState.PRUNED)
+    assert client.get(f"/v1/jobs/{job_id}").json()["advice"] is None
+
+
+def test_a_trainer_that_only_a_worker_could_bring_is_not_just_unknown(client: TestClient) -> None:
+    refused = client.post("/v1/jobs", json={"trainer": {"name": "my_own"}})
+    assert "no worker is alive yet, and a trainer of your own comes with one" in refused.text
+    assert "worker" not in client.post("/v1/jobs", json={"trainer": {"name": "synthetik"}}).text
+
+
 def test_a_queued_job_says_why_no_worker_can_run_it(client: TestClient, database: Database) -> None:
     with database.write() as connection:
         job_id = make_job(connection).id

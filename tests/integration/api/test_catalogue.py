@@ -90,3 +90,16 @@ def test_the_documentation_may_load_nothing_from_elsewhere(client: TestClient) -
     assert len(files) == 3
     assert [client.get(file).status_code for file in files] == [200] * 3
     assert client.get("/redoc").status_code == 404, "FastAPI's own pages load scripts from the internet"
+
+
+@pytest.mark.parametrize(
+    ("path", "said"),
+    [
+        ("/v1/schedules/cosin/preview", "there is no schedule 'cosin'; did you mean 'cosine'?"),
+        ("/v1/schedules/sgdr/preview/plot.svg", "there is no schedule 'sgdr'; did you mean 'cosine_restarts'?"),
+        ("/v1/datasets/digit", "there is no data set 'digit'; did you mean 'digits'?"),
+    ],
+)
+def test_a_mistyped_name_is_answered_with_what_was_meant(client: TestClient, path: str, said: str) -> None:
+    answer = client.get(path)
+    assert (answer.status_code, answer.json()["detail"]) == (404, said)

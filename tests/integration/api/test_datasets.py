@@ -84,7 +84,7 @@ def test_another_target_is_other_content(client: TestClient) -> None:
 
 def test_what_is_wrong_with_a_placed_file_is_told_in_the_list(client: TestClient, settings: Settings) -> None:
     place(settings, "broken.npz", b"not a zip")
-    assert "can't be read" in client.get("/v1/datasets/broken").json()["problem"]
+    assert "no .npz file" in client.get("/v1/datasets/broken").json()["problem"]
 
 
 @pytest.mark.parametrize("options", [b"{", b'{"target": 5}', b'{"traget": "quality"}', b"[]"])
@@ -139,7 +139,7 @@ def test_a_data_set_is_removed(client: TestClient, settings: Settings) -> None:
 @pytest.mark.parametrize(
     ("kind", "body", "words"),
     [
-        ("npz", b"", "can't be read"),
+        ("npz", b"", "no .npz file"),
         ("csv", b"a,target\n" + b"1,x\n2,y\n" * 9 + b",x\n", "line 20 has no a"),
         ("parquet", b"PAR0....PAR1", "not a Parquet file"),
         ("images", zip_bytes({"../robin/x.png": png_bytes()}), "not a plain path"),
@@ -194,7 +194,7 @@ def test_coloured_and_grey_images_make_a_coloured_data_set(settings: Settings) -
     [
         ({"trainer": {"params": {"dataset": "digit"}}}, "/trainer/params/dataset", "did you mean 'digits'"),
         ({"trainer": {"params": {"dataset": "breast_cancer"}}}, "/trainer/params/dataset", "is tabular"),
-        ({"trainer": {"params": {"dataset": "broken"}}}, "/trainer/params/dataset", "can't be read"),
+        ({"trainer": {"params": {"dataset": "broken"}}}, "/trainer/params/dataset", "no .npz file"),
         (
             {"search_space": {"dataset": {"type": "categorical", "choices": ["digits", "mnist"]}}},
             "/search_space/dataset/choices/1",

@@ -1,6 +1,7 @@
 """Logs and artifacts."""
 
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 from starlette.testclient import TestClient
@@ -37,7 +38,22 @@ def test_an_artifact_is_downloaded(client: TestClient, settings: Settings, job_i
     assert client.get(f"/v1/jobs/{job_id}/best/artifacts/a.bin").content == b"trial 1\0"
 
 
-@pytest.mark.parametrize("name", ["b.bin", "..%2Flog.txt", "%2e%2e%2flog.txt", ".hidden"])
+@pytest.mark.parametrize("name", ["plots/loss.png", "loss curve.png", ".config", "größe.txt"])
+def test_every_name_that_a_trial_lists_is_downloaded(
+    client: TestClient, database: Database, settings: Settings, name: str
+) -> None:
+    with database.write() as connection:
+        job = make_job(connection)
+        make_trial(connection, job.id, state=TrialState.COMPLETED, objective=1.0, artifacts=[name])
+    path = _directory(settings, job.id, 0) / "artifacts" / name
+    path.parent.mkdir(exist_ok=True)
+    path.write_text("kept")
+    for written in (quote(name), quote(name, safe="")):
+        assert client.get(f"/v1/jobs/{job.id}/trials/0/artifacts/{written}").text == "kept"
+        assert client.get(f"/v1/jobs/{job.id}/best/artifacts/{written}").text == "kept"
+
+
+@pytest.mark.parametrize("name", ["b.bin", "..%2Flog.txt", "%2e%2e%2flog.txt", ".hidden", "%00", "%0a"])
 def test_nothing_but_what_the_record_names_is_readable(
     client: TestClient, settings: Settings, job_id: str, name: str
 ) -> None:

@@ -158,6 +158,25 @@ def test_progress_and_best_come_from_the_jobs_row(client: TestClient, database: 
     assert progress["limited_by"] == "slots"
 
 
+def test_a_job_whose_trials_have_ended_is_answering(client: TestClient, database: Database) -> None:
+    with database.write() as connection:
+        job = make_job(connection, state=JobState.RUNNING, spec=make_spec(budget={"max_trials": 2}))
+        connection.execute(update(jobs).where(jobs.c.id == job.id).values(work_s=10.0))
+        make_trial(connection, job.id, state=TrialState.COMPLETED, objective=0.5, values={"loss": 0.5})
+
+    def progress() -> tuple[float | None, str | None]:
+        shown = client.get(f"/v1/jobs/{job.id}").json()["progress"]
+        return shown["eta_s"], shown["limited_by"]
+
+    assert progress() == (10.0, None)
+    with database.write() as connection:
+        make_trial(connection, job.id, state=TrialState.RUNNING)
+    assert progress() == (10.0, None)
+    with database.write() as connection, open_ledger(connection, job.id) as ledger:
+        ledger.move_trial(1, TrialState.RUNNING, TrialState.COMPLETED, objective=0.4, values={"loss": 0.4})
+    assert progress() == (None, "answer")  # it was "0 ms left" while that took its seconds
+
+
 def test_reading_a_large_job_costs_as_many_queries_as_a_small_one(client: TestClient, database: Database) -> None:
     with database.write() as connection:
         small, large = make_job(connection), make_job(connection)

@@ -1,5 +1,6 @@
 """Many clients on one external job, over real HTTP, while some are killed and some stall: every trial counts once."""
 
+import asyncio
 import itertools
 import math
 import multiprocessing
@@ -20,6 +21,7 @@ from fastapi import FastAPI
 
 from stepsize.domain.trial import TrialState
 from stepsize.store.database import Database
+from stepsize.store.jobs import get_job
 from stepsize.store.trials import load_trials
 from tests.databases import POSTGRESQL_WHEN_SLOW
 from tests.searching import searching
@@ -180,3 +182,20 @@ def _latency(client: httpx.Client, path: str) -> float:
         assert client.get(path).status_code == 200
         found.append(time.perf_counter() - start)
     return sorted(found)[20]
+
+
+def test_whoever_holds_the_job_is_told_how_many_wait(server: str, database: Database) -> None:
+    async def ask_all(job_id: str) -> list[dict[str, Any]]:
+        async with httpx.AsyncClient(base_url=server, trust_env=False, timeout=30) as client:
+            asks = [
+                client.post(f"/v1/jobs/{job_id}/suggestions", json={"client_id": f"client-{number}", "wait_s": 1.0})
+                for number in range(20)
+            ]
+            return [answer.json() for answer in await asyncio.gather(*asks)]
+
+    with httpx.Client(base_url=server, trust_env=False, timeout=30) as client:
+        job_id = _external_job(client)
+    answers = asyncio.run(ask_all(job_id))
+    assert not any(answer["trials"] for answer in answers), "no worker is there to offer any"
+    with database.read() as connection:
+        assert 16 <= get_job(connection, job_id).n_asking <= 20

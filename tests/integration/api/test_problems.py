@@ -39,6 +39,8 @@ def _submit(client: TestClient, body: object) -> dict[str, str]:
         ({"trainer": TRAINER, "replicates": 3}, "/replicates", "with the fields top, seeds"),
         ({"trainer": TRAINER, "search_space": {"x": [0, 1]}}, "/search_space/x", "its 'type' one of"),
         ({"trainer": TRAINER, "sampler": {"name": "tpe", "tpe": 1}}, "/sampler/tpe", "there is no field 'tpe' here"),
+        ({"trainer": TRAINER, "max_parallel_trials": 1}, "/max_parallel_trials", "it belongs in budget"),
+        ({"trainer": TRAINER, "budget": {"priority": 1}}, "/budget/priority", "it belongs outside of budget"),
         ({"trainer": TRAINER, "sampler": {"name": "grid", "pionts": 3}}, "/sampler/pionts", "did you mean 'points'?"),
         (
             {"engine": "external", "objectives": LOSS, "search_space": {"a/b~c": {**RANGE, "lg": True}}},

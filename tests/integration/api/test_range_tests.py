@@ -53,6 +53,14 @@ def test_its_spec_has_every_default_and_posts_back_unchanged(client: TestClient)
     assert clone["spec"] == first["spec"]
 
 
+def test_a_wish_for_company_is_told_to_change_nothing(client: TestClient) -> None:
+    for fuse, n_warnings in ((1, 0), (4, 1), ("auto", 1)):
+        test = client.post("/v1/range-tests", json={**BODY, "resources": {"fuse": fuse}}).json()
+        warnings = client.get(f"/v1/jobs/{test['id']}").json()["warnings"]
+        assert len(warnings) == n_warnings
+        assert all(words.startswith("resources.fuse changes nothing") for words in warnings)
+
+
 @pytest.mark.parametrize("name", RANGE_TEST_BODIES)
 def test_every_documented_example_is_accepted(client: TestClient, name: str) -> None:
     assert client.post("/v1/range-tests", json=RANGE_TEST_BODIES[name]["value"]).status_code == 201
@@ -94,7 +102,7 @@ def test_a_test_that_was_ended_says_that_its_sweeps_were_never_read(client: Test
     ("changes", "pointer", "words"),
     [
         ({"batch_sizes": [0]}, "/batch_sizes/0", "must be at least 1"),
-        ({"batch_sizes": []}, "/batch_sizes", "at least 1"),
+        ({"batch_sizes": []}, "/batch_sizes", "must not be empty"),
         ({"batchsizes": [32]}, "/batchsizes", "did you mean 'batch_sizes'?"),
         ({"rule": "stepest"}, "/rule", "did you mean 'steepest'?"),
         ({"low": 1.0, "high": 0.1}, "", "low must be below high"),

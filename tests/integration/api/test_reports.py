@@ -189,6 +189,8 @@ def test_jobs_are_compared(warm: TestClient, warm_database: Database, valley_id:
     report = JobsReport.model_validate_json(response.content)
     assert [row.job_id for row in report.jobs] == [valley_id, other]
     assert [row.differs for row in report.jobs] == [{"floor": None}, {"floor": 0.5}]
+    twice = warm.get("/v1/reports", params={"job": [valley_id, other, valley_id]})
+    assert JobsReport.model_validate_json(twice.content) == report, "a job is told once however often it is named"
     assert "?job" in pointers(warm.get("/v1/reports"))
     assert "?job" in pointers(warm.get("/v1/reports", params={"job": [f"job_{n}" for n in range(51)]}))
     assert warm.get("/v1/reports", params={"job": [valley_id, "job_nope"]}).status_code == 404
@@ -318,6 +320,12 @@ def test_curves_are_of_the_latest_trials_or_the_best(client: TestClient, job_id:
     assert "?max_points" in pointers(client.get(here, params={"max_points": 1}))
 
 
+def test_curves_of_a_trial_that_is_not_there_are_not_found(client: TestClient, job_id: str) -> None:
+    answer = client.get(f"/v1/jobs/{job_id}/curves", params={"trial": [3, 400]})
+    assert answer.status_code == 404
+    assert answer.json()["detail"] == f"job {job_id!r} has no trial 400"
+
+
 def test_a_front_holds_what_no_other_trial_beats(client: TestClient, database: Database) -> None:
     with database.write() as connection:
         job = make_job(connection, spec=make_spec(objectives=TWO))
@@ -350,8 +358,9 @@ def test_everything_is_exported_as_csv_and_json_lines(client: TestClient, job_id
     assert [float(row["params.learning_rate"]) for row in table] == [one["params"]["learning_rate"] for one in trials]
     assert [row["values.loss"] for row in table] == [str(one["values"].get("loss", "")) for one in trials]
     for line, one in zip(lines, trials, strict=True):
-        assert {name: line[name] for name in line if name != "error"} == {
-            name: one[name] for name in line if name != "error"
+        apart = ("error", "ran_with")  # one line of text; and what the trial itself only names
+        assert {name: line[name] for name in line if name not in apart} == {
+            name: one[name] for name in line if name not in apart
         }
     reports = client.get(here, params={"format": "csv", "rows": "reports"})
     n_completed = sum(one["state"] == "completed" for one in trials)

@@ -119,7 +119,8 @@ def test_seeds_are_fresh_unless_asked_otherwise(client: TestClient) -> None:
 @pytest.mark.parametrize("seeds", ["own", 3, {"blocks": 1}, {"blocks": 2.5}, {"n": 4}, {"blocks": 4, "n": 1}, None])
 def test_a_rule_for_seeds_that_makes_no_sense_is_refused_with_the_mend(client: TestClient, seeds: Any) -> None:
     response = client.post("/v1/jobs", json={"trainer": {"name": "synthetic"}, "seeds": seeds})
-    assert pointers(response) == {"/seeds": '"fresh", "shared" or {"blocks": n} with n from 2 to 1000 is expected here'}
+    wanted = '"fresh", "shared", "unknown" or {"blocks": n} with n from 2 to 1000 is expected'
+    assert pointers(response) == {"/seeds": wanted}
 
 
 @pytest.mark.parametrize("confirm", [True, False, {"share": 0.2}])

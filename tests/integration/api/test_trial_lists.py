@@ -40,6 +40,25 @@ def job_id(database: Database) -> str:
     return job.id
 
 
+def test_a_trial_names_what_its_job_fixes_and_applies_to_it(client: TestClient, database: Database) -> None:
+    fixed = {"dataset": "digits", "epochs": 3, "momentum": 0.9, "beta1": 0.8}
+    trainer = {"name": "image_classifier", "params": fixed}
+    with database.write() as connection:
+        job_id = make_job(connection, spec=make_spec(trainer=trainer)).id
+        for optimizer in ("sgd", "adam"):
+            make_trial(connection, job_id, params={"learning_rate": 0.1, "optimizer": optimizer})
+    sgd, adam = (client.get(f"/v1/jobs/{job_id}/trials/{number}").json() for number in (0, 1))
+    assert sgd["fixed_params"] == {"dataset": "digits", "epochs": 3, "momentum": 0.9}
+    assert adam["fixed_params"] == {"dataset": "digits", "epochs": 3, "beta1": 0.8}
+
+
+def test_what_an_unknown_trainer_was_given_is_all_said(client: TestClient, database: Database) -> None:
+    with database.write() as connection:
+        job_id = make_job(connection, spec=make_spec(trainer={"name": "gone", "params": {"depth": 3}})).id
+        make_trial(connection, job_id)
+    assert client.get(f"/v1/jobs/{job_id}/trials/0").json()["fixed_params"] == {"depth": 3}
+
+
 def _numbers(client: TestClient, job_id: str, **query: Any) -> list[int]:
     response = client.get(f"/v1/jobs/{job_id}/trials", params=query)
     assert response.status_code == 200, response.text
@@ -138,14 +157,26 @@ def test_trials_are_listed_by_state_and_across_jobs(client: TestClient, database
         ({"state": "done"}, "?state"),
         ({"limit": 0}, "?limit"),
         ({"limit": 501}, "?limit"),
-        ({"page_token": "garbage"}, "?page_token"),
-        ({"page_token": "WyJ0cmlhbHMgTm9uZSIsMS41XQ"}, "?page_token"),
         ({"filte": "params.x>1"}, "?filte"),
     ],
 )
 def test_a_wrong_query_is_refused(client: TestClient, job_id: str, query: dict[str, Any], pointer: str) -> None:
     (named,) = pointers(client.get(f"/v1/jobs/{job_id}/trials", params=query))
     assert named.startswith(pointer)
+
+
+@pytest.mark.parametrize("token", ["garbage", "WyJ0cmlhbHMgTm9uZSIsMS41XQ", "", "2", "a b", "é", "\0"])
+def test_what_is_no_page_token_is_told_where_one_comes_from(client: TestClient, job_id: str, token: str) -> None:
+    for path in ("/v1/jobs", "/v1/trials", f"/v1/jobs/{job_id}/trials", f"/v1/jobs/{job_id}/trials/0/reports"):
+        said = pointers(client.get(path, params={"page_token": token}))["?page_token"]
+        assert "page token" in said
+        assert "leave it out for the first page, and give the next_page_token" in said
+
+
+def test_other_services_words_for_a_page_are_known(client: TestClient) -> None:
+    for name in ("cursor", "page", "offset"):
+        assert "did you mean 'page_token'?" in pointers(client.get("/v1/jobs", params={name: "1"}))[f"?{name}"]
+    assert "did you mean 'limit'?" in pointers(client.get("/v1/jobs", params={"page_size": "1"}))["?page_size"]
 
 
 @pytest.fixture

@@ -16,8 +16,10 @@ from stepsize.application.suggestions import (
     Asking,
     Ending,
     Measurement,
+    Told,
     add_reports,
     end_trial,
+    note_asking,
     read_suggestions,
     read_verdict,
     take_trials,
@@ -65,7 +67,7 @@ class Play:
 
     def take(self) -> Trial | None:
         with self.database.write() as connection:
-            take_trials(connection, self.job_id, ASKING)
+            take_trials(connection, self.job_id, [ASKING])
             held = read_suggestions(connection, self.job_id, ASKING.client_id, lease_s=60.0).trials
         self.let_search()
         return held[0] if held else None
@@ -91,7 +93,7 @@ class Play:
 
     def end(self, number: int, token: int, ending: Ending) -> None:
         with self.database.write() as connection:
-            end_trial(connection, self.job_id, number, token=token, ending=ending)
+            end_trial(connection, self.job_id, Told(number, token, ending))
         self.let_search()
 
     def let_search(self) -> None:
@@ -174,7 +176,7 @@ def test_a_wake_up_costs_no_more_on_top_of_thousands_of_trials(sqlite_url: str, 
         add_history(database, job_id, n_trials=n_trials, n_reports=1)
         searcher = Searcher(database, job_id, tmp_path)
         with database.write() as connection:
-            take_trials(connection, job_id, ASKING)
+            take_trials(connection, job_id, [ASKING])
         n_statements = 0
 
         def count(*_: object) -> None:
@@ -197,3 +199,24 @@ def test_a_wake_up_costs_no_more_on_top_of_thousands_of_trials(sqlite_url: str, 
     assert counts[0] == counts[1]
     # One short read. Reading 3,000 trials would take some 60 ms; 20 ms are the noise of shared cores.
     assert times[1] < 3 * times[0] + 0.02
+
+
+@pytest.mark.parametrize(("parallel", "n_offered"), [(None, 21), (5, 5)])
+def test_trials_are_offered_at_once_to_all_who_are_said_to_wait(
+    database: Database, tmp_path: Path, parallel: int | None, n_offered: int
+) -> None:
+    spec = external_spec(
+        budget={"max_trials": 100, "max_parallel_trials": parallel}, sampler={"name": "random", "seed": 0}
+    )
+    with database.write() as connection:
+        job_id = make_job(connection, spec=spec).id
+    searcher = Searcher(database, job_id, tmp_path)
+    searcher.work()
+    with database.write() as connection:
+        note_asking(connection, job_id, 20)
+    searcher.work()
+    searcher.work()
+    with database.read() as connection:
+        assert len(load_trials(connection, job_id)) == n_offered, "one for whoever comes first, then for all"
+        assert get_job(connection, job_id).n_asking == (0 if parallel is None else 20 - 4)
+    searcher.holder.abandon()

@@ -78,7 +78,7 @@ def test_grid_survives_kills_with_every_cell_finished_exactly_once(
         with WorkerProcess(database_url, tmp_path, lease_s=0.4) as worker:
             wait_for(lambda: job_of(database, job_id).lease_live or finished(database, job_id))
             time.sleep(moments.uniform(0.0, 0.7))
-            slots = worker.children()
+            slots = worker.slots()
             assert len(slots) == 2
             kills_while_running += not finished(database, job_id)
             worker.kill()
@@ -117,7 +117,7 @@ def test_worker_whose_lease_expired_writes_nothing_afterwards(
         assert old_owner is not None
         frozen = one if old_owner in one.log else other
         frozen.freeze()
-        old_slots = frozen.children()
+        old_slots = frozen.slots()
         wait_for(lambda: job_of(database, job_id).lease_owner not in (old_owner, None))
         token = job_of(database, job_id).lease_token
         frozen.thaw()  # in the middle of the other's work
@@ -166,7 +166,7 @@ def test_sigterm_requeues_running_trials_and_releases_the_job(
         job_id = make_job(connection, spec=make_spec(**sixty_cells(step_s=30.0))).id
     with WorkerProcess(database_url, tmp_path, lease_s=30.0) as worker:
         wait_for(lambda: job_of(database, job_id).counts[TrialState.RUNNING] == 2)
-        slots = worker.children()
+        slots = worker.slots()
         assert worker.stop() == 0
         assert not wait_until_gone(slots, timeout_s=1.0)
     job = job_of(database, job_id)

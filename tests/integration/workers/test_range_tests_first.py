@@ -19,7 +19,7 @@ from stepsize.spec.space import FloatParameter, Scalar
 from stepsize.store.jobs import delete_job
 from stepsize.store.leases import Offer, find_claimable
 from stepsize.store.workers import SlotRecord
-from stepsize_workers.engines.base import Assignment, Event, Mode, Outcome, Reported
+from stepsize_workers.engines.base import ONE_PLACE, Assignment, Event, Mode, Outcome, Places, Reported
 from stepsize_workers.trainers.base import Sweep
 from stepsize_workers.trainers.synthetic import SyntheticParams, sweep_loss_at
 from tests.fake_engine import FakeEngine
@@ -47,8 +47,8 @@ class SweepingEngine(FakeEngine):
 
     edge: float = EDGE
 
-    def start(self, slot: SlotRecord, group: Sequence[Assignment], *, n_places: int = 1, is_open: bool = False) -> None:
-        super().start(slot, group, n_places=n_places, is_open=is_open)
+    def start(self, slot: SlotRecord, group: Sequence[Assignment], places: Places = ONE_PLACE) -> None:
+        super().start(slot, group, places)
         if group[0].mode is Mode.SWEEP:
             plan = sweep_of(group[0])
             losses = [self._loss(plan.rate(step)) for step in range(1, plan.steps + 1)]

@@ -67,7 +67,7 @@ def test_a_worker_that_is_asked_to_end_has_lost_no_watcher(stage: Stage) -> None
 BLIND_WORKER = """
 import os, pathlib, sys
 import stepsize_workers.watchers
-from stepsize_workers.__main__ import main
+from stepsize_workers.process import main
 
 def give_way(*_):
     raise RuntimeError("no such luck")

@@ -1,7 +1,9 @@
 """Time is work: what no worker had the job for counts neither against `timeout_s` nor in what is shown."""
 
+import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +11,8 @@ from sqlalchemy import update
 
 from stepsize.application import controls, jobs
 from stepsize.application.jobs import JobChanges
+from stepsize.asking.analyst import Changes
+from stepsize.asking.questions import Question, Reply
 from stepsize.domain.job import Job, JobReason, JobState
 from stepsize.store.database import Database
 from stepsize.store.jobs import get_job
@@ -95,3 +99,22 @@ def test_a_pause_is_no_work(database: Database, tmp_path: Path) -> None:
     job = job_of(database, job_id)
     assert (job.state, job.n_trials) == (JobState.COMPLETED, 4)
     assert job.work_s < worked_s + 30.0
+
+
+class SlowAnalyst:
+    """Comes to no answer, and takes its time for that."""
+
+    def submit(self, question: Question, changes: Changes = ()) -> Future[Reply]:
+        reply: Future[Reply] = Future()
+        threading.Timer(0.6, reply.set_exception, [RuntimeError("there is none")]).start()
+        return reply
+
+
+def test_to_wait_for_the_answer_is_no_work(database: Database, tmp_path: Path) -> None:
+    with database.write() as connection:
+        job_id = make_job(connection, spec=make_spec(budget={"max_trials": 2, "timeout_s": 0.5})).id
+    engine = FakeEngine(quick)
+    play(take_over(database, job_id, engine, tmp_path, analyst=SlowAnalyst()), engine, 0.01)
+    job = job_of(database, job_id)
+    assert (job.state, job.reason, job.n_trials) == (JobState.COMPLETED, JobReason.MAX_TRIALS, 2)
+    assert job.work_s < 0.5

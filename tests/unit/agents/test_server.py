@@ -1,6 +1,7 @@
 """The tools as the official client of the protocol sees them, against a scripted service."""
 
 import asyncio
+import re
 from typing import Any
 
 import httpx
@@ -119,7 +120,84 @@ def test_errors_carry_the_mend() -> None:
     assert refused[0]
     assert "/sampler/name: 'bayes' is none; tpe or gp?\nmend these fields and call again" in refused[1]
     assert "look the id up in what submit returned" in call(fake, "status", job_id="job_2")[1]
-    assert "start a service with `stepsize up`" in call(fake, "status", job_id="job_3")[1]
+    assert "start one with `stepsize up`" in call(fake, "status", job_id="job_3")[1]
+
+
+JOB = "job is missing: A job, at least"
+
+
+@pytest.mark.parametrize(
+    ("tool", "arguments", "words"),
+    [
+        ("status", {}, ["job_id is missing: A job's id"]),
+        ("status", {"jobid": "job_1"}, ["there is no argument 'jobid'; did you mean 'job_id'?"]),
+        ("status", {"job_id": 5}, ["job_id: a text is expected here, not 5"]),
+        ("wait", {"job_id": "job_1", "timeout_s": 1000}, ["timeout_s: must be at most 300.0, not 1000"]),
+        ("wait", {"job_id": "job_1", "timeout_s": "soon"}, ["timeout_s: a number is expected here, not 'soon'"]),
+        (
+            "trials",
+            {"job_id": "j", "filter": "x", "limit": 50},
+            ["no argument 'filter'; known: condition,", "limit: must"],
+        ),
+        ("compare", {"job_ids": ["job_1"]}, ["job_ids: needs at least 2 entries, not ['job_1']"]),
+        ("compare", {"job_ids": "job_1"}, ["job_ids: a list is expected here, not 'job_1'"]),
+        ("submit", {"trainer": {"name": "x"}}, ["there is no argument 'trainer'; known: job", JOB]),
+        ("submit", {"job": "trainer: x"}, ["job: an object is expected here, not 'trainer: x'"]),
+        (
+            "propose",
+            {"job_id": "j", "params": {"x": [1]}},
+            ["params.x: a number, a text, or true or false is expected"],
+        ),
+        ("control", {"job_id": "j", "action": "halt"}, ["there is no 'halt'; known: cancel, pause, resume"]),
+        ("control", {"job_id": "j"}, ["action is missing: pause or resume"]),
+        ("catalogue", {"kind": "trainer"}, ["kind: there is no 'trainer'; did you mean 'trainers'?"]),
+        ("range_test", {}, ["give test to start a range test, or test_id to look at one"]),
+        ("sumbit", {}, ["there is no tool 'sumbit'; did you mean 'submit'?"]),
+    ],
+)
+def test_wrong_arguments_are_named_with_their_mend(tool: str, arguments: dict[str, Any], words: list[str]) -> None:
+    fake = FakeService()
+    is_error, said = call(fake, tool, **arguments)
+    assert is_error
+    assert [one for one in words if one not in said] == []
+    assert not re.search("pydantic|Input should|validation error|type=", said)
+    assert fake.requests == [], "what is wrong is not sent"
+
+
+def _trainer(name: str, **changes: Any) -> dict[str, Any]:
+    card: dict[str, Any] = {
+        "name": name,
+        "version": "1",
+        "help": "Learns something. " * 5,
+        "workers": ["w"],
+        "metrics": [],
+    }
+    schema: Any = {"properties": {"epochs": {"type": "integer", "title": "Epochs"}}}
+    card |= {"params_schema": schema, "step_unit": "epoch"}
+    return card | {"default_search_space": {}, "default_objectives": [], "capabilities": {}} | changes
+
+
+def test_a_catalogue_that_is_too_long_names_the_rest_and_how_to_get_it() -> None:
+    fake = FakeService()
+    fake.on("GET /v1/trainers", {"items": [_trainer(f"trainer_{n}") for n in range(40)]})
+    _, said = call(fake, "catalogue")
+    assert len(said) <= MOST_CHARACTERS
+    assert [n for n in range(40) if f"trainer_{n}" not in said] == []
+    assert said.splitlines()[-2].startswith("also: trainer_")
+    assert said.endswith("next: catalogue with kind trainers and name, for all about one")
+
+
+def test_all_about_one_entry_has_its_parameters_and_a_name_that_is_none_the_nearest() -> None:
+    fake = FakeService()
+    fake.on("GET /v1/trainers", {"items": [_trainer("mine"), _trainer("other", workers=[])]})
+    tpe = {"name": "tpe", "help": "Bayesian.", "params_schema": {"properties": {"name": {}, "seed": {"title": "Seed"}}}}
+    fake.on("GET /v1/samplers", {"items": [tpe]})
+    assert 'parameters: {"epochs": {"type": "integer"}}' in call(fake, "catalogue", name="mine")[1]
+    assert "(no worker offers it now)" in call(fake, "catalogue", name="other")[1]
+    assert call(fake, "catalogue", kind="samplers", name="tpe") == (False, 'tpe: Bayesian.\nparameters: {"seed": {}}')
+    is_error, said = call(fake, "catalogue", name="mime")
+    assert is_error
+    assert "trainers: there is no 'mime'; did you mean 'mine'?" in said
 
 
 @pytest.mark.parametrize(

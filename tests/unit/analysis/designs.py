@@ -105,6 +105,7 @@ def evidence(trials: list[dict[str, Any]], **changes: Any) -> Evidence:
         "objectives": (Objective(metric="loss", direction=Direction.MINIMIZE),),
         "counts": counts,
         "trials": columns,
+        "seed": 0,
         "rungs": [],
     }
     return Evidence(**fields | changes)

@@ -1,6 +1,9 @@
 """Several jobs beside each other: choices are told apart where they differ, and nothing is compared that can't be."""
 
+import json
+import re
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,11 +12,14 @@ import pytest
 from stepsize.analysis.jobs_report import compare_jobs
 from stepsize.analysis.markdown import jobs_markdown, to_html
 from stepsize.analysis.sample import make_sample, merge
+from stepsize.analysis.settings import APART
 from stepsize.domain.evidence import Evidence
 from stepsize.domain.jobs_report import JobsReport, SettingPair, SettingTable
 from stepsize.spec.objective import Direction, Objective
 from stepsize.spec.space import CategoricalParameter, IntParameter
 from tests.unit.analysis.designs import SPACE, evidence, pruned_evidence, trial, valley_evidence
+
+COMPARE_VIEW = Path(__file__).parents[3] / "service" / "stepsize" / "dashboard" / "views" / "compare.js"
 
 
 def _job(name: str, *, seed: int = 0, lr_opt: float = 0.01, floor: float = 0.1, **fixed: Any) -> Evidence:
@@ -28,6 +34,12 @@ def _table(report: JobsReport, name: str) -> SettingTable:
 
 def _pair(table: SettingTable, *choices: object) -> SettingPair:
     return next(pair for pair in table.pairs if tuple(table.rows[at].choice for at in pair.rows) == choices)
+
+
+def test_the_page_puts_on_one_axis_what_the_report_does() -> None:
+    """The page draws before a report is computed, so it has the rule once more."""
+    (said,) = re.findall(r"^const DATA = (\[.*\]);$", COMPARE_VIEW.read_text(), re.MULTILINE)
+    assert {*json.loads(said), "trainer"} == APART
 
 
 def test_choices_that_jobs_fix_are_rows_of_one_table() -> None:

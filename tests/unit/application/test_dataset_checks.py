@@ -93,6 +93,20 @@ def header(shape: str, dtype: str = "'<f4'") -> str:
     return f"{{'descr': {dtype}, 'fortran_order': False, 'shape': {shape}}}"
 
 
+def labelled_by(dtype: str, values: bytes) -> bytes:
+    """Return arrays whose labels are of some type."""
+    labels = npy_bytes(f"{{'descr': '{dtype}', 'fortran_order': False, 'shape': (20,)}}", values)
+    return zip_bytes({"x.npy": npy_bytes(header("(20, 2)"), bytes(160)), "y.npy": labels})
+
+
+def locked(body: bytes) -> bytes:
+    """Return an archive that says of its first member that it is encrypted."""
+    changed = bytearray(body)
+    for signature, place in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
+        changed[body.index(signature) + place] |= 1
+    return bytes(changed)
+
+
 def spoiled(body: bytes, *, after: bytes) -> bytes:
     """Return an archive whose compressed member is broken."""
     start = body.index(after) + len(after) + 24
@@ -132,7 +146,10 @@ def numbers_with(value: str) -> bytes:
         ("csv", b"a;target\n" + b"1;x\n2;y\n" * 10, "separate them by commas, not ;"),
         ("csv", b"a\ttarget\n" + b"1\tx\n2\ty\n" * 10, "separate them by commas, not tabs"),
         ("csv", b",a,target\n" + b"1,1,x\n2,2,y\n" * 10, "column 1 has no name"),
-        ("npz", b"", "can't be read"),
+        ("npz", b"", "it is no .npz file, or one that was cut off; save it by np.savez"),
+        ("npz", npz_bytes(x=np.ones((N, 2)), y=np.arange(N))[:-30], "it is no .npz file, or one that was cut off"),
+        ("npz", npy_bytes(header("(20, 2)"), bytes(160)), "it is a single array, not an .npz file of two"),
+        ("npz", locked(npz_bytes(x=np.ones((N, 2)), y=np.arange(N))), "it is encrypted"),
         ("npz", npz_bytes(x=np.ones((N, 2))), "no array 'y'"),
         ("npz", npz_bytes(x=np.ones((N, 2)), y=np.arange(N - 1)), "one label a sample"),
         ("npz", npz_bytes(x=np.ones((N, 2)), y=np.array([Evil()] * N, dtype=object)), "Python objects"),
@@ -150,10 +167,20 @@ def numbers_with(value: str) -> bytes:
         ("npz", npz_of("[1, 2]"), "not as numpy writes it"),
         ("npz", npz_of("{'shape': (20, 4)}"), "not as numpy writes it"),
         ("npz", npz_of(header("(20, 2)", "[('a', '<f4')]")), "holds records"),
-        ("npz", npz_of("-" * 9000 + "1"), "can't be read"),
+        ("npz", npz_of("-" * 9000 + "1"), "not as numpy writes it"),
+        ("npz", npz_of("{'descr': '<f4'"), "the header of x.npy is not as numpy writes it; save it by np.savez"),
+        ("npz", npz_of("__import__('os').system('true')"), "the header of x.npy is not as numpy writes it"),
+        ("npz", npz_of("{'descr': '<f4', 'shape': (20, 2)}", bytes(160)), "not as numpy writes it"),
+        ("npz", npz_of(header("(20, True)"), bytes(160)), "not as numpy writes it"),
+        ("npz", npz_of(header("(20, 2)", "'?f4'"), bytes(160)), "not as numpy writes it"),
+        ("npz", npz_of(header("(20, 2)", "'<f3'"), bytes(160)), "neither numbers nor text but '<f3'"),
+        ("npz", zip_bytes({"x.npy": b"\x93NUMPY\x09\x00\x02\x00{}", "y.npy": b""}), "x.npy is not as numpy writes it"),
+        ("npz", zip_bytes({"x.npy": b"\x80\x04K\x01.", "y.npy": b""}), "x.npy is not an array of numpy's"),
+        ("npz", labelled_by("<U1", b"\xff\xff\xff\x7f" * 20), "characters that there are not"),
+        ("npz", labelled_by("|S999999999", bytes(20)), "y.npy holds endless text"),
         ("npz", npz_of("-" * 20_000 + "1"), "absurdly long"),
         ("npz", npz_of(header("(20, 2000000)"), bytes(1000)), "fewer values than its header says"),
-        ("npz", spoiled(npz_bytes(x=np.ones((N, 900)), y=np.arange(N)), after=b"x.npy"), "can't be read"),
+        ("npz", spoiled(npz_bytes(x=np.ones((N, 900)), y=np.arange(N)), after=b"x.npy"), "a part of it is damaged"),
         ("csv", b"", "name the columns"),
         ("csv", b"a,b\n" + b"1,2\n" * 30 + b"1\n", "line 32 has 1 values"),
         ("csv", b"a,target\n" + b"1,x\n2,y\n" * 9 + b",x\n", "line 20 has no a"),

@@ -58,6 +58,16 @@ def test_what_is_no_filter_is_refused(text: str) -> None:
     assert caught.value.errors[0].pointer == "?filter"
 
 
+def test_who_filters_by_state_is_told_where_states_are_asked_for() -> None:
+    with pytest.raises(InvalidRequestError, match="state=failed"):
+        parse_filter("state=failed")
+
+
+def test_a_bare_name_is_told_how_parameters_and_metrics_are_written() -> None:
+    with pytest.raises(InvalidRequestError, match=r"a parameter is params\.batch_size, a metric values\.batch_size"):
+        parse_filter("batch_size=64")
+
+
 def test_a_sort_is_read() -> None:
     assert parse_sort("-values.loss") == Sort(Field("values", "loss"), descending=True)
     assert parse_sort("-values.`val loss`") == Sort(Field("values", "val loss"), descending=True)

@@ -181,6 +181,7 @@ def test_a_living_worker_adds_its_trainers_and_a_dead_one_does_not() -> None:
             "has no range test",
         ),
         ({"enqueue": [{}, {"momentum": 0.5}]}, "/enqueue/1/momentum", "is not searched"),
+        ({"seeds": "unknown"}, "/seeds", "a worker gives its trials their seeds"),
         ({"enqueue": [{"learning_rate": 50}]}, "/enqueue/0/learning_rate", "outside the search space"),
         (
             {"params": {"batch_size": 8}, "enqueue": [{"batch_size": 8}]},
@@ -584,9 +585,10 @@ def test_batch_sizes_beyond_the_data_are_warned_of() -> None:
     assert "1257 or more is all 1257 training samples" in warning
 
 
-def test_a_wish_to_train_as_one_that_changes_nothing_is_told() -> None:
+@pytest.mark.parametrize("fuse", [8, "auto"])
+def test_a_wish_to_train_as_one_that_changes_nothing_is_told(fuse: int | str) -> None:
     able = _card(capabilities={"fuse": {"free": ["learning_rate"]}})
-    wish: dict[str, Any] = {"resources": {"fuse": 8}}
+    wish: dict[str, Any] = {"resources": {"fuse": fuse}}
 
     assert _resolve(able, **wish).warnings == ()
     (of_trainer,) = _resolve(**wish).warnings

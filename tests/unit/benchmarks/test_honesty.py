@@ -5,8 +5,8 @@ import time
 
 import pytest
 
-from benchmarks.honesty.__main__ import play_all
 from benchmarks.honesty.figures import mean
+from benchmarks.honesty.plays import play_all, plays_of
 from benchmarks.truth.tasks import TASKS, Role
 from benchmarks.truth.valleys import read_landscapes
 
@@ -26,7 +26,8 @@ def test_what_reports_claim_holds_on_tasks_they_were_not_made_for() -> None:
     assert len(tasks) == len(SLICE)
     assert all(task.role is Role.REPORTED for task in tasks)
     landscapes = [landscape for task in tasks for landscape in read_landscapes(task)]
-    scores, claims = play_all(landscapes, N_JOBS, time.monotonic() + 300, is_live_too=False)
+    plays = list(plays_of(landscapes, N_JOBS, is_live_too=False))
+    scores, claims = play_all(plays, time.monotonic() + 300, n_processes=2)
     assert len(scores) >= 10, "five minutes are enough for one job a landscape"
     covers = [one.rate_covers for one in scores if one.rate_covers is not None]
     rows = [covers for one in scores for covers in one.rows_cover]

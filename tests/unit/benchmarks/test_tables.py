@@ -1,18 +1,25 @@
 """Job files of the tables are good jobs, the page says what was measured, and claims are judged by intervals."""
 
+import subprocess
+import sys
+from contextlib import suppress
+
+import psutil
 import pytest
 
 from benchmarks.guide.rendering import all_facts
 from benchmarks.guide.results import Results as GuideResults
-from benchmarks.tables.__main__ import GUIDE_RESULTS, PAGE, RESULTS, key_of
+from benchmarks.tables.__main__ import GUIDE_RESULTS, PAGE, RESULTS
 from benchmarks.tables.claims import CLAIMS, Claim, Kind, judge
 from benchmarks.tables.page import render
 from benchmarks.tables.plan import FOLDER, TABLES, Table
-from benchmarks.tables.results import Results, without_bands
+from benchmarks.tables.results import Results, key_of, without_bands
+from benchmarks.tables.spending import Meter, Spent, metered
 from stepsize.application.catalogue import built_in_cards, make_catalogue
 from stepsize.application.submission import resolve
-from stepsize.client.results import SettingTable
+from stepsize.domain.jobs_report import SettingTable
 from stepsize.spec.job import JobSpec
+from tests.waiting import wait_for
 
 _NOTHING = {"value": None, "low": None, "high": None, "caveat": "none"}
 
@@ -53,13 +60,59 @@ def test_tables_that_were_not_run_are_named_with_the_command_that_runs_them() ->
     assert 'make tables ONLY="tasks architectures' in page
 
 
+def test_a_job_without_an_answer_says_why_and_a_table_whose_time_is_unknown_says_so() -> None:
+    results = Results.read(RESULTS)
+    results.spent.pop("tasks", None)
+
+    page = render(results, all_facts(GuideResults.read(GUIDE_RESULTS)))
+
+    assert "- language: the values do not show at which rate they are best\n" in page
+    assert "[examples/tables/tasks](../../examples/tables/tasks). How long they take was not measured." in page
+
+
 def test_a_job_file_that_changed_is_another_job() -> None:
     assert key_of({"a": 1, "b": 2}) == key_of({"b": 2, "a": 1})
     assert key_of({"a": 1}) != key_of({"a": 2})
 
 
+def test_what_runs_took_adds_up_until_the_jobs_change() -> None:
+    results = Results()
+    for _ in range(2):
+        results.add_spent("rates", Spent("these", 0, 10.0, 6.0, 3.0, 2))
+    assert results.spent["rates"] == Spent("these", 0, 20.0, 12.0, 6.0, 2)
+    results.add_spent("rates", Spent("others", 5, 1.0, 1.0, 1.0, 2))
+    assert results.spent["rates"].n_found == 5
+
+
+def busy_seconds(pid: int) -> float:
+    times = psutil.Process(pid).cpu_times()
+    return float(times.user + times.system)
+
+
+def test_processor_time_is_that_of_children_and_is_read_also_where_a_run_is_stopped() -> None:
+    meter = Meter(n_found=1)
+
+    def work_until_stopped() -> None:
+        wait_for(lambda: busy_seconds(child.pid) > before + 0.25)
+        raise KeyboardInterrupt
+
+    burn = "import time\nwhile time.process_time() < 0.5: pass\ntime.sleep(60)"
+    with subprocess.Popen([sys.executable, "-c", burn]) as child:
+        before = busy_seconds(child.pid)
+        with suppress(KeyboardInterrupt), metered(meter):
+            work_until_stopped()
+        child.kill()
+    spent = meter.spent("these")
+    assert spent.n_found == 1
+    assert 0.2 <= spent.cpu_s <= spent.wall_s + 0.2
+    assert spent.others_cpu_s >= 0
+
+
 def test_bands_are_left_out_of_what_is_kept() -> None:
-    assert without_bands({"jobs": [{"by_learning_rate": {}, "b": 1}]}) == {"jobs": [{"b": 1}]}
+    assert without_bands({"jobs": [{"by_learning_rate": {"bands": [1]}, "b": 1}]}) == {
+        "jobs": [{"by_learning_rate": {"bands": []}, "b": 1}]
+    }
+    assert without_bands([{"by_learning_rate": [1, 2]}]) == [{"by_learning_rate": []}]
 
 
 @pytest.mark.parametrize(
@@ -86,14 +139,15 @@ def test_a_claim_is_judged_by_its_interval_in_whichever_order_the_pair_stands(
 
 
 def _table(choices: list[str], ratio: tuple[float, ...], gain: tuple[float, ...] | None) -> SettingTable:
-    row = {
-        "where": {}, "job_ids": [], "objective": {"metric": "loss", "direction": "minimize"}, "n_trials": 1,
+    row: dict[str, object] = {
+        "where": {}, "job_ids": [], "batch_size": None, "best_trial": None,
+        "objective": {"metric": "loss", "direction": "minimize"}, "n_trials": 1,
         "n_completed": 1, "learning_rate": _NOTHING, "value": _NOTHING, "train_time_s": _NOTHING,
         "diverged_share": _NOTHING, "by_learning_rate": [],
     }  # fmt: skip
     low, value, high = ratio
     gained = _NOTHING if gain is None else {"low": gain[0], "value": gain[1], "high": gain[2]}
-    pair = {"rows": (0, 1), "rate_ratio": {"low": low, "value": value, "high": high}, "improvement": gained,
-            "sentence": ""}  # fmt: skip
+    ratios = {"low": low, "value": value, "high": high}
+    pair = {"rows": (0, 1), "batch_size": None, "rate_ratio": ratios, "improvement": gained, "sentence": ""}
     rows = [{**row, "choice": choice} for choice in choices]
     return SettingTable.model_validate({"parameter": "activation", "rows": rows, "pairs": [pair], "sentence": ""})

@@ -30,7 +30,16 @@ def test_best_says_the_answer_before_the_best_trial(fake: FakeService) -> None:
     fake.on("GET /v1/jobs/job_1/best", {"items": [trial_json(2)]})
     lines = CliRunner().invoke(app, ["best", "job_1"]).stdout.splitlines()
     assert lines[0] == SENTENCE
+    assert "best trial, luck included:" in lines
     assert lines[-1].split()[:2] == ["2", "completed"]
+
+
+def test_best_says_when_it_went_by_the_mean_of_several_trainings(fake: FakeService) -> None:
+    fake.on("GET /v1/jobs/job_1", job_json(answer=answer_json()))
+    checked = trial_json(2) | {"replicates": {"n": 5, "mean": {"value": 0.239}, "values": [0.2] * 5}, "tied": []}
+    fake.on("GET /v1/jobs/job_1/best", {"items": [checked]})
+    told = CliRunner().invoke(app, ["best", "job_1"]).stdout
+    assert "best by the mean of 5 trainings, 0.239; the trial that stands for them:" in told
 
 
 def test_best_as_json_has_the_answer_and_the_trials(fake: FakeService) -> None:
@@ -103,7 +112,7 @@ def test_a_guess_says_that_it_is_one_and_why() -> None:
 def test_a_measured_mean_takes_the_place_of_the_promised_one() -> None:
     assert any("promised there, not checked: loss 0.1 (0.09 to 0.12)" in line for line in lines_of())
     checked = lines_of(confirmed={"value": 0.11, "low": 0.1, "high": 0.13})
-    assert any("measured there by fresh trainings: loss 0.11 (0.1 to 0.13)" in line for line in checked)
+    assert any("measured by fresh trainings: loss 0.11 (0.1 to 0.13)" in line for line in checked)
     assert not any("promised" in line for line in checked)
 
 

@@ -7,7 +7,7 @@ import httpx
 import pytest
 from typer.testing import CliRunner, Result
 
-from stepsize.cli import app, connection
+from stepsize.cli import app, connection, printing
 from tests.unit.fake_service import FakeService, event_stream, event_text, job_json, problem, trial_json
 
 
@@ -49,10 +49,16 @@ def test_submit_wait_ends_with_the_jobs_fate(fake: FakeService, job_path: str, s
 
 
 @pytest.mark.parametrize(
-    ("counts", "code"), [({"failed": 4}, 1), ({"failed": 3, "infeasible": 1}, 0), ({"failed": 3, "completed": 1}, 0)]
+    ("counts", "code"),
+    [
+        ({"failed": 4}, 1),
+        ({"failed": 3, "infeasible": 1}, 1),
+        ({"failed": 3, "pruned": 1}, 1),
+        ({"failed": 3, "completed": 1}, 0),
+    ],
 )
 @pytest.mark.parametrize("command", ["submit", "watch"])
-def test_a_job_that_completes_with_failed_trials_alone_ends_with_1(
+def test_a_job_that_completes_without_a_completed_trial_ends_with_1(
     fake: FakeService, job_path: str, command: str, counts: dict[str, int], code: int
 ) -> None:
     finished = job_json(state="completed", progress={"counts": counts, "total": 4, "max_trials": 4})
@@ -87,6 +93,18 @@ def test_a_failed_job_ends_with_its_trials_words_and_the_command_that_shows_more
         "trial 3 failed: its process ended without a word: killed for want of memory, or crashed below Python; "
         "see `stepsize log job_1 3`",
     ]
+
+
+def test_a_job_without_a_feasible_trial_says_why_none_was(fake: FakeService) -> None:
+    counts = {"infeasible": 2}
+    fake.on("GET /v1/jobs/job_1", job_json(state="completed", progress={"counts": counts, "total": 2, "max_trials": 2}))
+    short = trial_json(0, state="infeasible", reason="oom", error={"type": "MemoryError", "message": ""})
+    fake.on("GET /v1/jobs/job_1/trials", {"items": [short], "next_page_token": None})
+
+    result = run("watch", "job_1")
+
+    assert result.exit_code == 1, "there is no configuration to go on with"
+    assert "trial 0 is infeasible, oom: MemoryError; see `stepsize log job_1 0`" in result.stderr
 
 
 def test_lists_name_what_failed_and_what_stands_in_the_way(fake: FakeService) -> None:
@@ -166,6 +184,14 @@ def test_trials_has_a_column_for_each_parameter_that_occurs(fake: FakeService) -
     assert header.split() == ["trial", "state", "learning_rate", "batch_size", "momentum", "loss", "duration"]
     assert first.split() == ["0", "completed", "0.01", "64", "0.5", "3.2", "s"]
     assert second.split() == ["1", "infeasible,", "diverged", "10", "0.9", "3.2", "s"]
+
+
+def test_a_trial_tells_what_its_job_fixes_apart_from_what_was_searched(fake: FakeService) -> None:
+    fixed = {"optimizer": "sgd", "epochs": 5, "init_from": ""}
+    fake.on("GET /v1/jobs/job_1/trials/0", trial_json(0, fixed_params=fixed))
+    lines = run("trial", "job_1", "0").stdout.splitlines()
+    assert "optimizer" not in lines[0]
+    assert "fixed by the job: optimizer=sgd epochs=5" in lines
 
 
 def test_json_is_exactly_what_the_service_sent(fake: FakeService) -> None:
@@ -274,3 +300,43 @@ def test_tell_says_how_a_trial_has_ended(fake: FakeService, said: list[str], tol
     fake.on("POST /v1/jobs/job_1/trials/3/complete", trial_json(3))
     assert run("tell", "job_1", "3", "--token", "1", *said).exit_code == 0
     assert fake.bodies() == [{"lease_token": 1, **told}]
+
+
+@pytest.mark.parametrize(("is_terminal", "is_whole"), [(False, True), (True, False)])
+def test_into_a_pipe_an_error_is_not_cut(
+    fake: FakeService, monkeypatch: pytest.MonkeyPatch, is_terminal: bool, is_whole: bool
+) -> None:
+    message = "no such file: " + "folder/" * 40 + "end"
+    error = {"type": "ValueError", "message": message}
+    failed = trial_json(0, state="failed", reason="error", error=error)
+    fake.on("GET /v1/jobs/job_1/trials", {"items": [failed], "next_page_token": None})
+    monkeypatch.setattr(printing, "_is_terminal", lambda: is_terminal)
+    assert (message in run("trials", "job_1").stdout) is is_whole
+
+
+def test_what_two_jobs_ran_with_is_shown_and_compared(fake: FakeService) -> None:
+    for job_id, torch in (("job_1", "2.12"), ("job_2", "2.13")):
+        share = {"id": torch, "n_trials": 1, "first_trial": 0, "provenance": {"packages": {"torch": torch}}}
+        fake.on(f"GET /v1/jobs/{job_id}/provenance", {"items": [share], "differences": {}})
+    told = run("provenance", "job_1", "job_2").stdout.splitlines()
+    assert told[0] == "job_1: 1 trial, the first 0:"
+    assert told[-1] == "differs: packages.torch: 2.12, 2.13"
+    both = json.loads(run("provenance", "job_1", "job_2", "--json").stdout)
+    assert both["jobs"].keys() == {"job_1", "job_2"}
+    assert both["differences"] == {"packages.torch": ["2.12", "2.13"]}
+
+
+def test_a_data_set_is_uploaded_with_its_words(fake: FakeService, tmp_path: Path) -> None:
+    (tmp_path / "wine.csv").write_text("x,target\n1,0\n")
+    fake.on("POST /v1/datasets", {"name": "wine", "format": "csv", "help": "Red wines."})
+    result = run("upload", str(tmp_path / "wine.csv"), "--help-text", "Red wines.")
+    assert result.exit_code == 0
+    assert fake.requests[0].url.params["help"] == "Red wines."
+    assert "Red wines." in result.stdout
+
+
+def test_jobs_are_sorted_and_told_apart_by_several_labels(fake: FakeService) -> None:
+    fake.on("GET /v1/jobs", {"items": [job_json()], "next_page_token": None})
+    assert run("jobs", "--sort", "-priority", "--label", "a:1", "--label", "b:2").exit_code == 0
+    asked = fake.requests[0].url.params
+    assert (asked["sort"], asked.get_list("label")) == ("-priority", ["a:1", "b:2"])

@@ -75,3 +75,39 @@ def test_submit_refuses_a_sweep_with_a_slip(sweep: str) -> None:
     result = run("submit", sweep)
     assert result.exit_code == 2
     assert "'run_cap' is meant?" in " ".join(result.stderr.replace("│", " ").split())
+
+
+SPACE = '{"lr": {"loguniform": [1e-4, 0.1]}}'
+
+
+def test_submit_has_the_options_that_it_asks_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fake = FakeService()
+    monkeypatch.setattr(connection, "Client", fake.client)
+    fake.on("POST /v1/jobs", job_json())
+    space = tmp_path / "space.json"
+    space.write_text(SPACE)
+    refused = run("submit", str(space))
+    assert refused.exit_code == 2
+    assert "--metric NAME:minimize" in " ".join(refused.stderr.replace("│", " ").split())
+    assert run("submit", str(space), "--metric", "loss:minimize").exit_code == 0
+    assert run("submit", str(space), "--trainer", "synthetic").exit_code == 0
+    external, trained = fake.bodies()
+    assert external["objectives"] == [{"metric": "loss", "direction": "minimize"}]
+    assert trained["trainer"] == {"name": "synthetic"}
+
+
+def test_a_job_of_ours_takes_no_options_for_files_of_others(tmp_path: Path) -> None:
+    job = tmp_path / "job.yaml"
+    job.write_text("trainer: {name: synthetic}")
+    refused = run("submit", str(job), "--metric", "loss:minimize")
+    assert refused.exit_code == 2
+    assert "is a job, which names its own" in " ".join(refused.stderr.replace("│", " ").split())
+
+
+def test_where_a_command_lacks_the_options_it_says_which_has_them(tmp_path: Path) -> None:
+    space = tmp_path / "space.json"
+    space.write_text(SPACE)
+    refused = run("import", "optuna", "sqlite:///study.db", "--warm-start", str(space))
+    assert refused.exit_code == 2
+    said = "".join(refused.stderr.replace("│", " ").split())
+    assert "-ojob.yaml`hastheseoptions" in said

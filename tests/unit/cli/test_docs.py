@@ -42,9 +42,10 @@ def test_the_readme_lists_every_command() -> None:
     assert {command for command in COMMANDS if not re.search(rf"`(stepsize )?{command}\b", table)} == set()
 
 
-def test_every_how_to_is_linked_from_the_readme() -> None:
-    readme = (ROOT / "README.md").read_text()
-    assert [page.name for page in (ROOT / "docs" / "how-to").glob("*.md") if page.name not in readme] == []
+@pytest.mark.parametrize("index", ["README.md", "docs/llms.txt"])
+def test_every_how_to_is_linked_where_readers_begin(index: str) -> None:
+    text = (ROOT / index).read_text()
+    assert [page.name for page in (ROOT / "docs" / "how-to").glob("*.md") if page.name not in text] == []
 
 
 def test_the_budget_shown_is_a_budget(tmp_path: Path) -> None:

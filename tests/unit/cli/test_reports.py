@@ -110,10 +110,15 @@ def test_an_export_that_fails_leaves_no_file(service: FakeService, tmp_path: Pat
 def test_a_file_that_can_not_be_written_is_said_so(service: FakeService, tmp_path: Path) -> None:
     service.on("GET /v1/jobs/job_1/export", httpx.Response(200, content=b"number"))
 
-    result = CliRunner().invoke(app, ["export", "job_1", "-o", str(tmp_path / "nowhere" / "trials.csv")])
+    result = CliRunner().invoke(app, ["export", "job_1", "-o", str(tmp_path / f"{'x' * 300}.csv")])
 
     assert (result.exit_code, result.exception.__class__) == (1, SystemExit)
-    assert "can't be written: No such file or directory" in result.stderr
+    assert "can't be written: File name too long" in result.stderr
+
+    result = CliRunner().invoke(app, ["export", "job_1", "-o", str(tmp_path / "nowhere" / "trials.csv")])
+
+    assert result.exit_code == 2, "the value is wrong: nothing was asked for"
+    assert "there is no directory" in result.stderr
 
 
 @pytest.mark.parametrize("command", ["report", "export"])

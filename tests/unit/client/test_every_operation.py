@@ -4,18 +4,22 @@ A route that is added fails here until it has its row.
 """
 
 import asyncio
+import inspect
 import json
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+from typer.core import TyperGroup
+from typer.main import get_command
 from typer.testing import CliRunner
 
 from stepsize import ApiError, AsyncClient, Client
 from stepsize.cli import app, connection
+from stepsize.client.rows import AsyncRows, Rows
 from tests.unit.fake_service import job_json, problem
 
 ROOT = Path(__file__).parents[3]
@@ -105,6 +109,11 @@ TABLE: dict[str, tuple[Act, str]] = {
 }
 
 
+WITHOUT_OPTION = {"page_token", "limit", "dry_run"}
+"""Pages are read as they are needed; `dry_run` is a method of its own, and an option of `submit`."""
+ALSO_CALLED = {"trial": ("numbers",), "job": ("job_ids",), "help": ("words",)}
+
+
 @pytest.fixture(autouse=True)
 def _files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
@@ -145,6 +154,37 @@ def test_the_table_has_every_operation_and_no_other() -> None:
 
 
 @pytest.mark.parametrize("operation", TABLE)
+def test_what_may_be_asked_can_be_asked_by_client_and_command(operation: str) -> None:
+    method, path = OPERATIONS[operation]
+    parameters = DOCUMENT["paths"][path][method.lower()].get("parameters", [])
+    asked = {each["name"] for each in parameters if each["in"] == "query"} - WITHOUT_OPTION
+    act, command = TABLE[operation]
+    named = Named()
+    act(named)
+    of_client = set(inspect.signature(getattr(Client, named.method)).parameters)
+    commands = get_command(app)
+    assert isinstance(commands, TyperGroup)
+    of_command = {param.name for param in commands.commands[command.split()[0]].params}
+    assert {name for name in asked if of_client.isdisjoint(also_called(name))} == set()
+    assert {name for name in asked if of_command.isdisjoint(also_called(name))} == set()
+
+
+def also_called(name: str) -> set[str]:
+    """Return what a query parameter may be called in Python: lists are plural, and some words are Python's own."""
+    return {name, f"{name}s", f"file_{name}", *ALSO_CALLED.get(name, ())}
+
+
+class Named:
+    """A client that remembers which method was called."""
+
+    method = ""
+
+    def __getattr__(self, name: str) -> Act:
+        self.method = name
+        return lambda *_, **__: None
+
+
+@pytest.mark.parametrize("operation", TABLE)
 def test_the_client_sends_it(operation: str) -> None:
     recorder = Recorder()
     with Client(
@@ -152,8 +192,8 @@ def test_the_client_sends_it(operation: str) -> None:
     ) as client:
         try:
             answer = TABLE[operation][0](client)
-            if hasattr(answer, "__next__"):
-                next(answer)
+            if isinstance(answer, Iterator | Rows):
+                next(iter(answer))
         except ApiError as error:
             assert error.problem.title == "Not here"  # noqa: PT017 - both ends are fine
     assert recorder.sent(operation)
@@ -166,9 +206,9 @@ def test_the_async_client_sends_it(operation: str) -> None:
     async def act() -> None:
         transport = httpx.MockTransport(recorder.answer)
         async with AsyncClient("http://127.0.0.1:8000", transport=transport) as client:
-            answer: Awaitable[object] | AsyncIterator[object] = TABLE[operation][0](client)
-            if isinstance(answer, AsyncIterator):
-                await anext(answer)
+            answer: Awaitable[object] | AsyncIterator[object] | AsyncRows[Any] = TABLE[operation][0](client)
+            if isinstance(answer, AsyncIterator | AsyncRows):
+                await anext(aiter(answer))
             else:
                 await answer
 

@@ -83,6 +83,79 @@ def test_a_slip_is_refused_with_its_place(text: str, old: str, new: str, said: s
     assert said in str(refused.value)
 
 
+@pytest.mark.parametrize(
+    ("document", "said"),
+    [
+        (
+            loaded(
+                SWEEP,
+                ("random", "bayesian"),
+                ("run_cap", "runcap"),
+                ("minimize", "lower"),
+                ("{lr: {min: 0.1, max: 1.0}}", "{lr: {min: 0.1, mx: 1.0}, b: {min: 2, max: 1}, c: {min: 1, max: 2}}"),
+            ),
+            [
+                "parameters.lr: give value, values, or min and max",
+                "parameters.b: low (2) is above high (1); swap them",
+                "method: 'bayesian' is not known here; known are grid, random or bayes",
+                "metric.goal: is minimize or maximize, not 'lower'",
+                "runcap: there is no such name here; 'run_cap' is meant?",
+            ],
+        ),
+        (
+            loaded(SWEEP, ("method", "metod"), ("goal: minimize", "goall: minimize")),
+            [
+                "method: this is needed and missing; metod is meant for it?",
+                "metric.goall: there is no such name here; 'goal' is meant?",
+            ],
+        ),
+        (
+            loaded(
+                EXPERIMENT,
+                ("  maxTrialCount: 3", "  maxTrialCount: three\n  parallelTrialCont: 2\n  maxFailedTrialCount: 1"),
+                ("minimize", "minimise"),
+                ("algorithmName: random", "algorithmName: randm"),
+                ("double", "dbl"),
+            ),
+            [
+                "spec.parameters[0].parameterType: is double, int, discrete or categorical, not 'dbl'",
+                "spec.objective.type: is minimize or maximize, not 'minimise'",
+                "spec.maxTrialCount: a number is expected here, not 'three'",
+                "spec.algorithm.algorithmName: 'randm' is not known here; known are random",
+                "spec.parallelTrialCont: there is no such name here; 'parallelTrialCount' is meant?",
+            ],
+        ),
+        (
+            loaded("{lr: {loguniform: [0.0, 0.1]}, b: {choise: [1, 2]}}"),
+            [
+                "lr.loguniform: a logarithmic scale",
+                "b.choise: no function of ray.tune",
+                "no metric is named; say what to",
+            ],
+        ),
+        (
+            loaded("param_space: {lr: {uniform: [x, 1]}}\ntune_config: {metric: loss, mode: lower, num_sample: 3}"),
+            [
+                "param_space.lr.uniform.lower: a number is expected here, not 'x'",
+                "tune_config.mode: is min or max, not 'lower'",
+                "tune_config.num_sample: there is no such name here; 'num_samples' is meant?",
+            ],
+        ),
+        (
+            loaded(SWEEP, ("random", "grid"), ("max: 1.0}", "max: 1.0}, momentum: {min: 0.5, max: 0.9}")),
+            ["parameters.lr: a grid needs a step here", "parameters.momentum: a grid needs a step here"],
+        ),
+    ],
+)
+def test_all_slips_that_can_be_known_are_named_at_once(document: Any, said: list[str]) -> None:
+    with pytest.raises(ConversionError) as refused:
+        convert(document)
+    slips = refused.value.slips
+    assert len(slips) == len(said), slips
+    assert [words for words, slip in zip(said, slips, strict=True) if not slip.startswith(words)] == []
+    assert all(f"\n  {slip}" in str(refused.value) for slip in slips)
+
+
 def test_names_that_are_not_known_are_told() -> None:
     notes = convert(loaded(SWEEP, ("run_cap: 5", "run_cap: 5\nbudget_owner: me"))).notes
     assert "budget_owner: not carried over: it is not known here" in map(str, notes)

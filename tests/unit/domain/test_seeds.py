@@ -11,6 +11,7 @@ def seeds_of(job_seed: int, rule: SeedRule | SeedBlocks, n: int = 12) -> list[in
 def test_fresh_seeds_all_differ_and_follow_from_the_job() -> None:
     assert len(set(seeds_of(3, SeedRule.FRESH))) == 12
     assert seeds_of(3, SeedRule.FRESH) == seeds_of(3, SeedRule.FRESH)
+    assert seeds_of(3, SeedRule.UNKNOWN) == seeds_of(3, SeedRule.FRESH)  # a client may train with them all the same
     assert not set(seeds_of(3, SeedRule.FRESH)) & set(seeds_of(4, SeedRule.FRESH))
 
 

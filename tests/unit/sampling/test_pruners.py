@@ -13,7 +13,7 @@ from tests.builders import make_spec
 @pytest.mark.parametrize("pruner", ["median", "percentile"])
 @pytest.mark.parametrize("silent", ["diverged", "of an earlier job"])
 def test_trials_that_reported_nothing_are_none_to_compare_with(pruner: str, silent: str) -> None:
-    search = Search("job", make_spec(pruner={"name": pruner, "n_startup_trials": 2}))
+    search = Search("job", make_spec(pruner={"name": pruner, "n_startup_trials": 2}), last_step=lambda params: 2)
     if silent == "diverged":
         for number in range(3):
             open_trial(search, number)
@@ -37,9 +37,22 @@ PRUNERS = [
 def test_a_trial_at_its_last_step_is_left_alone(pruner: dict[str, Any]) -> None:
     spec = make_spec(pruner=pruner)
     losses = [1.0, 2.0, 3.0, 4.0]
-    assert any(stopped(Search("job", spec), losses)), "where nobody knows its last step, it is judged at each"
     assert not any(stopped(Search("job", spec, last_step=lambda params: 1), losses)), "its work is done"
     assert any(stopped(Search("job", spec, last_step=lambda params: 2), losses)), "and before it, it is judged"
+
+
+@pytest.mark.parametrize("pruner", PRUNERS, ids=lambda pruner: pruner["name"])
+def test_where_nobody_knows_the_last_step_it_is_none_once_another_trial_went_on(pruner: dict[str, Any]) -> None:
+    spec = make_spec(pruner=pruner)
+    losses = [1.0, 2.0, 3.0, 4.0]
+    is_absolute = pruner["name"] == "threshold"
+    assert any(stopped(Search("job", spec), losses)) is is_absolute, "all end with their first report"
+    search = Search("job", spec)
+    open_trial(search, 0)
+    for step in (1, 2):
+        assert not search.report(0, step, {"loss": 1.0}), "nobody has gone beyond"
+    search.close(0, TrialState.COMPLETED, [1.0])
+    assert any(complete(search, number, loss=loss) for number, loss in enumerate(losses[1:], start=1))
 
 
 def stopped(search: Search, losses: list[float]) -> list[bool]:

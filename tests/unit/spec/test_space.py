@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
 from stepsize.spec.space import FloatParameter, IntParameter, Parameter, SearchSpace, applies, draw_params, own_params
-from stepsize_workers.sampling.distributions import distribution_of, from_optuna, suggest, to_optuna
+from stepsize_workers.sampling.distributions import distribution_of, suggest
 
 DISCRETE: dict[str, dict[str, object]] = {
     "choices": {"type": "categorical", "choices": [True, 1, "one", 1.0]},
@@ -109,7 +109,7 @@ def test_what_is_proposed_belongs_to_the_space_it_came_from(low: float, high: fl
     one = parameter({"type": "float", "low": low, "high": high, "step": step})
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
     generator = random.Random(0)
-    proposed = [from_optuna(one, suggest(study.ask(), "x", distribution_of(one))) for _ in range(200)]
+    proposed = [one.from_searched(suggest(study.ask(), "x", distribution_of(one))) for _ in range(200)]
     for value in [*proposed, *(one.draw(generator) for _ in range(200))]:
         assert one.own(value) == value
         assert one.contains(float(f"{value:.15g}"))  # as a client may print it
@@ -182,9 +182,15 @@ def test_choices_and_conditions_tell_types_apart(value: Any) -> None:
     parent = parameter({"type": "categorical", "choices": CHOICES})
     child = parameter({"type": "float", "low": 0, "high": 1, "when": {"x": [value]}})
     assert [applies(child, {"x": other}) for other in CHOICES] == [other is value for other in CHOICES]
-    others = parameter({"type": "categorical", "choices": [other for other in CHOICES if other is not value]})
+    others = parameter({"type": "categorical", "choices": [other for other in CHOICES if other != value]})
     assert not others.contains(value)
     assert type(parent.own(value)) is type(value)
+
+
+@pytest.mark.parametrize(("written", "choice"), [(1, 1.0), (2.0, 2), (0.5, 0.5)])
+def test_a_number_among_choices_is_known_however_it_is_written(written: float, choice: float) -> None:
+    own = parameter({"type": "categorical", "choices": [0.5, 1.0, 2, True]}).own(written)
+    assert (own, type(own)) == (choice, type(choice)), "JavaScript writes 1.0 as 1"
 
 
 def test_a_configuration_takes_on_the_types_of_its_space() -> None:
@@ -229,7 +235,7 @@ def test_a_step_that_does_not_divide_the_range_ends_at_the_last_it_reaches(
 
 def test_a_step_is_seen_as_people_write_it() -> None:
     one = parameter({"type": "float", "low": 0.0, "high": 1.0, "step": 0.3})
-    assert from_optuna(one, 3 * 0.3) == 0.9 != 3 * 0.3
+    assert one.from_searched(3 * 0.3) == 0.9 != 3 * 0.3
 
 
 def test_a_single_value_is_kept_to_its_last_digit() -> None:
@@ -242,7 +248,7 @@ def test_choices_that_only_their_types_tell_apart_stay_apart_in_a_study() -> Non
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
     drawn = []
     for choice in CHOICES * 3:
-        study.enqueue_trial({"x": to_optuna(one, choice)})
-        drawn.append(from_optuna(one, suggest(study.ask(), "x", distribution_of(one))))
+        study.enqueue_trial({"x": one.as_searched(choice)})
+        drawn.append(one.from_searched(suggest(study.ask(), "x", distribution_of(one))))
     assert list(map(repr, drawn)) == list(map(repr, CHOICES * 3))
-    assert [repr(from_optuna(one, trial.params["x"])) for trial in study.trials] == list(map(repr, CHOICES * 3))
+    assert [repr(one.from_searched(trial.params["x"])) for trial in study.trials] == list(map(repr, CHOICES * 3))

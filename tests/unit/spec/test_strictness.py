@@ -32,6 +32,10 @@ def _space(**range_: Any) -> dict[str, Any]:
         (JobSpec, {"trainer": TRAINER, "pruner": {"name": "asha", "min_resource": "1"}}, "a whole number"),
         (JobSpec, {"trainer": TRAINER, "stop_when": {"terminator": "off"}}, "true or false is expected here"),
         (JobSpec, {"trainer": TRAINER, "name": 5}, "valid string"),
+        *(
+            (JobSpec, {"trainer": TRAINER, "resources": {"fuse": fuse}}, '"auto" or a whole number from 1 to 256')
+            for fuse in ("8", "Auto", 0, 257, 2.5, True, None, [8], {"n": 8}, float("inf"), float("nan"))
+        ),
         (JobPatch, {"budget": {"max_trials": "50"}}, "a whole number is expected here"),
         (RangeTestSpec, {"trainer": TRAINER, "batch_sizes": [32, "64"]}, "a whole number is expected here"),
         (RangeTestSpec, {"trainer": TRAINER, "seeds": 2.5}, "valid integer"),

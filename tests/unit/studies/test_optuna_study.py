@@ -1,7 +1,9 @@
 """What is read of an Optuna study, and what is told of the rest."""
 
 import math
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Literal
 
@@ -58,9 +60,9 @@ def test_trials_keep_their_parameters_reports_and_ends(tmp_path: Path) -> None:
     assert past.trials[0].params == study.trials[0].params
     assert past.trials[1].reports == {0: 0.9}
     told = "; ".join(past.notes)
-    assert "1 trials that are running" in told
-    assert "3 reports that are no finite number" in told
-    assert "1 trials without all parameters of the others" in told
+    assert "1 trial still running" in told
+    assert "3 reports without a finite number" in told
+    assert "1 trial without all parameters of the others" in told
 
 
 def test_a_parameter_that_comes_with_a_choice_is_conditional(tmp_path: Path) -> None:
@@ -114,5 +116,55 @@ def test_what_can_not_be_read_is_said(tmp_path: Path) -> None:
     make(tmp_path / "log", name="two")
     with pytest.raises(StudyError, match="holds 2 studies: name one with --study: one, two"):
         read_study(str(tmp_path / "log"))
-    with pytest.raises(StudyError, match=r"there is no study 'three' in .*, but one, two"):
+    with pytest.raises(StudyError, match=r"there is no study 'three' in .*; known: one, two"):
         read_study(str(tmp_path / "log"), "three")
+
+
+@pytest.mark.parametrize(
+    ("storage", "said"),
+    [
+        ("sqlite:///{folder}/absent.db", "there is no file {folder}/absent.db"),
+        ("sqlite:///{folder}", "{folder} is a directory"),
+        ("sqlite://", "names no file; name one, such as sqlite:///study.db"),
+        ("sqlite:///{folder}/other.db", "is no storage of Optuna's: it has the tables notes"),
+        ("sqlite:///{folder}/text.log", "can't be read: file is not a database"),
+        ("{folder}/other.db", "other.db is a file of SQLite's; name it sqlite:///{folder}/other.db"),
+        ("{folder}/text.log", "text.log is no journal of Optuna's"),
+        ("{folder}/list.log", "list.log is no journal of Optuna's"),
+        ("{folder}/empty.log", "empty.log is no journal of Optuna's"),
+        ("{folder}", "is a directory; name the journal file in it"),
+        ("postgresql://me:secret@127.0.0.1:1/x", "postgresql://me:***@127.0.0.1:1/x can't be read: connection failed"),
+        ("optuna://x", "no kind of database is called 'optuna'; a storage is such as sqlite:///study.db"),
+        ("postgresql://host:port/x", "is no URL such as sqlite:///study.db"),
+    ],
+)
+def test_what_is_no_storage_is_told_and_nothing_is_made(tmp_path: Path, storage: str, said: str) -> None:
+    with closing(sqlite3.connect(tmp_path / "other.db")) as other:
+        other.execute("CREATE TABLE notes (line TEXT)")
+    for name, text in {"text.log": "hello\n", "list.log": "[1]\n", "empty.log": ""}.items():
+        (tmp_path / name).write_text(text)
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    with pytest.raises(StudyError) as caught:
+        read_study(storage.format(folder=tmp_path))
+    assert said.format(folder=tmp_path) in str(caught.value)
+    assert "secret" not in str(caught.value)
+    assert "sqlalche.me" not in str(caught.value)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_a_study_in_a_database_is_read_and_the_database_left_as_it_is(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/study.db"
+    study = optuna.create_study(study_name="one", storage=url)
+    study.optimize(lambda trial: trial.suggest_float("lr", 0.0, 1.0), n_trials=2)
+    before = (tmp_path / "study.db").read_bytes()
+    assert len(read_study(url).trials) == 2
+    assert (tmp_path / "study.db").read_bytes() == before
+
+
+def test_a_name_that_no_job_can_have_is_said_in_our_words(tmp_path: Path) -> None:
+    def suggest(trial: optuna.Trial) -> None:
+        trial.suggest_float("lr", 0.0, 1.0)
+
+    tell(make(tmp_path / "log"), suggest, [1.0])
+    with pytest.raises(StudyError, match="can't be carried over: metric: must not be empty"):
+        read_study(str(tmp_path / "log"), metrics=[""])

@@ -176,7 +176,7 @@ def test_a_failure_comes_with_the_end_of_its_standard_error(tmp_path: Path) -> N
 
 
 def test_a_death_by_signal_is_a_failure(tmp_path: Path) -> None:
-    with pytest.raises(CommandFailedError, match="signal 9"):
+    with pytest.raises(CommandFailedError, match=r"signal 9 \(SIGKILL\): neither this worker"):
         run(make(tmp_path, "    import os; os.kill(os.getpid(), 9)"), tmp_path)
 
 

@@ -1,6 +1,7 @@
 """The trainers in examples/ train, and the documented snippet loads a model."""
 
 import ast
+import inspect
 import re
 import subprocess
 import sys
@@ -10,8 +11,10 @@ from typing import Any
 import pytest
 import torch
 
+from stepsize import Task
 from stepsize_workers.trainers.registry import extra_cards, load_trainer
 from stepsize_workers.training.datasets import load as load_data
+from stepsize_workers.training.task import Task as HalfATask
 from tests.fakes import RecordingContext
 from tests.unit.training.data import DATA_DIR
 
@@ -45,6 +48,30 @@ def test_the_example_program_runs(tmp_path: Path) -> None:
     trainer().train(context)
     assert context.reports[-1][0] == 8
     assert context.reports[-1][1]["error"] < 1e-12  # Newton's steps double the digits
+
+
+def test_the_manuals_parameter_groups_train_with_their_own_rates(tmp_path: Path) -> None:
+    manual = (ROOT / "docs" / "how-to" / "write-a-trainer.md").read_text()
+    (source,) = [block for block in re.findall(r"```python\n(.*?)```", manual, re.DOTALL) if "ParameterGroup" in block]
+    found: dict[str, Any] = {}
+    exec(compile(source, "write-a-trainer.md", "exec"), found)
+    trainer = found["FineTuned"]
+    context = RecordingContext(params=trainer.Params.model_validate({"epochs": 5}), directory=tmp_path)
+    trainer().train(context)
+    losses = [values["val_loss"] for _, values in context.reports]
+    assert losses[-1] < losses[0]
+    head, body = trainer().parameter_groups(trainer().build(context.params, torch.Generator()))
+    assert (head.rate_ratio, body.rate_ratio) == (1.0, 0.1)
+    assert [len(head.parameters), len(body.parameters)] == [2, 2], "weights and biases"
+
+
+def test_the_help_of_a_task_begins_with_all_that_may_be_written() -> None:
+    said = Task.__doc__ or ""
+    own = {name for name, member in vars(HalfATask).items() if inspect.isfunction(member)}
+    assert {name for name in own if f"{name}(" not in said} == set()
+    must, _, may = said.partition("You may write")
+    assert {name for name in Task.__abstractmethods__ if f"{name}(" not in must} == set()
+    assert {name for name in own - Task.__abstractmethods__ if f"{name}(" not in may} == set()
 
 
 def test_the_manual_shows_the_example_file() -> None:

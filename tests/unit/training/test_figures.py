@@ -39,6 +39,19 @@ def test_a_confusion_matrix_counts() -> None:
     assert "cat" in written
 
 
+@pytest.mark.parametrize("n", [2, 12, 30])
+def test_long_names_of_classes_head_rows_and_columns_in_full_and_inside(n: int) -> None:
+    names = [f"malignant melanoma {number}" for number in range(n)]
+    picture = confusion_matrix(torch.arange(n), torch.arange(n), names)
+    written = texts(picture)
+    assert [written.count(name) for name in names] == [2] * n
+    root = fromstring(picture)
+    starts = [float(text.get("x", "")) for group in root.iter(f"{SVG}g") for text in group.iter(f"{SVG}text")]
+    reach = 7 * len(names[-1]) / 2**0.5  # of a name of letters 7 pixels wide, slanted by 45°
+    assert max(starts) + reach <= float(root.get("width", ""))
+    assert reach <= min(float(text.get("y", "")) for group in root.iter(f"{SVG}g") for text in group.iter(f"{SVG}text"))
+
+
 def test_a_class_without_samples_leaves_a_row_empty() -> None:
     assert texts(confusion_matrix(torch.tensor([0, 2]), torch.tensor([0, 2]), ["a", "b", "c"])).count("1") == 2
 
@@ -49,6 +62,18 @@ def test_a_scatter_plot_is_thinned(n: int) -> None:
     picture = scatter(x, 3 * x, x_label="x", y_label="y")
     assert {"x", "y"} <= set(texts(picture))
     assert picture.count("<circle") == (n if n < 600 else 556)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [[1e20, 1e20], [1e20, 1.0000001e20], [0.0, 0.0], [float("nan"), 1.0], [float("inf"), float("-inf")], [1e300, 0.0]],
+)
+def test_what_a_failed_training_predicts_is_drawn_as_far_as_it_can_be(values: list[float]) -> None:
+    x = torch.tensor(values, dtype=torch.float64)
+    texts(scatter(x, x, x_label="x", y_label="y"))
+    texts(scatter(x, -x, x_label="x", y_label="y", is_zero_marked=True))
+    texts(curves([("one", x, x)], x_label="x", y_label="y", points=(x, x)))
+    texts(histograms((("normal", x), ("odd", -x)), x_label="error"))
 
 
 def test_histograms_show_shares_of_each_group() -> None:

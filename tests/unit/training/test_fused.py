@@ -191,16 +191,18 @@ def test_one_report_an_epoch_for_all(tmp_path: Path) -> None:
     assert train_group(NetTask, make_contexts(tmp_path, {}, {}, {})).n_reports == 3
 
 
-def test_an_exploded_member_leaves_at_once_and_the_others_are_as_alone(tmp_path: Path) -> None:
-    members = make_contexts(tmp_path, {"learning_rate": 0.01}, {"learning_rate": 1e4}, {"learning_rate": 0.1}, epochs=4)
+@pytest.mark.parametrize("batch_size", [7, 12])  # 12: epochs of two updates, of which the last shows no loss
+def test_an_exploded_member_leaves_at_once_and_the_others_are_as_alone(tmp_path: Path, batch_size: int) -> None:
+    rates: list[dict[str, object]] = [{"learning_rate": rate} for rate in (0.01, 1e4, 0.1)]
+    members = make_contexts(tmp_path, *rates, epochs=4, batch_size=batch_size)
     group = train_group(TinyTask, members)
     error = group.errors[members[1]]
     assert isinstance(error, Diverged)
     with pytest.raises(Diverged) as alone:
         train_alone(TinyTask, members[1])
     assert (error.step, error.learning_rate) == (alone.value.step, alone.value.learning_rate)
-    assert error.step is not None
-    assert [step for step, _ in members[1].reports] == list(range(1, error.step))
+    assert error.step == 1
+    assert members[1].reports == []
     check_as_alone(TinyTask, members[0], members[2])
 
 
@@ -288,8 +290,9 @@ def test_a_loss_that_cant_be_mapped_says_why_before_anything_is_reported(
 ) -> None:
     members = make_contexts(tmp_path, {}, {})
     group = RecordingGroup(members)
-    with pytest.raises(NotFusedError, match=words):
+    with pytest.raises(NotFusedError, match=words) as caught:
         task().train_group(group)
+    assert "bug" not in str(caught.value), "torch asks its own authors to look"
     assert not group.n_reports
     assert not group.errors
 

@@ -253,7 +253,7 @@ class RandomTask(NormalisedTask):
 def test_the_look_at_the_untrained_model_leaves_no_trace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with_look, without = make_context(tmp_path / "1"), make_context(tmp_path / "2")
     RandomTask().train(with_look)
-    monkeypatch.setattr(Run, "_mean_loss", lambda _run, _groups: 1.0)
+    monkeypatch.setattr(Run, "_robust_loss", lambda _run, _groups: 1.0)
     RandomTask().train(without)
     states = [load_file(context.artifact("model.safetensors")) for context in (with_look, without)]
     assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])

@@ -176,6 +176,8 @@ def test_the_answer_does_not_depend_on_the_losss_unit() -> None:
     ("losses", "why"),
     [
         (np.ones(100), "never fell"),
+        (np.interp(DECADES, [-7, -5], [2, 1]), "falls from the first rate on, 1e-07: lower ones learn as well"),
+        (1 / (1 + 10 ** (2 * (DECADES + 8))), "start from a lower rate"),  # all but over before it begins
         (np.linspace(1, 3, 100), "never fell"),
         (np.where(np.arange(100) < 4, 1.0, np.inf), "for only 4 updates"),
         (np.full(100, np.nan), "for only 0 updates"),

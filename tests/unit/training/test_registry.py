@@ -1,11 +1,14 @@
 """Finding trainers by name."""
 
+import re
 import sys
 from importlib.metadata import EntryPoint, EntryPoints
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from stepsize.spec.shorthand import Float
 from stepsize.spec.space import FloatParameter, SearchSpace
 from stepsize_workers.trainers import registry
 from stepsize_workers.trainers.base import Params, TrialContext
@@ -21,6 +24,7 @@ from stepsize_workers.trainers.registry import (
 from stepsize_workers.trainers.synthetic import Synthetic
 from tests.fakes import RecordingContext
 from tests.unit.training import tiny
+from tests.unit.training.plain_function import ParabolaParams
 
 BUILT_IN_NAMES = [
     "anomaly_detector",
@@ -46,6 +50,16 @@ def install(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
 def test_built_in_trainers_are_found() -> None:
     assert load_trainer("synthetic") is Synthetic
     assert trainer_names() == BUILT_IN_NAMES
+
+
+def test_a_card_speaks_of_its_own_samples() -> None:
+    fields = {card.name: card.params_schema["properties"] for card in built_in_cards()}
+    words = "fully connected layers on the mean of the words' embeddings"
+    assert f"mlp: {words};" in fields["text_classifier"]["model"]["description"]
+    for name in ("image_classifier", "tabular_classifier", "tabular_regressor"):
+        assert words not in fields[name]["model"]["description"], name
+    for name in ("tabular_classifier", "tabular_regressor", "anomaly_detector"):  # these have no other model
+        assert fields[name]["width"]["description"] == "Units of a hidden layer.", name
 
 
 def test_a_typo_is_answered_with_the_nearest_name() -> None:
@@ -132,6 +146,29 @@ def test_a_broken_module_is_left_out_and_takes_nothing_else_down(
     assert name in problems[0]
 
 
+def test_a_trainer_is_found_by_what_its_module_calls_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "renamed.py").write_text(
+        "from stepsize import Float, Params, trainer\n"
+        "class P(Params):\n    x: float = 1.0\n"
+        "def train(context): context.report(1, {'loss': 1.0})\n"
+        "space = {'x': Float(0, 1)}\n"
+        "tuned = again = trainer(name='mine', params=P, metrics={'loss': 'minimize'}, search_space=space)(train)\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    cards, problems = extra_cards(["renamed"])
+    assert ([card.name for card in cards], problems) == (["mine"], [])
+
+
+def test_a_module_without_a_trainer_is_a_problem() -> None:
+    cards, problems = extra_cards(["json", TINY_MODULE])
+    assert [card.name for card in cards] == ["tiny"]
+    assert problems == [
+        "NoTrainerError: module 'json' defines no trainer: decorate a function with "
+        "@stepsize.trainer(…), or name what defines one"
+    ]
+
+
 def test_a_broken_installed_trainer_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
     install(monkeypatch, "heavy", "no_such_module:Heavy")
     cards, problems = extra_cards([TINY_MODULE])
@@ -154,6 +191,21 @@ def test_a_function_is_a_trainer() -> None:
 def test_a_function_without_anything_to_tune_by_is_refused() -> None:
     with pytest.raises(ValueError, match="no metric with a direction"):
         trainer(name="x", params=Params, metrics={"seconds": None}, search_space={})
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"params": {"x": 1.0}}, "params is a class derived from stepsize.Params, not {'x': 1.0}"),
+        ({"metrics": ["loss"]}, 'metrics names each metric and its direction, such as {"loss": "minimize"}'),
+        ({"search_space": Float(0, 1)}, 'search_space is such as {"learning_rate": Float(1e-5, 1.0)}'),
+        ({"search_space": {"x": (0, 1)}}, "search_space: x is Float(…), Int(…) or Choice(…), not (0, 1)"),
+    ],
+)
+def test_what_no_trainer_can_be_made_of_is_told_where_it_is_written(wrong: dict[str, Any], said: str) -> None:
+    right: dict[str, Any] = {"name": "x", "params": ParabolaParams, "metrics": {"loss": "minimize"}}
+    with pytest.raises(TypeError, match=re.escape(said)):
+        trainer(**{**right, "search_space": {"x": Float(0, 1)}, **wrong})
 
 
 def test_a_direction_that_is_none_is_named() -> None:

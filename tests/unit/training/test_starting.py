@@ -8,7 +8,7 @@ from safetensors.torch import load_file
 
 from stepsize_workers.trainers.image_classifier import ImageClassifier, ImageClassifierParams
 from stepsize_workers.training.models import MODELS, Sizes
-from stepsize_workers.training.models.starting import NoStartError, body_and_head, saved_model, start_from
+from stepsize_workers.training.models.starting import NoStartError, body_and_head, freeze_body, saved_model, start_from
 from tests.fakes import RecordingContext
 from tests.unit.training.data import DATA_DIR
 
@@ -65,7 +65,7 @@ def test_the_body_trains_with_a_multiple_of_the_rate(data_dir: Path, tmp_path: P
     def moved(ratio: float) -> dict[str, float]:
         start = {"init_from": "early/3", "epochs": 1, "learning_rate": 1e-4, "momentum": 0.0, "batch_size": 4096}
         after = model_of(train(data_dir, tmp_path / str(ratio), **start, body_rate_ratio=ratio))
-        before = load_file(saved_model(data_dir, "early/3"))
+        before = load_file(saved_model(data_dir, "early/3").path)
         return {name: (after[name] - before[name]).norm().item() for name in before}
 
     equal, slower = moved(1.0), moved(0.1)  # one update of plain gradient descent
@@ -86,9 +86,34 @@ def test_what_is_not_there_or_does_not_fit_is_said(data_dir: Path) -> None:
         saved_model(data_dir, "early")
     with pytest.raises(NoStartError, match=r"trial early/4 has no model\.safetensors"):
         saved_model(data_dir, "early/4")
-    other = MODELS["mlp"].build(Sizes((1, 9, 9), 4, 8, 2, "relu", 0.0))
-    with pytest.raises(NoStartError, match=r"model, width and depth must be the same"):
-        start_from(other, saved_model(data_dir, "early/3"))
+    for sizes in (Sizes((1, 9, 9), 4, 8, 2, "relu", 0.0), Sizes((1, 8, 8), 10, 8, 2, "relu", 0.0)):  # 10: its bias fits
+        with pytest.raises(NoStartError) as caught:
+            start_from(MODELS["mlp"].build(sizes), saved_model(data_dir, "early/3"))
+        assert str(caught.value) == "no layer of the model of trial early/3 has the shape of one here"
+
+
+@pytest.mark.usefixtures("saved")
+@pytest.mark.parametrize(
+    ("params", "why"),
+    [
+        ({"init_from": "early/3", "depth": 3}, "depth is 3, and 2 in the model of trial early/3"),
+        ({"init_from": "early/3", "model": "cnn"}, "model is cnn, and mlp in the model of trial early/3"),
+        ({"freeze": "body"}, "freeze is body, but init_from names no model"),
+    ],
+)
+def test_a_training_that_can_not_start_so_names_the_field(
+    data_dir: Path, tmp_path: Path, params: dict[str, object], why: str
+) -> None:
+    with pytest.raises(NoStartError, match=why):
+        train(data_dir, tmp_path, **params)
+
+
+@pytest.mark.usefixtures("saved")
+def test_a_layer_that_has_learned_nothing_is_not_frozen(data_dir: Path) -> None:
+    model = MODELS["mlp"].build(Sizes((1, 9, 9), 10, 16, 2, "relu", 0.0))  # images were 8 × 8
+    start = start_from(model, saved_model(data_dir, "early/3"))
+    with pytest.raises(NoStartError, match=r"1\.weight would stay fresh"):
+        freeze_body(model, start)
 
 
 _HEADS = {
@@ -108,3 +133,9 @@ def test_every_model_has_a_body_and_a_head(name: str) -> None:
     body, head = body_and_head(model)
     assert [tuple(each.shape) for each in head] == _HEADS.get(name, [(9, head[0].shape[1]), (9,)])
     assert len(body) + len(head) == len(list(model.parameters()))
+
+
+def test_who_reads_out_by_the_table_of_tokens_has_it_as_head() -> None:
+    model = MODELS["gpt"].build(Sizes((9,), 20, 8, 2, "gelu", 0.0, vocabulary=20, heads=2, each_token=True))
+    _, head = body_and_head(model)
+    assert [tuple(each.shape) for each in head] == [(20, 8)]

@@ -206,14 +206,14 @@ def test_sweeps_that_did_not_run_explain_themselves(
 ) -> None:
     trials = [make_trial(state=state, reason=reason) for _ in range(3)]
     (result,) = conclude_range_test(SPEC, trials, []).results
-    assert result.inconclusive == f"3 of 3 sweeps did not run to their end: {word}"
+    assert result.inconclusive == f"3 of 3 sweeps did not run to the end: {word}"
 
 
 def test_what_broke_the_sweeps_is_quoted(make_trial: Callable[..., Trial]) -> None:
     error = TrialError("ValueError", "labels.csv has no rows")
     trials = [make_trial(state=TrialState.FAILED, reason=TrialReason.ERROR, error=error) for _ in range(2)]
     (result,) = conclude_range_test(SPEC, trials, []).results
-    assert result.inconclusive == "2 of 2 sweeps did not run to their end: error, labels.csv has no rows"
+    assert result.inconclusive == "2 of 2 sweeps did not run to the end: error, labels.csv has no rows"
 
 
 def test_half_of_the_sweeps_are_enough_and_the_caveat_counts_them(make_trial: Callable[..., Trial]) -> None:

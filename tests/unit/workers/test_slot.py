@@ -9,7 +9,7 @@ import torch
 
 from stepsize_workers.engines.base import Assignment, Outcome, Reported, TrialKey
 from stepsize_workers.engines.context import SlotContext
-from stepsize_workers.engines.endings import outcome_of
+from stepsize_workers.engines.endings import error_of, outcome_of
 from stepsize_workers.engines.wire import SlotEnd, Word, open_wire
 from stepsize_workers.trainers.base import Diverged, Params
 
@@ -27,6 +27,21 @@ from stepsize_workers.trainers.base import Diverged, Params
 )
 def test_an_exception_that_ends_a_trial_says_how(exception: Exception, outcome: Outcome) -> None:
     assert outcome_of(exception) is outcome
+
+
+@pytest.mark.parametrize(
+    ("exception", "said"),
+    [
+        (SystemExit(), "SystemExit: its code called sys.exit(); see what it printed before"),
+        (SystemExit(3), "SystemExit: its code called sys.exit(3); see what it printed before"),
+        (SystemExit("no data"), "SystemExit: no data"),
+        (KeyboardInterrupt(), "KeyboardInterrupt"),
+        (MemoryError(), "MemoryError"),
+    ],
+    ids=repr,
+)
+def test_an_exception_is_told_in_words(exception: BaseException, said: str) -> None:
+    assert str(error_of(exception)) == said
 
 
 class TestReports:
@@ -56,10 +71,23 @@ class TestReports:
         with pytest.raises(ValueError, match="neither SVG as text"):
             self.context.figure("loss", "no picture")
 
+    def test_only_files_that_can_be_sent_are_kept(self) -> None:
+        names = ("loss curve.png", "plots/loss.png", "two\nlines", "turned\u202e")
+        for name in names:
+            self.context.artifact(name).write_text("a picture")
+        self.context.artifact("link").symlink_to(self.context.artifact("loss curve.png"))
+        assert self.context.artifacts() == names[:2]
+
     def test_the_same_report_again_changes_nothing(self) -> None:
         for _ in range(2):
             self.context.report(3, {"loss": 1.0})
         assert self.heard() == [(3, {"loss": 1.0})]
+
+    @pytest.mark.parametrize("spelling", ["NaN", "inf", "-Infinity", "1.#QNAN"])
+    def test_text_may_spell_what_json_cant_write(self, spelling: str) -> None:
+        values: Any = {"loss": spelling}
+        with pytest.raises(Diverged, match=r"loss became (nan|inf|-inf) at step 1"):
+            self.context.report(1, values)
 
     @pytest.mark.parametrize(
         ("step", "values", "words"),
@@ -68,7 +96,9 @@ class TestReports:
             (2, {"loss": 1.0}, "step 2 was reported after step 3"),
             (3.5, {"loss": 1.0}, "step is 3.5, not a whole number"),
             (4, {"loss": None}, "loss is None, not a number"),
-            (4, {"loss": "low"}, "loss is 'low', not a number"),
+            (4, {"loss": "low"}, "loss is the text 'low', not a number"),
+            (4, {"loss": "0.5"}, "loss is the text '0.5', not a number"),
+            (4, {"loss": b"0.5"}, "loss is the text b'0.5', not a number"),
         ],
     )
     def test_a_report_that_makes_no_sense_fails_the_trial(self, step: Any, values: Any, words: str) -> None:

@@ -1,6 +1,8 @@
 """`stepsize try`: one trial here, the file read anew, what is wrong said."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -67,6 +69,7 @@ def test_a_loss_that_explodes_is_infeasible(path: Path, capsys: pytest.CaptureFi
         (["--param=learning_rate=-1"], "learning_rate: must be above 0"),
         (["--param=learning_rate"], "a parameter is written NAME=VALUE"),
         (["--param=learning_rate=0.1", "--param=learning_rate=0.2"], "'learning_rate' stands there twice"),
+        (["--device=banana"], "--device: there is no 'banana' here; known: cpu"),
         (["--trainer=bowll"], "there is no trainer 'bowll'; did you mean 'bowl'?"),
     ],
 )
@@ -77,7 +80,58 @@ def test_wrong_usage_says_what_to_mend(
     assert said in capsys.readouterr().err
 
 
-def test_a_file_that_raises_shows_where(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    path.write_text("1 / 0")
+@pytest.mark.parametrize(
+    ("source", "said"),
+    [
+        ("1 / 0", "can't be imported: ZeroDivisionError: division by zero"),
+        ("{}['DATA']", "can't be imported: KeyError: 'DATA'"),
+        ("import sys; sys.exit(3)", "can't be imported: SystemExit: its code called sys.exit(3)"),
+    ],
+)
+def test_a_file_that_raises_shows_where(path: Path, capsys: pytest.CaptureFixture[str], source: str, said: str) -> None:
+    path.write_text(source)
     assert main([str(path)]) == 1
-    assert "ZeroDivisionError" in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert said in told
+    assert f'File "{path}", line 1' in told
+
+
+def test_a_trial_without_its_objective_has_failed_as_at_a_worker(
+    path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path.write_text(TRAINER.replace('{"loss": FACTOR', '{"los": 1.0'))
+    assert main([str(path)]) == 1
+    assert lines(capsys)[-1] == {
+        "state": "failed",
+        "reason": "error",
+        "error": "ObjectiveNotReported: the trainer ended without reporting loss; it reported los",
+    }
+
+
+def test_a_training_that_exits_has_failed(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path.write_text(TRAINER.replace("x = 1.0", "raise SystemExit(0)"))
+    assert main([str(path)]) == 1
+    assert "sys.exit(0)" in str(lines(capsys)[-1]["error"])
+
+
+def test_what_the_trainer_prints_stays_apart_from_the_lines_of_json(path: Path) -> None:
+    noise = "import os; print('by print'); os.system('echo by a child'); x = 1.0"
+    path.write_text(TRAINER.replace("FACTOR", "1.0").replace("x = 1.0", noise))
+    done = subprocess.run(
+        [sys.executable, "-m", "stepsize_workers.trying", str(path)], capture_output=True, text=True, check=True
+    )
+    assert [json.loads(line) for line in done.stdout.splitlines()][-1]["state"] == "completed"
+    assert {"by print", "by a child"} <= set(done.stderr.splitlines())
+
+
+def test_a_trial_ends_quietly_with_whoever_reads_its_lines(path: Path) -> None:
+    forever = TRAINER.replace("FACTOR", "1.0").replace("context.params.epochs + 1", "10**9")
+    path.write_text(forever)
+    command = [sys.executable, "-m", "stepsize_workers.trying", str(path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as trial:
+        assert trial.stdout is not None
+        assert trial.stderr is not None
+        trial.stdout.readline()
+        trial.stdout.close()
+        assert trial.wait(60) == 1
+        assert trial.stderr.read() == ""

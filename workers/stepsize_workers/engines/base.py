@@ -9,6 +9,7 @@ Obligations of an engine (kept by tests/contracts/test_engines.py):
   * no process outlives `close`, nor the engine's own process, by more than a second.
 A group shares one slot and is trained as one; a group of one is the normal case. Of a group beside that:
   * its members report together, once a round, and are heard of in one `poll`; what waits is answered member by member;
+  * so are their checkpoints and ends after a round: all of them are in the record, or none;
   * a member that ends leaves its place free. Then, and not before it is answered by `join`, the group goes on: what is
     proposed for the place follows from all that had been said until then, whatever the worker was busy with;
   * a slot that can't train the trials as one says why (`Grouped`), runs the first and hands the others back;
@@ -122,6 +123,8 @@ class Ended:
     duration_s: float = 0.0
     data_hash: str | None = None
     """Identifies the data the trial was trained on, if its trainer said so."""
+    remark: str | None = None
+    """What its trainer had to say about how it went."""
     provenance: Provenance | None = None
     """What it ran with; None: it never began."""
     leaves_traces: bool = False
@@ -158,7 +161,16 @@ class Vacant:
     n_places: int
 
 
-Event = Reported | CheckpointSaved | Ended | Grouped | Vacant
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """How fast trials like this one train together; it waits until `join` says how many it is to be, and who comes."""
+
+    key: TrialKey
+    rates: tuple[float, ...]
+    """Updates a second of 1, 2, 4, … trials, all together, as far as was worth trying; empty: it can't be said."""
+
+
+Event = Reported | CheckpointSaved | Ended | Grouped | Vacant | Measured
 """What an engine tells its user; `Begun` stays between a slot and its engine."""
 
 
@@ -177,6 +189,23 @@ class Stop:
     key: TrialKey
 
 
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Those of a slot, in which a group of trials is trained."""
+
+    n: int = 1
+    """How many may be trained at once, if more than there are trials now."""
+    is_open: bool = False
+    """Whether places that are free from the beginning are to be asked for at once; if not, the group asks when the
+    first of its trials has ended."""
+    measures: bool = False
+    """Whether the slot, given one trial, is first to measure how many like it train fastest together, of up to `n`. It
+    says `Measured`; or `Grouped`, and goes on, where they can't be trained as one."""
+
+
+ONE_PLACE = Places()
+
+
 class Engine(Protocol):
     """Where trials run."""
 
@@ -187,19 +216,16 @@ class Engine(Protocol):
     def free_slots(self) -> list[SlotRecord]:
         """Return the slots that would start a trial at once."""
 
-    def start(self, slot: SlotRecord, group: Sequence[Assignment], *, n_places: int = 1, is_open: bool = False) -> None:
-        """Run a group of trials in a free slot.
+    def start(self, slot: SlotRecord, group: Sequence[Assignment], places: Places = ONE_PLACE) -> None:
+        """Run a group of trials in a free slot."""
 
-        Args:
-            n_places: how many may be trained at once, if more than there are now.
-            is_open: whether places that are free from the beginning are to be asked for at once; if not, the group asks
-                when the first of its trials has ended.
-        """
-
-    def join(self, key: TrialKey, group: Sequence[Assignment], *, ask_again: bool = False) -> None:
+    def join(
+        self, key: TrialKey, group: Sequence[Assignment], *, ask_again: bool = False, n_places: int | None = None
+    ) -> None:
         """Say who comes to the free places of a trial's group, that has asked for them; nobody is an answer too.
 
         Args:
+            n_places: of a trial that has measured, how many may be trained at once; with 1 it trains alone.
             ask_again: whether the group is to ask again after its next round; if not, it does when a further one ends.
         """
 

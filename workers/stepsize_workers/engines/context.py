@@ -6,6 +6,7 @@ Here a trainer's words are checked and cleaned; what can't be taken raises where
 import json
 import mmap
 import os
+import shutil
 import sys
 import threading
 import time
@@ -21,9 +22,10 @@ from stepsize.domain.said import (
     as_number,
     check_name,
     check_step,
+    clean_text,
     is_finite,
-    is_text,
 )
+from stepsize.domain.trial import checkpoint_path
 from stepsize_workers.engines.base import Answer, Assignment, CheckpointSaved, Reported, Stop
 from stepsize_workers.engines.wire import Order, SlotEnd
 from stepsize_workers.trainers.base import Checkpoint, Diverged, Params
@@ -45,6 +47,7 @@ class SlotContext:
         self._lock = threading.Lock()
         """Held by the thread that reports, and by whoever reads the wire."""
         self._stop = mmap.mmap(-1, 1)  # shared with forks, which don't read the wire
+        self._is_asked_to_end = False
         self._is_over = False
         self._said = threading.local()
         """`last`: this thread's last report."""
@@ -56,6 +59,7 @@ class SlotContext:
         self.attempt = assignment.key.attempt
         self.checkpoint = self._find_checkpoint()
         self.data_hash: str | None = None
+        self.last_remark: str | None = None
 
     def report(self, step: int, values: Mapping[str, float]) -> bool:
         said = self.check(step, values)
@@ -89,6 +93,11 @@ class SlotContext:
         """Whether the trial was asked to stop, as far as has been heard."""
         return bool(self._stop[0])
 
+    @property
+    def is_pruned(self) -> bool:
+        """Whether the trial is to stop by a verdict, and by that alone."""
+        return self.is_told_to_stop and not self._is_asked_to_end
+
     def elapsed_s(self) -> float:
         """Return for how long the attempt has run."""
         return time.monotonic() - self._started
@@ -105,12 +114,20 @@ class SlotContext:
     def save_checkpoint(self, step: int, write: Callable[[Path], None]) -> None:
         step = check_step(step)
         self._refuse_when_over()
-        path = self._checkpoint_path
+        if self.is_pruned:
+            return  # interrupted from here on, it must hear the same verdict again: it goes on from before its report
+        path = checkpoint_path(self.assignment.trial_dir, step)
         path.parent.mkdir(parents=True, exist_ok=True)
         partial = path.with_suffix(".partial")
         write(partial)
+        if path.is_dir():  # of an attempt that was lost before the record had it
+            shutil.rmtree(path)
         partial.replace(path)
-        self._wire.send(CheckpointSaved(self.assignment.key, step))
+        self.say_saved(CheckpointSaved(self.assignment.key, step))
+
+    def say_saved(self, saved: CheckpointSaved) -> None:
+        """Tell the worker of a checkpoint."""
+        self._wire.send(saved)
 
     def artifact(self, name: str) -> Path:
         directory = self._artifact_dir.resolve()
@@ -130,12 +147,15 @@ class SlotContext:
     def note_data(self, content_hash: str) -> None:
         self.data_hash = check_name(content_hash, what="data set's content", longest=LONGEST_HASH)
 
+    def remark(self, text: str) -> None:
+        self.last_remark = clean_text(text)
+
     def artifacts(self) -> tuple[str, ...]:
         """Return the names of the files written so far, of as many as are kept."""
         names = list(self._artifact_names())
         kept: list[str] = []
         room = _MOST_BYTES_OF_NAMES
-        for name in sorted(name for name in names if is_text(name) and len(name) <= LONGEST_PATH):
+        for name in sorted(name for name in names if name.isprintable() and len(name) <= LONGEST_PATH):
             room -= len(json.dumps(name))
             if room < 0 or len(kept) == MOST_ARTIFACTS:
                 break
@@ -152,7 +172,7 @@ class SlotContext:
         for n, path in enumerate(self._artifact_dir.rglob("*")):
             if n > 10 * MOST_ARTIFACTS:
                 return
-            if path.is_file():
+            if path.is_file() and not path.is_symlink():  # no link is ever followed to be sent
                 yield str(path.relative_to(self._artifact_dir))
 
     def _is_new(self, step: int, numbers: dict[str, float]) -> bool:
@@ -184,20 +204,17 @@ class SlotContext:
         if not isinstance(order, Answer | Stop) or order.key != self.assignment.key:
             return False
         if isinstance(order, Stop):
-            self._stop[0] = True
+            self._stop[0] = self._is_asked_to_end = True
             return False
         self._stop[0] |= order.stop
         return True
 
     def _find_checkpoint(self) -> Checkpoint | None:
         step = self.assignment.checkpoint_step
-        if step is None or not self._checkpoint_path.exists():
+        if step is None:
             return None
-        return Checkpoint(step, self._checkpoint_path)
-
-    @property
-    def _checkpoint_path(self) -> Path:
-        return self.assignment.trial_dir / "checkpoint"
+        path = checkpoint_path(self.assignment.trial_dir, step)
+        return Checkpoint(step, path) if path.exists() else None
 
     @property
     def _artifact_dir(self) -> Path:

@@ -16,5 +16,12 @@ def outcome_of(exception: BaseException) -> Outcome:
 def error_of(exception: BaseException) -> TrialError:
     """Return an exception in words, with the notes it carries."""
     name = clean_text(type(exception).__name__, LONGEST_NAME) or "Error"
-    words = [clean_text(exception), *(clean_text(note) for note in getattr(exception, "__notes__", ()))]
+    words = [_words_of(exception), *(clean_text(note) for note in getattr(exception, "__notes__", ()))]
     return TrialError(name, clean_text("\n".join(word for word in words if word)))
+
+
+def _words_of(exception: BaseException) -> str:
+    if isinstance(exception, SystemExit) and isinstance(exception.code, int | None):
+        code = "" if exception.code is None else exception.code
+        return f"its code called sys.exit({code}); see what it printed before"
+    return clean_text(exception)

@@ -11,6 +11,7 @@ from stepsize_workers.engines.base import (
     Answer,
     Assignment,
     Begun,
+    CheckpointSaved,
     Ended,
     Fault,
     Outcome,
@@ -22,7 +23,7 @@ from stepsize_workers.engines.base import (
 from stepsize_workers.engines.context import SlotContext
 from stepsize_workers.engines.endings import error_of, outcome_of
 from stepsize_workers.engines.trial_log import GroupLog
-from stepsize_workers.engines.wire import Answers, Group, Joiners, Order, SlotEnd
+from stepsize_workers.engines.wire import Answers, Group, Joiners, OfRound, Order, SlotEnd
 from stepsize_workers.trainers.base import Diverged, Params, TrialContext
 
 MakeParams = Callable[[Assignment], Params]
@@ -42,6 +43,9 @@ class MemberContext(SlotContext):
     def should_stop(self) -> bool:
         self._group.hear()
         return self.is_told_to_stop
+
+    def say_saved(self, saved: CheckpointSaved) -> None:
+        self._group.saved(saved)
 
     def measured(self, step: int, values: Mapping[str, float]) -> Reported | None:
         """Return a measurement as it goes over the wire; None: it says nothing new.
@@ -75,15 +79,19 @@ class SlotGroup:
         self._make_params = make_params
         self._device = device
         self._log = log
-        self._n_places = group.n_places
+        self._n_places = group.places.n
         self._live: dict[TrialKey, MemberContext] = {}
-        self._asks = group.is_open
+        self._asks = group.places.is_open
         self._joiners: Joiners | None = None
         self._awaited: set[TrialKey] = set()
         """Members whose verdict is still to come."""
+        self._saved: list[CheckpointSaved] = []
         self._ends: list[Ended] = []
-        """Of members that ended in this round. They are told by number: the order in which a trainer has its members,
-        another one after an interruption, changes nothing."""
+        """What is so after this round. It is told at once, and the record has all of it or none: a group that is killed
+        anywhere goes on with those members that it had, all of them in one round. Ends are told by number: the order
+        in which a trainer has its members, another one after an interruption, changes nothing."""
+        self._has_reported = False
+        """In this round."""
         self._members = tuple(self._welcome(group.members))
 
     @property
@@ -97,7 +105,7 @@ class SlotGroup:
 
     def joined(self) -> Sequence[TrialContext[Params]]:
         self.hear()
-        self._tell_ends()
+        self._tell_round()
         n_free = self._n_places - len(self._live)
         if not self._asks or not n_free or not self._live:
             return ()
@@ -111,7 +119,8 @@ class SlotGroup:
     def report(
         self, values: Mapping[TrialContext[Params], tuple[int, Mapping[str, float]]]
     ) -> set[TrialContext[Params]]:
-        self._tell_ends()
+        if self._has_reported:  # of the round before: nobody has asked since who has come
+            self._tell_round()
         over: set[TrialContext[Params]] = set()
         reports: list[Reported] = []
         for context, (step, numbers) in values.items():
@@ -128,8 +137,9 @@ class SlotGroup:
             if report is not None:
                 reports.append(report)
         if reports:
+            self._has_reported = True
             self._awaited = {report.key for report in reports if report.waits}
-            self.wire.send_round(reports)
+            self.wire.send_round(sorted(reports, key=lambda report: report.key.number))
             while self._awaited:
                 self._heed(self.wire.receive())
         self.hear()
@@ -144,6 +154,7 @@ class SlotGroup:
         """Tell the worker how a member ended."""
         key = member.assignment.key
         self.hear()
+        is_pruned = member.is_pruned
         stopped = Outcome.STOPPED if member.is_told_to_stop else Outcome.COMPLETED
         outcome = stopped if error is None else outcome_of(error)
         self._log.leave(key, error)
@@ -151,7 +162,9 @@ class SlotGroup:
         ended = Ended(key, outcome, error_of(error) if error else None, member.artifacts(), member.elapsed_s())
         del self._live[key]
         self._asks = True
-        self._ends.append(replace(ended, data_hash=member.data_hash, fault=fault))
+        self._ends.append(replace(ended, data_hash=member.data_hash, remark=member.last_remark, fault=fault))
+        if outcome is Outcome.STOPPED and not is_pruned:
+            self._tell_round()  # somebody waits for it, and a round may be long
 
     def end_all(self, error: BaseException | None) -> None:
         """End whoever is left now that the trainer is back: complete, or with what it raised."""
@@ -166,19 +179,31 @@ class SlotGroup:
             member.end()
         self._live.clear()
 
-    def last_words(self) -> Ended | None:
-        """Return the end of the last member, the others' told: the slot is free from then, and first put in order."""
-        ends = sorted(self._ends, key=lambda ended: ended.key.number)
-        for ended in ends[:-1]:
-            self.wire.send(ended)
-        return ends[-1] if ends else None
+    def tell_last(self, *, leaves_traces: bool) -> None:
+        """Tell the worker ends that were not told; the slot is free from then, and is first put in order.
 
-    def _tell_ends(self) -> None:
-        """Tell the worker who has ended; while none is left, that waits for `last_words`."""
-        if self._live:
-            for ended in sorted(self._ends, key=lambda ended: ended.key.number):
-                self.wire.send(ended)
+        Args:
+            leaves_traces: whether something of them goes on in this process.
+        """
+        if self._ends:
+            last = self._ends.pop()
+            self._ends.append(replace(last, leaves_traces=leaves_traces))
+            self.wire.send_round(self._of_round())
+
+    def saved(self, checkpoint: CheckpointSaved) -> None:
+        """Note that a member can be gone on with from a step."""
+        self._saved.append(checkpoint)
+
+    def _tell_round(self) -> None:
+        """Tell the worker what is so after a round; while no member is left, that waits for `tell_last`."""
+        self._has_reported = False
+        if self._live and (words := self._of_round()):
+            self.wire.send_round(words)
+            self._saved.clear()
             self._ends.clear()
+
+    def _of_round(self) -> list[OfRound]:
+        return [*self._saved, *sorted(self._ends, key=lambda ended: ended.key.number)]
 
     def hear(self) -> None:
         """Take in what the worker has said meanwhile; once all have ended, what it says is for the next trials."""

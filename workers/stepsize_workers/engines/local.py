@@ -12,7 +12,19 @@ import structlog
 from stepsize.domain.said import LONGEST_NAME, clean_text
 from stepsize.domain.trial import TrialError
 from stepsize.store.workers import SlotRecord
-from stepsize_workers.engines.base import Answer, Assignment, Begun, Ended, Event, Fault, Outcome, Stop, TrialKey
+from stepsize_workers.engines.base import (
+    ONE_PLACE,
+    Answer,
+    Assignment,
+    Begun,
+    Ended,
+    Event,
+    Fault,
+    Outcome,
+    Places,
+    Stop,
+    TrialKey,
+)
 from stepsize_workers.engines.place import Place, Preload, Run
 from stepsize_workers.engines.wire import Answers, Group, Joiners, NonsenseError, Word
 
@@ -47,22 +59,24 @@ class LocalEngine:
     def free_slots(self) -> list[SlotRecord]:
         return [slot.record for slot in self._slots if slot.is_free]
 
-    def start(self, slot: SlotRecord, group: Sequence[Assignment], *, n_places: int = 1, is_open: bool = False) -> None:
+    def start(self, slot: SlotRecord, group: Sequence[Assignment], places: Places = ONE_PLACE) -> None:
         place = self._slots[slot.index]
         assert place.is_free, "a slot runs one group at a time"
         place.run = Run.of(group)
-        n_places = max(n_places, len(group))
+        n_places = max(places.n, len(group))
         if n_places == 1:
             place.send(group[0])
         else:
-            place.send(Group(tuple(group), n_places, is_open))
+            place.send(Group(tuple(group), replace(places, n=n_places)))
 
-    def join(self, key: TrialKey, group: Sequence[Assignment], *, ask_again: bool = False) -> None:
+    def join(
+        self, key: TrialKey, group: Sequence[Assignment], *, ask_again: bool = False, n_places: int | None = None
+    ) -> None:
         place = self._place_of(key)
         assert place is not None, "who asked is under way: it waits"
         assert place.run is not None, "its place runs it"
         place.run.join(group)
-        place.send(Joiners(tuple(group), ask_again))
+        place.send(Joiners(tuple(group), ask_again, n_places))
 
     def answer(self, key: TrialKey, *, stop: bool) -> None:
         place = self._place_of(key)

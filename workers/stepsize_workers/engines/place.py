@@ -2,7 +2,6 @@
 
 import math
 import os
-import signal
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -13,6 +12,7 @@ from stepsize.children.child import TiedProcess
 from stepsize.domain.trial import TrialError
 from stepsize.spec.provenance import Provenance
 from stepsize.store.workers import SlotRecord
+from stepsize_workers.deaths import describe_death, is_own_crash
 from stepsize_workers.engines.base import (
     Answer,
     Assignment,
@@ -20,6 +20,7 @@ from stepsize_workers.engines.base import (
     CheckpointSaved,
     Ended,
     Grouped,
+    Measured,
     Outcome,
     Reported,
     TrialKey,
@@ -40,7 +41,6 @@ _MOST_AT_ONCE = 256
 """Words taken of one slot before the others are heard: a trial that never stops talking drowns nobody out."""
 _LAST_BREATH_S = 0.5
 """For a process whose wire is closed to be gone; one that lives on has closed the wire itself."""
-_OWN_CRASHES = frozenset({signal.SIGSEGV, signal.SIGBUS, signal.SIGFPE, signal.SIGILL, signal.SIGABRT, signal.SIGSYS})
 
 
 @dataclass
@@ -87,12 +87,15 @@ class Run:
                 self.last_heard[key] = math.inf if assignment.waits_for_verdict and word.waits else now
             case Ended(key=key):
                 del self.assignments[key]
+            case Measured(key=key):  # it has not begun: what it now loads may take as long as it might from the start
+                self.begun[key] = self.last_heard[key] = now + _START_ALLOWANCE_S
             case CheckpointSaved() | Grouped() | Vacant():
                 pass
 
     def expect_answers(self, words: Sequence[Word]) -> None:
         """Note what a group has reported at once: its verdicts go back at once."""
-        self.awaited = {word.key: None for word in words if isinstance(word, Reported) and word.waits}
+        if reported := [word for word in words if isinstance(word, Reported)]:
+            self.awaited = {word.key: None for word in reported if word.waits}
 
     def collect(self, answer: Answer) -> tuple[Answer, ...] | None:
         """Add a verdict on what a group reported at once; return all of them when the last has come, None before."""
@@ -294,11 +297,5 @@ def describe_end(status: int) -> str:
     """Return how a process ended, for people: its exit code, or the signal and who may have sent it."""
     if status >= 0:
         return f"exit code {status}, chosen by its own code: os._exit, or a library's exit"
-    try:
-        name = signal.Signals(-status).name
-    except ValueError:  # a real-time signal
-        return f"killed by signal {-status}"
-    if -status in _OWN_CRASHES:
-        return f"killed by signal {-status} ({name}): its own code crashed; its log ends with the stack"
-    sender = "neither this worker nor the kernel for want of memory sent it: the trainer itself, or someone else"
-    return f"killed by signal {-status} ({name}): {sender}"
+    stack = "; its log ends with the stack" if is_own_crash(-status) else ""
+    return describe_death(-status) + stack

@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -19,14 +19,14 @@ from typing import Any
 
 from stepsize.domain.said import clean_text
 from stepsize.spec.space import Scalar
-from stepsize_workers.engines.base import Assignment, Begun, Ended, Fault, Grouped, Mode, Outcome
+from stepsize_workers.engines.base import Assignment, Begun, Ended, Fault, Grouped, Measured, Mode, Outcome, Stop
 from stepsize_workers.engines.context import SlotContext
 from stepsize_workers.engines.endings import error_of, outcome_of
 from stepsize_workers.engines.group import SlotGroup
 from stepsize_workers.engines.origin import provenance_of
 from stepsize_workers.engines.surroundings import Surroundings
 from stepsize_workers.engines.trial_log import GroupLog, TrialLog
-from stepsize_workers.engines.wire import WIRE_CLOSED, Group, SlotEnd, take_up
+from stepsize_workers.engines.wire import WIRE_CLOSED, Group, Joiners, SlotEnd, take_up
 from stepsize_workers.trainers.base import NotFusedError, Params, Sweep, Trainer
 from stepsize_workers.trainers.registry import load_trainer
 
@@ -64,13 +64,31 @@ def run_assignment(wire: SlotEnd, assignment: Assignment, device: str, modules: 
         context.end()
     is_restored = _restore(surroundings)
     ended = Ended(assignment.key, outcome, error, artifacts, time.monotonic() - started)
-    return replace(ended, data_hash=context.data_hash if context else None, leaves_traces=not is_restored)
+    if context:
+        ended = replace(ended, data_hash=context.data_hash, remark=context.last_remark)
+    return replace(ended, leaves_traces=not is_restored)
 
 
 def run_group(wire: SlotEnd, group: Group, device: str, modules: Iterable[str]) -> None:
     """Train a group of trials as one, to the end of each; if that can't be, run the first and hand the others back."""
     first, *others = group.members
-    why = _why_not_fused(first, modules) or _train_group(wire, group, device, modules)
+    why = _why_not_fused(first, modules)
+    if why is None and group.places.measures:
+        try:
+            rates = _measure(wire, group, device, modules)
+        except Exception as error:  # noqa: BLE001 - run alone, the trial is told of it if it is its own
+            why = clean_text(f"they can't be measured together: {error}")
+        else:
+            wire.send(Measured(first.key, tuple(rates)))
+            answered = _await_company(wire, group)
+            if answered is None:
+                wire.send(Ended(first.key, Outcome.STOPPED))
+                return
+            if answered.places.n == 1:
+                wire.send(run_assignment(wire, first, device, modules))
+                return
+            group, others = answered, list(answered.members[1:])
+    why = why or _train_group(wire, group, device, modules)
     if why is None:
         return
     wire.send(Grouped(first.key, is_fused=False, why=why))
@@ -87,6 +105,31 @@ def _why_not_fused(first: Assignment, modules: Iterable[str]) -> str | None:
     except Exception as error:  # noqa: BLE001 - the first trial, run alone, is told of it
         why = f"{type(error).__name__}: {error}"
     return None if why is None else clean_text(why)
+
+
+def _measure(wire: SlotEnd, group: Group, device: str, modules: Iterable[str]) -> Sequence[float]:
+    """Return how fast trials like the first of a group train together, by 1, 2, 4, … of them."""
+    (first,) = group.members
+    surroundings = Surroundings.note()
+    with TrialLog(first.trial_dir / "log.txt"):
+        trainer = load_trainer(first.trainer, modules)
+        context = SlotContext(wire, first, trainer.Params(**_as_keywords(first.params)), device)
+        try:
+            return trainer().measure_together(context, most=group.places.n)
+        finally:
+            context.end()
+            _restore(surroundings)
+
+
+def _await_company(wire: SlotEnd, group: Group) -> Group | None:
+    """Return a group that has measured as it is to be trained; None: its trial is to stop."""
+    (first,) = group.members
+    is_stopped = False
+    while not isinstance(order := wire.receive(), Joiners):
+        is_stopped |= isinstance(order, Stop) and order.key == first.key
+    if is_stopped and not order.members:
+        return None
+    return Group((first, *order.members), replace(group.places, n=order.n_places or 1, measures=False))
 
 
 def _train_group(wire: SlotEnd, group: Group, device: str, modules: Iterable[str]) -> str | None:
@@ -119,8 +162,7 @@ def _train_group(wire: SlotEnd, group: Group, device: str, modules: Iterable[str
             if os.getpid() != process:
                 _end_fork()
         members.end_all(error)
-    if last := members.last_words():
-        wire.send(replace(last, leaves_traces=not _restore(surroundings)))
+    members.tell_last(leaves_traces=not _restore(surroundings))
     return None
 
 

@@ -37,7 +37,9 @@ from stepsize_workers.engines.base import (
     Event,
     Fault,
     Grouped,
+    Measured,
     Outcome,
+    Places,
     Reported,
     Stop,
     TrialKey,
@@ -56,8 +58,8 @@ class Group:
     """Trials to be trained as one."""
 
     members: tuple[Assignment, ...]
-    n_places: int
-    is_open: bool
+    places: Places
+    """At least as many as there are members."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +68,8 @@ class Joiners:
 
     members: tuple[Assignment, ...]
     ask_again: bool
+    n_places: int | None = None
+    """Of the whole group, after it has measured."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,11 +83,14 @@ Order = Assignment | Answer | Stop | Group | Joiners | Answers
 """What a worker tells a slot."""
 Word = Event | Begun
 """What a slot tells its worker."""
+OfRound = Reported | CheckpointSaved | Ended
+"""What the members of a group say at once: what they have measured, or what is so after a round."""
 
 _Text = StringConstraints(pattern=r"^[^\x00]*$")  # half a surrogate pair is no JSON to pydantic
 _Name = Annotated[str, StringConstraints(min_length=1, max_length=LONGEST_NAME), _Text]
 _Step = Annotated[int, Field(ge=0, le=LARGEST_STEP)]
 _Seconds = Annotated[float, Field(ge=0, lt=LARGEST)]
+_Rate = Annotated[float, Field(gt=0, lt=LARGEST)]
 _Finite = Annotated[float, Field(gt=-LARGEST, lt=LARGEST)]
 
 
@@ -145,7 +152,7 @@ class _CheckpointSaved(_Part):
 
 class _Round(_Part):
     kind: Literal["round"] = "round"
-    reports: Annotated[list[_Reported], Field(min_length=1)]
+    words: Annotated[list["_OfRound"], Field(min_length=1)]
 
 
 class _Grouped(_Part):
@@ -167,6 +174,15 @@ class _Vacant(_Part):
         return Vacant(self.of.key, self.n_places)
 
 
+class _Measured(_Part):
+    kind: Literal["measured"] = "measured"
+    of: _Key
+    rates: Annotated[list[_Rate], Field(max_length=16)]
+
+    def word(self) -> Word:
+        return Measured(self.of.key, tuple(self.rates))
+
+
 class _Error(_Part):
     type: _Name
     message: Annotated[str, StringConstraints(max_length=LONGEST_MESSAGE), _Text]
@@ -184,6 +200,7 @@ class _Ended(_Part):
     ]
     duration_s: _Seconds
     data_hash: Annotated[str, StringConstraints(max_length=LONGEST_HASH), _Text] | None
+    remark: Annotated[str, StringConstraints(max_length=LONGEST_MESSAGE), _Text] | None
     leaves_traces: bool
 
     def word(self) -> Word:
@@ -195,12 +212,15 @@ class _Ended(_Part):
             tuple(self.artifacts),
             self.duration_s,
             self.data_hash,
+            self.remark,
             leaves_traces=self.leaves_traces,
             fault=Fault(self.fault),
         )
 
 
-_Frame = _Begun | _Reported | _CheckpointSaved | _Ended | _Grouped | _Vacant
+_OfRound = Annotated[_Reported | _CheckpointSaved | _Ended, Field(discriminator="kind")]
+_Round.model_rebuild()
+_Frame = _Begun | _Reported | _CheckpointSaved | _Ended | _Grouped | _Vacant | _Measured
 _FRAMES: TypeAdapter[_Frame | _Round] = TypeAdapter(Annotated[_Frame | _Round, Field(discriminator="kind")])
 
 
@@ -210,14 +230,14 @@ def _read_provenance(text: str) -> Provenance:
 
 
 def decode(frame: bytes | bytearray | memoryview) -> tuple[Word, ...]:
-    """Return what a slot says: one word, or all that a group reports at once.
+    """Return what a slot says: one word, or all that a group says at once.
 
     Raises:
         NonsenseError: no slot says that.
     """
     try:
         said = _FRAMES.validate_json(bytes(frame))
-        return tuple(part.word() for part in said.reports) if isinstance(said, _Round) else (said.word(),)
+        return tuple(part.word() for part in said.words) if isinstance(said, _Round) else (said.word(),)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False, include_context=False)[0]
         where = ".".join(str(part)[:50] for part in first["loc"])
@@ -240,21 +260,21 @@ def _limited(said: _Frame | _Round) -> bytes:
     return frame
 
 
-def encode_round(reports: Sequence[Reported]) -> Iterator[bytes]:
-    """Yield the frames that say what the members of a group report at once: one, where it fits.
+def encode_round(words: Sequence[OfRound]) -> Iterator[bytes]:
+    """Yield the frames that say what the members of a group say at once: one, where it fits.
 
     Raises:
         ValidationError, FrameTooLargeError: it can't be said.
     """
-    parts = [part for report in reports if isinstance(part := _frame(report), _Reported)]
+    parts = [part for word in words if isinstance(part := _frame(word), _Reported | _CheckpointSaved | _Ended)]
     try:
-        yield _limited(_Round(reports=parts))
+        yield _limited(_Round(words=parts))
     except FrameTooLargeError:
-        if len(reports) == 1:
+        if len(words) == 1:
             raise
-        middle = len(reports) // 2
-        yield from encode_round(reports[:middle])
-        yield from encode_round(reports[middle:])
+        middle = len(words) // 2
+        yield from encode_round(words[:middle])
+        yield from encode_round(words[middle:])
 
 
 def _frame(word: Word) -> _Frame:
@@ -271,6 +291,8 @@ def _frame(word: Word) -> _Frame:
             return _Grouped(of=of, is_fused=word.is_fused, why=word.why)
         case Vacant():
             return _Vacant(of=of, n_places=word.n_places)
+        case Measured():
+            return _Measured(of=of, rates=list(word.rates))
         case Ended():
             error = word.error and _Error(type=word.error.type, message=word.error.message)
             return _Ended.model_validate(
@@ -281,6 +303,7 @@ def _frame(word: Word) -> _Frame:
                     "artifacts": list(word.artifacts),
                     "duration_s": word.duration_s,
                     "data_hash": word.data_hash,
+                    "remark": word.remark,
                     "leaves_traces": word.leaves_traces,
                     "fault": word.fault.value,
                 }
@@ -350,14 +373,14 @@ class SlotEnd:
         """
         self._wire.sendall(encode(word))
 
-    def send_round(self, reports: Sequence[Reported]) -> None:
-        """Tell the worker what the members of a group have measured, at once.
+    def send_round(self, words: Sequence[OfRound]) -> None:
+        """Tell the worker several things at once: it writes all of them in one commit, or none.
 
         Raises:
             ValidationError, FrameTooLargeError: it can't be said.
             OSError: the wire is closed.
         """
-        for frame in list(encode_round(reports)):
+        for frame in list(encode_round(words)):
             self._wire.sendall(frame)
 
     def has_order(self, timeout_s: float) -> bool:

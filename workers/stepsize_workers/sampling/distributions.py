@@ -22,7 +22,7 @@ def distribution_of(parameter: Parameter) -> BaseDistribution:
         case FloatParameter(low=float() as low, high=float() as high):
             return FloatDistribution(low, high, log=parameter.log)
         case IntParameter(powers_of_two=True):
-            return distribution_of(parameter.exponents)
+            return distribution_of(parameter.searched)
         case IntParameter(low=low, step=step):
             return IntDistribution(low, parameter.last, log=parameter.log, step=step)
         case CategoricalParameter(is_typed=True):
@@ -31,26 +31,6 @@ def distribution_of(parameter: Parameter) -> BaseDistribution:
             return CategoricalDistribution(parameter.choices)
         case _:
             raise AssertionError("bounds are resolved before a search starts")
-
-
-def to_optuna(parameter: Parameter, value: Scalar) -> Scalar:
-    """Return a client's value as Optuna has it."""
-    if isinstance(parameter, IntParameter) and parameter.powers_of_two:
-        return int(value).bit_length() - 1
-    if isinstance(parameter, CategoricalParameter) and parameter.is_typed:
-        return parameter.index_of(value)
-    return value
-
-
-def from_optuna(parameter: Parameter, value: Scalar) -> Scalar:
-    """Return Optuna's value as clients have it."""
-    if isinstance(parameter, IntParameter) and parameter.powers_of_two:
-        return 1 << int(value)
-    if isinstance(parameter, CategoricalParameter) and parameter.is_typed:
-        return parameter.choices[int(value)]
-    if isinstance(parameter, FloatParameter) and parameter.step is not None:
-        return parameter.value_number(parameter.index_of(value))  # 0.9, not Optuna's 0.8999999999999999
-    return value
 
 
 def suggest(trial: optuna.trial.Trial, name: str, distribution: BaseDistribution) -> Scalar:

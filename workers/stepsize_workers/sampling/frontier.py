@@ -83,6 +83,8 @@ class Frontier:
     def __init__(self, outcomes: Iterable[Outcome]) -> None:
         """Learn from outcomes in the order of the record."""
         recent = list(outcomes)[-_MOST_RECENT:]
+        if sum(outcome.fate is not Fate.FEASIBLE for outcome in recent) < _MIN_FAILED:  # the usual case, at every ask
+            recent = []
         self._edge = _learn_edge([outcome for outcome in recent if outcome.fate is not Fate.OOM])
         self._too_large = _learn_memory(recent)
 

@@ -13,8 +13,11 @@ from optuna.distributions import BaseDistribution
 from optuna.samplers import BaseSampler, GPSampler, NSGAIISampler, TPESampler
 from optuna.samplers._lazy_random_state import LazyRandomState
 from optuna.samplers._tpe.parzen_estimator import _ParzenEstimator
-from optuna.study import Study
+from optuna.samplers._tpe.sampler import _get_pruned_trial_score, default_gamma
+from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, Trial
+
+from stepsize_workers.sampling.observations import Observations
 
 FIXED_PARAMS = "fixed_params"
 """The key among a trial's attributes for the parameters of an enqueued one."""
@@ -73,6 +76,8 @@ def raise_study_attrs(study: Study, attrs: Mapping[str, object], prefix: str) ->
 class TpeBesideGiven(TPESampler):
     """Optuna's own, that can be told some parameters: the others are the best of its candidates beside these.
 
+    It draws what Optuna's own would draw, and reads the trials that have ended only once.
+
     Its candidates come from where good trials lie, and that one is taken which is likeliest among good trials and
     unlikeliest among the others. Put into the candidates before that is judged, what is given tells which learning rate
     goes with this batch size; put into the one that was taken, it would come with the rate of another.
@@ -80,6 +85,35 @@ class TpeBesideGiven(TPESampler):
 
     given: Mapping[str, float] = MappingProxyType({})
     """Name → value inside Optuna, for the next ask."""
+
+    _observations: Observations | None = None
+
+    def _sample(self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]) -> dict[str, Any]:
+        """Draw parameters as Optuna's own does; that also knows of several objectives and of constraints."""
+        if len(study.directions) > 1:
+            return super()._sample(study, trial, search_space)
+        seen = self._observations
+        if seen is None:
+            seen = self._observations = Observations(lambda one: self._get_params(one, study))
+        trials = study._get_trials(deepcopy=False)
+        seen.read(trials, search_space, asking=trial.number)
+        if seen.has_infeasible:
+            return super()._sample(study, trial, search_space)
+        below, above = seen.split(
+            self._gamma or default_gamma,
+            minimizes=study.direction is StudyDirection.MINIMIZE,
+            with_running=self._constant_liar,
+            score_of_pruned=lambda number: _get_pruned_trial_score(trials[number], study),
+        )
+        good, others = (
+            self._parzen_estimator_cls(
+                seen.columns(numbers, list(search_space)), search_space, self._parzen_estimator_parameters
+            )
+            for numbers in (below, above)
+        )
+        samples = good.sample(self._rng.rng, self._n_ei_candidates)
+        best = self._compare(samples, self._compute_acquisition_func(samples, good, others))
+        return {name: distribution.to_external_repr(best[name]) for name, distribution in search_space.items()}
 
     def _compute_acquisition_func(
         self, samples: dict[str, Any], mpe_below: _ParzenEstimator, mpe_above: _ParzenEstimator

@@ -14,7 +14,7 @@ from optuna.trial import TrialState as OptunaState
 from stepsize.spec.space import Scalar, applies, in_dependency_order
 from stepsize_workers.sampling.admission import Admission, Objection
 from stepsize_workers.sampling.builders import BuiltSampler
-from stepsize_workers.sampling.distributions import distribution_of, from_optuna, to_optuna
+from stepsize_workers.sampling.distributions import distribution_of
 from stepsize_workers.sampling.optuna_internals import FIXED_PARAMS, contains
 
 EXPLORED_FRACTION = 0.05
@@ -52,7 +52,7 @@ class AdmittingSampler(BaseSampler):
         self._seed = seed
         self._like = like or {}
         given = {
-            name: distribution.to_internal_repr(to_optuna(self._admission.space[name], self._like[name]))
+            name: distribution.to_internal_repr(self._admission.space[name].as_searched(self._like[name]))
             for name, distribution in self._distributions.items()
             if name in self._like
         }
@@ -65,9 +65,9 @@ class AdmittingSampler(BaseSampler):
         self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> dict[str, Any]:
         given = trial.system_attrs.get(FIXED_PARAMS)
-        fixed = {name: from_optuna(self._admission.space[name], value) for name, value in (given or {}).items()}
+        fixed = {name: self._admission.space[name].from_searched(value) for name, value in (given or {}).items()}
         params = self._admitted(study, trial, fixed, is_given=given is not None)
-        return {name: to_optuna(self._admission.space[name], value) for name, value in params.items()}
+        return {name: self._admission.space[name].as_searched(value) for name, value in params.items()}
 
     def sample_independent(
         self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
@@ -112,7 +112,7 @@ class AdmittingSampler(BaseSampler):
                 value = relative.get(name)
                 if value is None or not contains(distribution, value):
                     value = self._inner.sample_independent(study, trial, name, distribution)
-                params[name] = from_optuna(space[name], value)
+                params[name] = space[name].from_searched(value)
         return params
 
     @cached_property

@@ -17,7 +17,7 @@ from stepsize.spec.samplers import RandomSampler
 from stepsize.spec.space import Scalar, applies, in_dependency_order
 from stepsize_workers.sampling.admission import Admission
 from stepsize_workers.sampling.builders import PRUNER_MARKS, BuiltSampler, build_pruner, kept_attrs
-from stepsize_workers.sampling.distributions import distribution_of, from_optuna, suggest, to_optuna
+from stepsize_workers.sampling.distributions import distribution_of, suggest
 from stepsize_workers.sampling.optuna_internals import set_trial_attrs, trial_attrs
 from stepsize_workers.sampling.proposing import AdmittingSampler, NothingLeftError
 from stepsize_workers.warm_start import EarlierTrial
@@ -64,6 +64,8 @@ class WorkingStudy:
         # To TPE a constraint beside a stand-in changes nothing, and reading them was a third of an ask.
         self._constrains = is_replica
         self._last_step = last_step
+        self._highest_step = 0
+        self._compares = spec.pruner.compares
         draws_quickly = spec.sampler.is_heavy and not is_replica
         self._built = BuiltSampler(RandomSampler(seed=spec.seed) if draws_quickly else spec.sampler, self._space)
         self._kept = kept_attrs(spec.sampler)
@@ -112,7 +114,7 @@ class WorkingStudy:
         Args:
             attrs: what the record keeps with it of the study's.
         """
-        self._study.enqueue_trial({name: to_optuna(self._space[name], value) for name, value in params.items()})
+        self._study.enqueue_trial({name: self._space[name].as_searched(value) for name, value in params.items()})
         handle = self._study.ask()
         set_trial_attrs(handle, attrs or {})
         return Draw(self._suggest(handle), handle)
@@ -131,7 +133,7 @@ class WorkingStudy:
         for name in in_dependency_order(self._space):
             parameter = self._space[name]
             if applies(parameter, params):
-                params[name] = from_optuna(parameter, suggest(handle, name, distribution_of(parameter)))
+                params[name] = parameter.from_searched(suggest(handle, name, distribution_of(parameter)))
         return params
 
     # -- learning ----------------------------------------------------------------------------------------------------
@@ -143,8 +145,20 @@ class WorkingStudy:
             value: of the first objective.
         """
         draw.handle.report(value, step)
+        may_be_last = self._may_be_last(draw, step)
+        self._highest_step = max(self._highest_step, step)
+        return not may_be_last and draw.handle.should_prune()
+
+    def _may_be_last(self, draw: Draw, step: int) -> bool:
+        """Tell whether a trial has run to its end, as far as is known.
+
+        Where nobody knows the end in advance, any step may be it until another trial has gone beyond: a pruner that
+        compares waits for that.
+        """
         last = self._last_step(draw.params)
-        return (last is None or step < last) and draw.handle.should_prune()
+        if last is not None:
+            return step >= last
+        return self._compares and step >= self._highest_step
 
     def end(self, draw: Draw, state: TrialState, values: Sequence[float] | None) -> None:
         """Take in how a trial under way has ended.
@@ -188,6 +202,7 @@ class WorkingStudy:
             reported: step → value of the first objective.
         """
         state = _OPTUNA_STATES[trial.state]
+        self._highest_step = max(self._highest_step, *reported, 0)
         self._study.add_trial(
             optuna.trial.create_trial(
                 state=state,
@@ -222,7 +237,7 @@ class WorkingStudy:
         return {_FEASIBLE: 1.0 if state is TrialState.INFEASIBLE else -1.0} if self._constrains else {}
 
     def _as_optuna(self, params: Mapping[str, Scalar]) -> dict[str, object]:
-        return {name: to_optuna(self._space[name], value) for name, value in params.items()}
+        return {name: self._space[name].as_searched(value) for name, value in params.items()}
 
     def _distributions(self, names: Mapping[str, Scalar]) -> dict[str, optuna.distributions.BaseDistribution]:
         return {name: distribution_of(self._space[name]) for name in names}

@@ -34,6 +34,8 @@ class AnomalyDetectorParams(LabelledParams):
     dataset: str = dataset_field("shuttle", DatasetKind.TABULAR)
     """Rows, of which the most frequent class is the normal one; `GET /v1/datasets` lists them."""
     model: Literal["autoencoder"] = model_field(Use.RECONSTRUCTION, "autoencoder")
+    depth: int = Field(default=2, ge=0, le=16)
+    """Hidden layers before the bottleneck, and as many after it."""
     bottleneck: int = Field(default=3, ge=1, le=1024)
     """Numbers that a row is squeezed into; fewer than it has features, or nothing has to be learned."""
 
@@ -83,6 +85,12 @@ class AnomalyDetector(LabelledTask[AnomalyDetectorParams]):
         """Return the same of the test part."""
         loss, precision = self._measure(model, self.data.test)
         return {"test_loss": loss, "test_average_precision": precision}
+
+    def constant_answer(self) -> Metrics:
+        """Return the error of giving back the mean of the validation part's normal rows for each of them."""
+        part = self.data.validation
+        normal = tame(part.inputs[part.labels == self._normal()])
+        return {"val_loss": normal.double().var(0, correction=0).mean()}
 
     def figures(self, model: nn.Module) -> Mapping[str, str | bytes]:
         """Return how badly normal rows and others are given back."""

@@ -140,6 +140,12 @@ class TrialContext(Protocol[P_co]):
     def note_data(self, content_hash: str) -> None:
         """Say what identifies the data the trial is trained on: it stands on the trial, for people who compare."""
 
+    def remark(self, text: str) -> None:
+        """Say in a sentence how the training went, where its metrics alone don't: it stands first on the trial's page.
+
+        Such as that nothing was learned. The last remark counts; the search doesn't hear of it.
+        """
+
 
 GroupReports = Mapping[TrialContext[P], tuple[int, Mapping[str, float]]]
 """For each member that has something to report: its step, and its values."""
@@ -243,6 +249,18 @@ class Trainer(ABC, Generic[P]):
             MemoryError: the group does not fit; a smaller one may. CUDA's own error comes through as it is.
         """
         raise NotImplementedError(f"{self.name} trains each trial alone")
+
+    def measure_together(self, context: TrialContext[P], *, most: int) -> Sequence[float]:
+        """Return how fast 1, 2, 4, … trials like this one would train as one: updates a second, of all together.
+
+        Only asked of a trainer with the capability `fuse`, before a trial is trained. Try no more than `most`, no more
+        than fit into memory, and no more than is a small share of the trial; what comes of it is no part of the trial.
+        Empty: that can't be said, and each trains alone.
+
+        Raises:
+            NotFusedError: they can't be trained as one.
+        """
+        return ()
 
     @classmethod
     def card(cls) -> TrainerCard:

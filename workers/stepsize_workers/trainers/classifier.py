@@ -1,5 +1,6 @@
 """What classifiers share, whatever they classify. Shapes: N samples, B batch, C classes."""
 
+import math
 from collections.abc import Mapping
 from typing import Annotated, ClassVar, TypeVar
 
@@ -87,6 +88,14 @@ class Classifier(LabelledTask[CP]):
     def _measure(self, model: nn.Module, part: Part, prefix: str) -> Metrics:
         return {f"{prefix}_{name}": value for name, value in self.scores(predict(model, part), part).items()}
 
+    def constant_answer(self) -> Metrics:
+        """Return the loss of naming each class as often as it occurs, and the accuracy of the most frequent one."""
+        labels = self.data.validation.labels
+        shares = torch.bincount(labels).double() / len(labels)
+        most = shares.max().item()
+        loss = torch.special.entr(shares).sum()  # the entropy
+        return {"val_loss": loss, "val_accuracy": most + luck(most, len(labels))}
+
     def figures(self, model: nn.Module) -> Mapping[str, str | bytes]:
         """Return which classes are taken for which, where they fit on a page."""
         part, classes = self.data.validation, self.data.class_names
@@ -97,6 +106,11 @@ class Classifier(LabelledTask[CP]):
     def describe(self, model: nn.Module) -> Mapping[str, object]:
         """Return what is needed to use the model, the names of its classes too."""
         return {**super().describe(model), "classes": self.data.class_names}
+
+
+def luck(share: float, n: int) -> float:
+    """Return by how much a share of `n` samples may come out too high, of 40 times once."""
+    return 2 * math.sqrt(share * (1 - share) / n)
 
 
 def predict(model: nn.Module, part: Part) -> Tensor:

@@ -27,6 +27,7 @@ from stepsize.domain.trainer import Metric
 from stepsize.infeasibility import says_out_of_memory
 from stepsize.spec.objective import Direction, Objective
 from stepsize.spec.space import Scalar, SearchSpace
+from stepsize_workers.deaths import describe_death
 from stepsize_workers.out_of_memory import KernelWatch
 from stepsize_workers.trainers.base import Diverged, Params, Trainer, TrialContext
 from stepsize_workers.trainers.command_lines import InfeasibleLine, Line, NotTaken, ReportLine, read_line
@@ -293,7 +294,7 @@ class _Program:
             raise MemoryError(tail[-1000:])
         if self._kernel.killed(status):
             raise MemoryError("memory ran out, and the kernel killed the program")
-        ended = f"was killed by signal {-status}" if status < 0 else f"ended with exit code {status}"
+        ended = f"was {describe_death(-status)}" if status < 0 else f"ended with exit code {status}"
         raise CommandFailedError(f"the program {ended}: {tail[-1500:] or 'it wrote nothing to standard error'}")
 
     def close(self) -> None:

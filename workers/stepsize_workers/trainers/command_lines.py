@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from stepsize.domain.said import check_step, clean_text
+from stepsize.domain.said import as_number, check_step, clean_text, non_finite
 
 _LONGEST_QUOTE = 200
 _LIKE_STEP = frozenset({"steps", "Step", "epoch", "epochs", "iteration", "iter", "global_step"})
@@ -20,13 +20,6 @@ _LIKE_VALUES = ("value", "Values", "vals", "metric", "metrics")
 _MEANT_AS_ONE = re.compile(r"""(?=\{.*\bstep["']?\s*:)(?=\{.*\bvalues["']?\s*:)|\{\s*["']?infeasible["']?\s*:""")
 _BARE_WORD = re.compile(r'("(?:[^"\\]|\\.)*")|([-+]?(?:[A-Za-z]|1\.?#)[A-Za-z0-9#.]*(?:\(\w*\))?)')
 """A string, to be left alone; or a word or one of the numbers that Microsoft's C prints."""
-_NON_FINITE = re.compile(
-    r"""(?P<sign>[-+]?)(?:
-        (?P<nan> nan(?:\(\w*\))? | 1\.?\#(?:qnan|snan|ind)\d* )
-      | (?P<infinite> inf(?:inity)? | 1\.?\#inf\d* )
-    )""",
-    re.IGNORECASE | re.VERBOSE,
-)
 
 
 @dataclass(frozen=True)
@@ -92,17 +85,9 @@ def _parse(text: str) -> object:
 
 def _in_json(found: "re.Match[str]") -> str:
     word = found[2]
-    if word is None or (number := _non_finite(word)) is None:
+    if word is None or (number := non_finite(word)) is None:
         return found[0]
     return "NaN" if math.isnan(number) else "Infinity" if number > 0 else "-Infinity"
-
-
-def _non_finite(word: str) -> float | None:
-    """Return the number that programs spell like this, None if it is a finite one or none."""
-    match = _NON_FINITE.fullmatch(word.strip())
-    if match is None:
-        return None
-    return math.nan if match["nan"] else -math.inf if match["sign"] == "-" else math.inf
 
 
 def _is_report(message: object) -> bool:
@@ -148,19 +133,8 @@ def _read_report(message: Mapping[str, object], text: str) -> Line:
 def _values(values: object) -> dict[str, float]:
     if not isinstance(values, dict):
         raise TypeError("values is no object of names and numbers")
-    return {name: _number(name, value) for name, value in values.items()}
-
-
-def _number(name: str, value: object) -> float:
-    match value:
-        case int() | float():
-            return value
-        case str() if (number := _non_finite(value)) is not None:
-            return number
-        case None:  # what JavaScript, Rust and quick JSON writers make of NaN and infinity
-            return math.nan
-        case _:
-            raise TypeError(f"{name} is no number")
+    # What is none in JavaScript, Rust and quick JSON writers was NaN or infinity.
+    return {name: math.nan if value is None else as_number(name, value) for name, value in values.items()}
 
 
 def _quoted(text: str) -> str:

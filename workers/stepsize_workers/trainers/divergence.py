@@ -18,11 +18,15 @@ ROBUST_START = 64
 class ExplosionWatch:
     """Tells whether a training's loss has exploded: for a while, it lies above ten times what it was before training.
 
-    "For a while": the median of the last five averages, each over 64 samples or over one update where that has more.
+    "For a while": the median of the last five averages, each over 64 samples or over one update where that has more. Or
+    two in a row, above a thousand times: where an epoch is three updates, five averages come too late. What the last
+    update of an epoch has done no loss of the epoch shows: it is asked for (`is_alarmed`, `has_exploded_with`).
     """
 
     _RATIO = 10.0
     _AVERAGES = 5
+    _SUDDEN_RATIO = 1000.0
+    _SUDDEN_AVERAGES = 2
 
     def __init__(
         self, untrained: float, *, batch_size: int, most_updates: int | None = None, recent: Iterable[float] = ()
@@ -39,6 +43,8 @@ class ExplosionWatch:
         self._n_updates = min(math.ceil(ROBUST_START / batch_size), most_updates or ROBUST_START)
         self._recent = deque([untrained] * self._AVERAGES, maxlen=self._AVERAGES)
         self._recent.extend(recent)
+        self.highest = -math.inf
+        """The highest average this watch has seen."""
         self._losses: list[float] = []
 
     @property
@@ -47,9 +53,40 @@ class ExplosionWatch:
         return list(self._recent)
 
     @property
-    def smoothed(self) -> float:
-        """The median of the last averages."""
-        return median(self._recent)
+    def risen_to(self) -> float:
+        """What the last averages agree on: their median, or the lower one of the last two where that is more."""
+        return max(median(self._recent), self._sudden)
+
+    @property
+    def _sudden(self) -> float:
+        return min(self.recent[-self._SUDDEN_AVERAGES :])
+
+    @property
+    def is_alarmed(self) -> bool:
+        """Whether the last average lies above ten times the untrained loss: one more may show an explosion."""
+        return self._is_above(self._RATIO, self._recent[-1])
+
+    def has_exploded_with(self, loss: float) -> bool:
+        """Tell whether the training is over by one more average, the model's loss after an epoch's last update.
+
+        Where it is not, the average is forgotten: the next epoch's first one says the same.
+        """
+        if not math.isfinite(loss):
+            return True
+        before = self._recent.copy()
+        self._recent.append(loss)
+        if self._has_risen:
+            return True
+        self._recent = before
+        return False
+
+    @property
+    def _has_risen(self) -> bool:
+        return self._is_above(self._RATIO, median(self._recent)) or self._is_above(self._SUDDEN_RATIO, self._sudden)
+
+    def _is_above(self, ratio: float, loss: float) -> bool:
+        # Written so that an untrained loss of 0 or below has room above it as well.
+        return loss - self.untrained > (ratio - 1) * (abs(self.untrained) or 1.0)
 
     def has_exploded(self, loss: float) -> bool:
         """Take in the loss of an update and tell whether the training is over."""
@@ -60,8 +97,8 @@ class ExplosionWatch:
             return False
         self._recent.append(fmean(self._losses))
         self._losses.clear()
-        # Written so that an untrained loss of 0 or below has room above it as well.
-        return self.smoothed - self.untrained > (self._RATIO - 1) * (abs(self.untrained) or 1.0)
+        self.highest = max(self.highest, self._recent[-1])
+        return self._has_risen
 
 
 class SweepWatch:

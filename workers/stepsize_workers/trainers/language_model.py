@@ -80,6 +80,13 @@ class LanguageModel(TextTask[LanguageModelParams]):
         """Return the same of the test plays."""
         return {"test_bits_per_character": self._measure(model, self.data.test)}
 
+    def constant_answer(self) -> Metrics:
+        """Return the bits that characters take whose frequencies are known, and nothing else."""
+        part = self.data.validation
+        labels = part.labels[self.measured(part)].flatten()
+        shares = torch.bincount(labels).double() / len(labels)
+        return {"val_bits_per_character": torch.special.entr(shares).sum() / math.log(2)}
+
     def figures(self, model: nn.Module) -> Mapping[str, str | bytes]:
         """Return what the model writes after the beginning of a validation play."""
         beginning = self.data.validation.inputs[0][:_GIVEN]

@@ -55,6 +55,15 @@ class TrainerNotFoundError(LookupError):
         self.nearest = nearest[0] if nearest else None
 
 
+class NoTrainerError(LookupError):
+    """A file or a module defines no trainer."""
+
+    def __init__(self, where: str) -> None:
+        super().__init__(
+            f"{where} defines no trainer: decorate a function with @stepsize.trainer(…), or name what defines one"
+        )
+
+
 class TrainerConflictError(ValueError):
     """A trainer has another name than it was announced under."""
 
@@ -155,30 +164,38 @@ def _named(extra: str) -> list[_Source]:
     if extra.endswith(COMMAND_SUFFIXES):
         return [_Source(name, extra) for name in read_commands(Path(extra))]
     try:
-        return [_Source(trainer.name, f"{extra}:{trainer.__qualname__}") for trainer in _defined_in(extra)]
+        found = [_Source(trainer.name, f"{extra}:{called}") for trainer, called in _defined_in(extra).items()]
     except (Exception, SystemExit) as error:
         raise ImportError(f"module {extra!r} can't be imported: {_describe(error)}") from error
+    if not found:
+        raise NoTrainerError(f"module {extra!r}")
+    return found
 
 
 def _describe(error: BaseException) -> str:
     return f"{type(error).__name__}: {error}"
 
 
-def _defined_in(module: str) -> list[type[Trainer[Params]]]:
+def _defined_in(module: str) -> dict[type[Trainer[Params]], str]:
     """Return the trainers that a module defines itself; those it only imports belong to others."""
     return trainers_in(_import(module))
 
 
-def trainers_in(module: ModuleType) -> list[type[Trainer[Params]]]:
-    """Return the trainers that an imported module defines itself."""
-    return [
-        member
-        for member in vars(module).values()
-        if isinstance(member, type)
-        and issubclass(member, Trainer)
-        and member.__module__ == module.__name__
-        and not isabstract(member)
-    ]
+def trainers_in(module: ModuleType) -> dict[type[Trainer[Params]], str]:
+    """Return the trainers that an imported module defines itself, and what it calls each.
+
+    That need not be the name it was defined by: `tuned = trainer(…)(train)` leaves `train` a function.
+    """
+    found: dict[type[Trainer[Params]], str] = {}
+    for called, member in vars(module).items():
+        if (
+            isinstance(member, type)
+            and issubclass(member, Trainer)
+            and member.__module__ == module.__name__
+            and not isabstract(member)
+        ):
+            found.setdefault(member, called)
+    return found
 
 
 def _import(module: str) -> ModuleType:

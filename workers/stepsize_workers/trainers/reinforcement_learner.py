@@ -10,6 +10,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import fmean, stdev
 from typing import Annotated, ClassVar, Literal
 
 import torch
@@ -25,8 +26,9 @@ from stepsize_workers.training.model_params import ActivationName, ModelParams, 
 from stepsize_workers.training.models import Use, describe_model
 from stepsize_workers.training.models.actor_critic import ActorCritic
 from stepsize_workers.training.params import Footprint, OptimizerName, optimizer_field
-from stepsize_workers.training.policies import exploring, greedy, log_chance_of, mean_entropy
-from stepsize_workers.training.rollouts import advantages, play, play_episodes
+from stepsize_workers.training.policies import always, at_random, exploring, greedy, log_chance_of, mean_entropy
+from stepsize_workers.training.rollouts import Act, advantages, play, play_episodes
+from stepsize_workers.training.seeding import generator
 from stepsize_workers.training.task import Metrics
 from stepsize_workers.training.trainer import TaskTrainer
 
@@ -35,6 +37,8 @@ _EVALUATION_SEED, _TEST_SEED = 1, 2
 _N_EVALUATION = 16
 _LEAST_SPREAD = 0.1
 """Of returns, as a share of the horizon 1 / (1 − γ); where all are alike, no error would be small."""
+_LUCK = 2.0
+"""Standard errors that a mean return may come out too high by chance."""
 _SMOOTHING = 20
 """Episodes that are averaged in a picture."""
 
@@ -114,6 +118,7 @@ class ReinforcementLearner(TaskTrainer[ReinforcementLearnerParams, Tensor]):
     }
     # No range test: the loss of a better agent is not lower, it is the loss of other episodes.
     capabilities = Capabilities(resume=True)
+    constant_answer_called = "acting at random, or always alike"
 
     params: ReinforcementLearnerParams
     lessons: _Lessons
@@ -204,6 +209,14 @@ class ReinforcementLearner(TaskTrainer[ReinforcementLearnerParams, Tensor]):
         """Return the same of other episodes, by which no epoch was chosen."""
         return {"test_mean_return": self._mean_return(model, _TEST_SEED)}
 
+    def constant_answer(self) -> Metrics:
+        """Return the best return of agents that don't look: of each action alone, or at random with some luck."""
+        n_actions = ENVIRONMENTS[self.params.environment].n_actions
+        best = max(fmean(self._returns(always(action))) for action in range(n_actions))
+        by_chance = self._returns(at_random(n_actions, generator(0, "at random")))
+        with_luck = fmean(by_chance) + _LUCK * stdev(by_chance) / math.sqrt(_N_EVALUATION)
+        return dict.fromkeys(("mean_return", "train_return"), max(best, with_luck))
+
     def describe(self, model: nn.Module) -> Mapping[str, object]:
         """Return what is needed to build the agent again."""
         return describe_model(self.params.model, self.sizes, model)
@@ -239,5 +252,7 @@ class ReinforcementLearner(TaskTrainer[ReinforcementLearnerParams, Tensor]):
 
     def _mean_return(self, model: nn.Module, seed: int) -> float:
         assert isinstance(model, ActorCritic)
-        episodes = play_episodes(self.judges, greedy(model, device=self.device), seed=seed)
-        return math.fsum(float(episode.rewards.sum()) for episode in episodes) / len(episodes)
+        return fmean(self._returns(greedy(model, device=self.device), seed))
+
+    def _returns(self, act: Act, seed: int = _EVALUATION_SEED) -> list[float]:
+        return [float(episode.rewards.sum()) for episode in play_episodes(self.judges, act, seed=seed)]

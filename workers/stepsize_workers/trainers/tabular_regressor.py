@@ -69,6 +69,10 @@ class TabularRegressor(LabelledTask[TabularRegressorParams]):
         loss, r2 = self._measure(model, self.data.test)
         return {"test_loss": loss, "test_r2": r2}
 
+    def constant_answer(self) -> Metrics:
+        """Return the loss of always predicting the validation part's mean, which explains nothing."""
+        return {"val_loss": self._scaled(self.data.validation.labels).var(correction=0), "val_r2": 0.0}
+
     def figures(self, model: nn.Module) -> Mapping[str, str | bytes]:
         """Return by how much predictions miss, and whether that depends on what is predicted."""
         part = self.data.validation

@@ -11,12 +11,13 @@ from stepsize.domain.trainer import Metric
 from stepsize.spec.objective import Direction, Objective
 from stepsize.spec.space import FloatParameter, IntParameter, SearchSpace
 from stepsize_workers.trainers.base import applies_when
-from stepsize_workers.trainers.classifier import Classifier, ClassifierParams
+from stepsize_workers.trainers.classifier import Classifier, ClassifierParams, luck
 from stepsize_workers.trainers.labelled import dataset_field
 from stepsize_workers.trainers.texts import TextParams, TextTask
 from stepsize_workers.training.datasets import Part
 from stepsize_workers.training.model_params import ActivationName, TextModel, model_field
 from stepsize_workers.training.models import Use
+from stepsize_workers.training.task import Metrics
 
 
 class TextClassifierParams(TextParams, ClassifierParams):
@@ -45,8 +46,10 @@ class TextClassifier(TextTask[TextClassifierParams], Classifier[TextClassifierPa
     kind = DatasetKind.TEXTS
     metrics = (Metric(name="val_macro_f1", direction=Direction.MAXIMIZE, range=(0.0, 1.0)), *Classifier.metrics)
     default_objectives = (Objective(metric="val_macro_f1", direction=Direction.MAXIMIZE),)
+    constant_answer_called = "the same answer to every text, or one at random"
     default_search_space: ClassVar[SearchSpace] = {
-        "learning_rate": FloatParameter(type="float", low=1e-4, high=1.0, log=True),
+        # A transformer's best rate lies around 1e-4, an mlp's at 3e-2.
+        "learning_rate": FloatParameter(type="float", low=1e-5, high=1.0, log=True),
         "batch_size": IntParameter(type="int", low=16, high=256, powers_of_two=True),
     }
 
@@ -54,6 +57,12 @@ class TextClassifier(TextTask[TextClassifierParams], Classifier[TextClassifierPa
         """Return a part's loss, accuracy and macro-F1."""
         f1 = macro_f1(logits.argmax(1), part.labels, self.data.n_classes)
         return {**super().scores(logits, part), "macro_f1": f1}
+
+    def constant_answer(self) -> Metrics:
+        """Return also the macro-F1 of naming classes at random, which is more than that of any single one."""
+        chance = 1 / self.data.n_classes
+        f1 = chance + luck(chance, len(self.data.validation))
+        return {**super().constant_answer(), "val_macro_f1": f1}
 
 
 def macro_f1(predicted: Tensor, labels: Tensor, n_classes: int) -> Tensor:

@@ -63,16 +63,41 @@ def detection_loss(outputs: Tensor, scenes: Scenes) -> Tensor:
 
     Source: Redmon et al. 2016 (arXiv:1506.02640) for cells; Rezatofighi et al. 2019 (arXiv:1902.09630) for boxes.
     """
-    scene, place = scenes.is_there.nonzero(as_tuple=True)
-    boxes, labels = scenes.boxes[scene, place], scenes.labels[scene, place]
-    cells = ((boxes[:, :2] + boxes[:, 2:]) / 2 / STRIDE).long().clamp(0, outputs.shape[2] - 1)
-    column, row = cells.unbind(1)
+    scene, boxes, labels = _objects(scenes)
+    column, row = _cells(boxes, outputs.shape[2])
     wanted = torch.zeros_like(outputs[:, 0])
     wanted[scene, row, column] = 1
     known = binary_cross_entropy_with_logits(outputs[:, 0], wanted, reduction="sum") / len(boxes)
     shared, both, around = _areas(decode_boxes(outputs)[scene, row, column], boxes)
     placed = 1 - (shared / both - (around - both) / around).mean()
     return known + placed + cross_entropy(outputs[scene, 5:, row, column], labels)
+
+
+def _objects(scenes: Scenes) -> tuple[Tensor, Tensor, Tensor]:
+    """Return what there is: scenes (N,), boxes (N, 4) and labels (N,) of N objects."""
+    scene, place = scenes.is_there.nonzero(as_tuple=True)
+    return scene, scenes.boxes[scene, place], scenes.labels[scene, place]
+
+
+def _cells(boxes: Tensor, n_cells: int) -> tuple[Tensor, Tensor]:
+    """Return the columns (N,) and rows (N,) of the cells in which boxes (N, 4) have their centres."""
+    column, row = ((boxes[:, :2] + boxes[:, 2:]) / 2 / STRIDE).long().clamp(0, n_cells - 1).unbind(1)
+    return column, row
+
+
+def the_usual(scenes: Scenes, n_classes: int) -> Found:
+    """Return what one finds in scenes without looking: for each cell its objects' mean box and most frequent class."""
+    n_cells = scenes.images.shape[-1] // STRIDE
+    _, boxes, labels = _objects(scenes)
+    column, row = _cells(boxes, n_cells)
+    cell = row * n_cells + column
+    frequencies = torch.zeros(n_cells**2, n_classes, device=boxes.device)
+    frequencies.index_put_((cell, labels), torch.ones_like(boxes[:, 0]), accumulate=True)
+    n_objects = frequencies.sum(1)  # (cells,)
+    sums = torch.zeros(n_cells**2, 4, device=boxes.device).index_add_(0, cell, boxes)
+    one_scene = (sums / n_objects.clamp(min=1).unsqueeze(1), frequencies.argmax(1), n_objects / len(scenes))
+    order = n_objects.argsort(descending=True, stable=True)
+    return Found(*(each[order].expand(len(scenes), *each.shape) for each in one_scene))
 
 
 def find(outputs: Tensor) -> Found:

@@ -3,6 +3,7 @@
 Random numbers are not among it: see workers/stepsize_workers/training/seeding.py.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -35,6 +36,10 @@ class Progress:
     """Loss before the first update."""
     recent_losses: list[float] = field(default_factory=list)
     """Averages of the last updates' losses."""
+    highest_loss: float = -math.inf
+    """The highest average of some dozens of samples' losses."""
+    remark: str | None = None
+    """What is to be said of the training now that its last epoch is measured."""
     train_time_s: float = 0.0
     """Seconds spent in updates, by all attempts together."""
     best: Best | None = None

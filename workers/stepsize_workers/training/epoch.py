@@ -44,10 +44,16 @@ class Epoch(Generic[P, B]):
 
         Args:
             seconds: what it took.
+
+        Raises:
+            Diverged: the training has exploded by its last updates.
         """
+        self._look_behind()
         progress = self._run.progress
         progress.epoch = self.number
         progress.recent_losses = self._watch.recent
+        progress.highest_loss = max(progress.highest_loss, self._watch.highest)
+        self._run.last_losses = self._losses
         progress.train_time_s += seconds
         return {
             "train_loss": math.fsum(self._losses) / len(self._losses),
@@ -56,10 +62,20 @@ class Epoch(Generic[P, B]):
             "train_time_s": progress.train_time_s,
         }
 
+    def _look_behind(self) -> None:
+        """See what the last update has done, where the losses before it give reason to.
+
+        Where an epoch is two or three updates, an explosion would show in the next one only.
+        """
+        if self._watch.is_alarmed:
+            loss = self._run.loss_behind(self.groups, epoch=self.number)
+            if self._watch.has_exploded_with(loss):
+                raise self._diverged(loss, self.rate(len(self.groups) - 1))
+
     def _diverged(self, loss: float, learning_rate: float) -> Diverged:
         watch = self._watch
         how = (
-            f"rose from {watch.untrained:.4g} before training to {watch.smoothed:.4g}, smoothed,"
+            f"rose from {watch.untrained:.4g} before training to {watch.risen_to:.4g}, smoothed,"
             if math.isfinite(loss)
             else f"became {loss}"
         )

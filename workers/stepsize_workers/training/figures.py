@@ -4,6 +4,7 @@ Shapes: N samples, C classes, H × W image.
 """
 
 import base64
+import math
 import struct
 import zlib
 from collections.abc import Sequence
@@ -18,8 +19,16 @@ _INK, _QUIET, _GRID = "#1f2430", "#667085", "#e4e7ec"
 _BLUE, _RED = "#2563eb", "#c2410c"
 _SKY, _CORAL = "#38bdf8", "#fb7185"
 """The same on dark ground."""
+_LETTER = 7
+"""Pixels that a letter is wide, at most on average."""
+_LONGEST_NAME = 30
+"""Letters of a class's name; what is longer is cut."""
+_SLANT = math.radians(45)
+"""Of names that are wider than their columns."""
 _MOST_POINTS = 600
 """Of a plot; more are thinned evenly."""
+_LARGEST = 1e30
+"""What lies further out is not drawn."""
 
 
 def confusion_matrix(predicted: Tensor, labels: Tensor, classes: Sequence[str]) -> str:
@@ -31,12 +40,23 @@ def confusion_matrix(predicted: Tensor, labels: Tensor, classes: Sequence[str]) 
     """
     n = len(classes)
     counts = torch.bincount(labels * n + predicted, minlength=n * n).view(n, n).tolist()
-    cell, left, top = max(18, min(56, 480 // n)), 110, 62
-    parts = [_text(left + n * cell / 2, 20, "predicted", anchor="middle", fill=_QUIET)]
-    for row, (name, line) in enumerate(zip(classes, counts, strict=True)):
+    names = [_short(name, _LONGEST_NAME) for name in classes]
+    longest = _LETTER * max(map(len, names))
+    cell = max(18, min(56, 480 // n))
+    is_slanted = longest > cell
+    rise = longest * math.sin(_SLANT) if is_slanted else 0  # how far the columns' names reach, up and to the right
+    left, top = max(110, 16 + longest), 62 + rise
+    parts = [
+        _text(left + n * cell / 2, 20, "predicted", anchor="middle", fill=_QUIET),
+        _text(left - 8, top - 8, "true class", anchor="end", fill=_QUIET),
+    ]
+    for row, (name, line) in enumerate(zip(names, counts, strict=True)):
         middle = top + (row + 0.5) * cell
-        parts.append(_text(left - 8, middle + 4, _short(name), anchor="end"))
-        parts.append(_text(left + (row + 0.5) * cell, top - 8, _short(name, cell // 7), anchor="middle"))
+        parts.append(_text(left - 8, middle + 4, name, anchor="end"))
+        x, y = left + (row + 0.5) * cell, top - 8
+        head = _text(x, y, name, anchor="start" if is_slanted else "middle")
+        slant = f'<g transform="rotate({-math.degrees(_SLANT):g} {x:g} {y:g})">{head}</g>'
+        parts.append(slant if is_slanted else head)
         total = max(1, sum(line))
         for column, count in enumerate(line):
             share = count / total
@@ -49,12 +69,12 @@ def confusion_matrix(predicted: Tensor, labels: Tensor, classes: Sequence[str]) 
             if count:
                 ink = "#ffffff" if share > 0.55 else _INK
                 parts.append(_text(x + cell / 2, middle + 4, str(count), anchor="middle", fill=ink))
-    return _svg(left + n * cell + 20, top + n * cell + 16, parts)
+    return _svg(left + n * cell + 20 + rise, top + n * cell + 16, parts)
 
 
 def scatter(x: Tensor, y: Tensor, *, x_label: str, y_label: str, is_zero_marked: bool = False) -> str:
     """Return points (N,), (N,) against each other; a line marks y = 0 where asked, else y = x."""
-    xs, ys = _thin(x), _thin(y)
+    xs, ys = _drawable(_thin(x), _thin(y))
     frame = _Frame(_limits(xs), _limits(ys))
     low, high = frame.x_limits
     ends = ((low, 0.0), (high, 0.0)) if is_zero_marked else ((low, low), (high, high))
@@ -76,8 +96,8 @@ def curves(
     points: tuple[Tensor, Tensor] | None = None,
 ) -> str:
     """Return at most two lines, each a name with its x (N,) and y (N,), over pale points (N,), (N,)."""
-    thinned = [(_thin(x), _thin(y)) for x, y in ([points] if points else [])]
-    drawn = [(name, _thin(x), _thin(y)) for name, x, y in lines]
+    thinned = [_drawable(_thin(x), _thin(y)) for x, y in ([points] if points else [])]
+    drawn = [(name, *_drawable(_thin(x), _thin(y))) for name, x, y in lines]
     frame = _Frame(
         _limits(torch.cat([*(x for _, x, _ in drawn), *(x for x, _ in thinned)])),
         _limits(torch.cat([*(y for _, _, y in drawn), *(y for _, y in thinned)])),
@@ -97,10 +117,11 @@ def curves(
 
 def histograms(groups: Sequence[tuple[str, Tensor]], *, x_label: str, n_bins: int = 40) -> str:
     """Return how the numbers (N,) of at most two groups are spread, each as shares of its own group."""
-    limits = _limits(torch.cat([values for _, values in groups]).double().cpu())
-    shares = [torch.histc(values.double().cpu(), n_bins, *limits) / max(1, len(values)) for _, values in groups]
-    highest = max(float(share.max()) for share in shares)
-    frame = _Frame(limits, (0.0, 1.05 * highest))
+    numbers = [values[_fits_an_axis(values)].double().cpu() for _, values in groups]
+    limits = _limits(torch.cat(numbers))
+    shares = [torch.histc(values, n_bins, *limits) / max(1, len(values)) for values in numbers]
+    highest = max(float(share.max()) for share in shares) or 1.0
+    frame = _Frame(limits, (0.0, 1.2 * highest))  # above the bars there is room for the groups' names
     parts = []
     width = (limits[1] - limits[0]) / n_bins
     for index, ((name, values), share, colour) in enumerate(zip(groups, shares, (_BLUE, _RED), strict=False)):
@@ -255,9 +276,21 @@ def _thin(values: Tensor) -> Tensor:
 
 
 def _limits(values: Tensor) -> tuple[float, float]:
-    low, high = float(values.min()), float(values.max())
-    room = 0.04 * (high - low) or 0.5
+    """Return the ends of an axis for drawable values, which may be none; they differ however large those are."""
+    low, high = (float(values.min()), float(values.max())) if len(values) else (0.0, 0.0)
+    room = max(0.04 * (high - low), 1e-6 * max(abs(low), abs(high))) or 0.5
     return low - room, high + room
+
+
+def _fits_an_axis(values: Tensor) -> Tensor:
+    """Return which values (N,) are numbers that can be drawn: a training may end with huge ones, or none."""
+    return values.abs() <= _LARGEST
+
+
+def _drawable(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the points (N,), (N,) that can be drawn."""
+    kept = _fits_an_axis(x) & _fits_an_axis(y)
+    return x[kept], y[kept]
 
 
 def _ticks(limits: tuple[float, float], n: int = 5) -> list[float]:

@@ -20,8 +20,9 @@ from stepsize_workers.training.devices import use_device
 from stepsize_workers.training.epoch import Epoch
 from stepsize_workers.training.memory import check_memory
 from stepsize_workers.training.models.artifact import CONFIG_FILE, MODEL_FILE, write_model
+from stepsize_workers.training.nothing_learned import remark_on
 from stepsize_workers.training.params import TrainingParams
-from stepsize_workers.training.run import Run
+from stepsize_workers.training.run import Run, as_numbers
 from stepsize_workers.training.sweeping import sweep_learning_rate
 from stepsize_workers.training.task import Task
 
@@ -60,6 +61,8 @@ class Loop(Generic[P, B]):
         with run.weights_to_use():
             values = {**trained, **self._evaluate(run, trained["learning_rate"])}
             self._keep_if_best(run, values)
+        if run.progress.epoch == self._params.epochs:
+            run.progress.remark = self._remark(run, values)
         return values
 
     def complete(self, run: Run[P, B]) -> None:
@@ -68,6 +71,8 @@ class Loop(Generic[P, B]):
         assert best is not None, "at least one epoch was trained"
         run.model.load_state_dict(best.state)
         self._write_model(run, replace(best, values={**best.values, **run.test()}))
+        if run.progress.remark is not None:
+            self._context.remark(run.progress.remark)
         for name, picture in run.figures().items():
             self._context.figure(name, picture)
 
@@ -121,14 +126,23 @@ class Loop(Generic[P, B]):
         Raises:
             MemoryError: a batch would not fit into memory, as two small ones foretell.
         """
-        task, params = self._task, self._params
         device = use_device(self._context.device)
-        task.prepare(params, device=device, data_dir=self._context.data_dir)
+        self._task.prepare(self._params, device=device, data_dir=self._context.data_dir)
         if refit:
-            task.train_on_validation()
-        if (extent := task.extent()) is not None:
-            data_dir = self._context.data_dir
-            check_memory(type(task), params, extent=extent, device=device, data_dir=data_dir, n_members=n_members)
+            self._task.train_on_validation()
+        self.check_memory(n_members=n_members)
+
+    def check_memory(self, *, n_members: int = 1) -> None:
+        """Return if a batch of each of so many members fits into memory, as far as can be told; the task is prepared.
+
+        Raises:
+            OutOfMemoryForeseenError: they would not fit.
+        """
+        if (extent := self._task.extent()) is not None:
+            device, data_dir = torch.device(self._context.device), self._context.data_dir
+            check_memory(
+                type(self._task), self._params, extent=extent, device=device, data_dir=data_dir, n_members=n_members
+            )
 
     def begin(self) -> Run[P, B]:
         """Return the training as it is before its next update; the task is prepared, by this loop or by another."""
@@ -159,6 +173,12 @@ class Loop(Generic[P, B]):
             if not math.isfinite(value):
                 raise Diverged(f"{name} became {value} in epoch {epoch}", step=epoch, learning_rate=learning_rate)
         return values
+
+    def _remark(self, run: Run[P, B], values: Mapping[str, float]) -> str | None:
+        """Return what is to be said of the training as a whole; its last epoch's values are known."""
+        task = self._task
+        constant = as_numbers(task.constant_answer())
+        return remark_on(values, constant, task.metrics, run.course(), called=task.constant_answer_called)
 
     def _keep_if_best(self, run: Run[P, B], values: dict[str, float]) -> None:
         objective, best = self._task.default_objectives[0], run.progress.best

@@ -10,9 +10,9 @@ from pydantic import Field
 from torch import nn
 
 from stepsize_workers.trainers.base import ONE_FOR_ALL, applies_when
-from stepsize_workers.training.models import MODELS, Init, Sizes, Use, build_model, names_for
+from stepsize_workers.training.models import Init, Sizes, Use, build_model, helps_for, names_for
 from stepsize_workers.training.models.activations import ACTIVATIONS
-from stepsize_workers.training.models.starting import body_and_head, saved_model, start_from
+from stepsize_workers.training.models.starting import NoStartError, body_and_head, freeze_body, saved_model, start_from
 from stepsize_workers.training.optimizers import ParameterGroup
 from stepsize_workers.training.params import Footprint, TrainingParams
 
@@ -28,10 +28,14 @@ else:  # a row in a registry is all that a new one needs
     NextTokenModel = Literal[names_for(Use.NEXT_TOKEN)]
 
 
+_SAME_AS_SAVED = ("model", "width", "depth", "heads", "bottleneck", "stem")
+"""Parameters that must be as they were for the saved model that a training starts from."""
+
+
 def model_field(use: Use, default: str) -> Any:
     """Return the field of a parameter `model`, its help the models' own."""
-    helps = [f"{name}: {MODELS[name].help}" for name in names_for(use)]
-    return Field(default=default, description="; ".join(helps) + ".")
+    helps = "; ".join(f"{name}: {help_text}" for name, help_text in helps_for(use).items())
+    return Field(default=default, description=f"{helps}.")
 
 
 class ModelParams(TrainingParams):
@@ -39,9 +43,9 @@ class ModelParams(TrainingParams):
 
     model: str
     width: int = Field(default=32, ge=1, le=4096)
-    """Units of a hidden layer, channels of a convolution, numbers that stand for a token."""
+    """Units of a hidden layer."""
     depth: int = Field(default=2, ge=0, le=16)
-    """Hidden layers, convolutions, blocks."""
+    """Hidden layers."""
     activation: ActivationName = "relu"
     """Nonlinearity; the initialisation follows it."""
     dropout: Annotated[float, Footprint.AMOUNT] = Field(default=0.0, ge=0, lt=1)
@@ -53,11 +57,14 @@ class ModelParams(TrainingParams):
         default="",
         pattern=r"^([A-Za-z0-9_-]+(/[0-9]+)?)?$",
         max_length=200,
-        json_schema_extra={**ONE_FOR_ALL, "x-saved-model": True},
+        json_schema_extra={
+            **ONE_FOR_ALL,
+            "x-saved-model": {"same": [*_SAME_AS_SAVED], "needed_by": {"freeze": ["body"]}},
+        },
     )
     """Fine-tuning: start from the model of this trial, JOB/NUMBER, or of a job's best one; empty: fresh weights."""
     freeze: Literal["nothing", "body"] = "nothing"
-    """What stays as it was at the start. body: all but the last layer."""
+    """What stays as it was at the start. body: all but the last layer, which `init_from` must have brought."""
     body_rate_ratio: Annotated[float, Footprint.NONE] = Field(
         default=1.0, gt=0, le=1000, json_schema_extra=applies_when(freeze="nothing")
     )
@@ -93,15 +100,19 @@ class ModelParams(TrainingParams):
         """Give a fresh model its start, and freeze what is to stay.
 
         Raises:
-            NoStartError: there is nothing to start from.
+            NoStartError: there is nothing to start from, or nothing of it to freeze.
         """
-        if self.init_from:
-            start = start_from(model, saved_model(data_dir, self.init_from))
-            fresh = f"; fresh: {', '.join(start.fresh)}" if start.fresh else ""
-            sys.stdout.write(f"[starts from {self.init_from}: {len(start.taken)} tensors{fresh}]\n")
+        if not self.init_from:
+            if self.freeze == "body":
+                raise NoStartError("freeze is body, but init_from names no model: it would stay as chance made it")
+            return
+        saved = saved_model(data_dir, self.init_from)
+        saved.check_same({name: getattr(self, name) for name in _SAME_AS_SAVED if hasattr(self, name)})
+        start = start_from(model, saved)
+        fresh = f"; fresh: {', '.join(start.fresh)}" if start.fresh else ""
+        sys.stdout.write(f"[starts from {self.init_from}: {len(start.taken)} tensors{fresh}]\n")
         if self.freeze == "body":
-            for parameter in body_and_head(model)[0]:
-                parameter.requires_grad_(False)
+            freeze_body(model, start)
 
     def build(self, sizes: Sizes, rng: torch.Generator) -> nn.Module:
         """Return the model, its weights fresh."""

@@ -30,3 +30,13 @@ def exploring(model: ActorCritic, rng: torch.Generator, *, device: torch.device)
 def greedy(model: ActorCritic, *, device: torch.device) -> Act:
     """Return an agent that takes the action it likes best."""
     return lambda observations: model.logits(observations.to(device)).argmax(1)
+
+
+def always(action: int) -> Act:
+    """Return an agent that does nothing else."""
+    return lambda observations: torch.full((len(observations),), action)
+
+
+def at_random(n_actions: int, rng: torch.Generator) -> Act:
+    """Return an agent that takes each of so many actions equally often, its draws from a CPU generator."""
+    return lambda observations: torch.randint(n_actions, (len(observations),), generator=rng)

@@ -28,13 +28,6 @@ _BELOW_LOWEST = 0.3
 _NEAREST_POWER = 0.33
 """The best rate of a training of `_USUAL` updates lies about half way between `loss_rises` and this many decades below
 the lowest loss, and falls with its updates to this power."""
-_ALREADY = 0.25
-"""Share of the fall within the first decade from which a sweep began too high: noise alone makes up to a tenth."""
-_USUAL = 100
-_BELOW_LOWEST = 0.3
-_BELOW_LOWEST_POWER = 0.34
-"""The best rate of a training of `_USUAL` updates lies this many decades below that of the lowest loss, and falls with
-its updates to this power."""
 _FEWEST_POINTS = 5
 _FEWEST_INITIAL = 3
 _INITIAL_DECADES = 1.0
@@ -95,7 +88,7 @@ def smooth(lrs: Array, losses: Array) -> SmoothCurve:
             exploded there, and so do all after it.
 
     Raises:
-        RangeTestInconclusive: fewer than 5 finite points, or no descent.
+        RangeTestInconclusive: fewer than 5 finite points, no descent, or one that begins with the first rate.
     """
     finite = np.isfinite(losses)
     exploded = None if finite.all() else int(np.argmin(finite))
@@ -104,6 +97,10 @@ def smooth(lrs: Array, losses: Array) -> SmoothCurve:
         raise RangeTestInconclusive(
             f"the loss stayed finite for only {n} updates, at rates from {lrs[0]:.2g} on; start from a lower rate, or "
             "look for missing or infinite values in the data"
+        )
+    if begins_too_high(lrs[:n], losses[:n], surely=True):
+        raise RangeTestInconclusive(
+            f"the loss falls from the first rate on, {lrs[0]:.2g}: lower ones learn as well; start from a lower rate"
         )
     decades = np.log10(lrs)
     n_initial = min(n, max(_FEWEST_INITIAL, int(np.sum(decades < decades[0] + _INITIAL_DECADES))))
@@ -126,12 +123,13 @@ def smooth(lrs: Array, losses: Array) -> SmoothCurve:
     return curve
 
 
-def begins_too_high(lrs: Array, losses: Array) -> bool:
+def begins_too_high(lrs: Array, losses: Array, *, surely: bool = False) -> bool:
     """Tell whether a good part of a sweep's fall lies within its first decade: then lower rates learn as well.
 
     Args:
         lrs: shape (n_steps,), strictly increasing, > 0.
         losses: shape (n_steps,), the loss after the update at each rate, all finite.
+        surely: that part must be more than noise too: to go on below for nothing costs little, a refusal much.
     """
     decades = np.log10(lrs)
     n_initial = int(np.sum(decades < decades[0] + _INITIAL_DECADES))
@@ -143,9 +141,14 @@ def begins_too_high(lrs: Array, losses: Array) -> bool:
     lowest = int(np.argmin(smoothed))
     noise = _noise(bounded[: lowest + 1], smoothed[: lowest + 1])
     fall = smoothed[0] - smoothed[lowest]
-    error = noise * math.sqrt(float(values[0] @ values[0]) + float(values[lowest] @ values[lowest]))
-    is_fall = fall > _SIGNIFICANCE * error + 1e-6 * abs(smoothed[0])
-    return bool(is_fall and smoothed[0] - smoothed[min(n_initial, lowest)] > _ALREADY * fall)
+    end = min(n_initial, lowest)
+
+    def beyond_noise(to: int) -> bool:
+        error = noise * math.sqrt(float(values[0] @ values[0]) + float(values[to] @ values[to]))
+        return bool(smoothed[0] - smoothed[to] > _SIGNIFICANCE * error + 1e-6 * abs(smoothed[0]))
+
+    is_fall = beyond_noise(lowest) and (not surely or beyond_noise(end))
+    return bool(is_fall and smoothed[0] - smoothed[end] > _ALREADY * fall)
 
 
 def suggest_steepest(curve: SmoothCurve) -> float:

@@ -12,10 +12,12 @@ from torch import Tensor, nn
 from torch.nn.utils import clip_grad_norm_
 from torch.optim import Optimizer
 
+from stepsize.domain.said import as_number
 from stepsize.spec.schedules import ScheduleBase
 from stepsize_workers.trainers.divergence import ROBUST_START, ExplosionWatch
 from stepsize_workers.training.checkpoint import Progress
 from stepsize_workers.training.devices import autocast
+from stepsize_workers.training.nothing_learned import LossCourse
 from stepsize_workers.training.optimizers import GroupRates, build_optimizer, weights_to_use
 from stepsize_workers.training.params import TrainingParams
 from stepsize_workers.training.seeding import generator, preserved_generators, seed_global_generators
@@ -41,6 +43,8 @@ class Run(Generic[P, B]):
     schedule: ScheduleBase
     precision: AbstractContextManager[object]
     progress: Progress
+    last_losses: Sequence[float] = ()
+    """Of the last epoch's updates, once one was trained here."""
 
     @classmethod
     def begin(cls, task: Task[P, B], params: P, *, seed: int, device: torch.device) -> "Run[P, B]":
@@ -128,7 +132,7 @@ class Run(Generic[P, B]):
         """
         progress, batch_size = self.progress, self.samples_of(groups[0])
         if progress.untrained_loss is None:
-            progress.untrained_loss = self._mean_loss(groups[: math.ceil(ROBUST_START / batch_size)])
+            progress.untrained_loss = self._robust_loss(groups)
         return ExplosionWatch(
             progress.untrained_loss,
             batch_size=batch_size,
@@ -136,14 +140,27 @@ class Run(Generic[P, B]):
             recent=progress.recent_losses,
         )
 
-    def _mean_loss(self, groups: Sequence[Sequence[B]]) -> float:
-        """Return the mean loss over some groups; neither the model nor any generator is changed."""
+    def loss_behind(self, groups: Sequence[Sequence[B]], *, epoch: int) -> float:
+        """Return the mean loss as it is after an epoch's updates; the model is in training mode."""
+        with preserved_generators():
+            seed_global_generators(self.seed, "behind", epoch)  # in a group others have drawn as well
+            return self._robust_loss(groups)
+
+    def _robust_loss(self, groups: Sequence[Sequence[B]]) -> float:
+        """Return the mean loss over as few groups as are certain; neither the model nor any generator is changed."""
+        groups = groups[: math.ceil(ROBUST_START / self.samples_of(groups[0]))]
         buffers = {buffer: buffer.clone() for buffer in self.model.buffers()}
         with preserved_generators(), torch.no_grad(), self.precision:
             losses = [self.task.loss(self.model, batch) for group in groups for batch in group]
             for buffer, value in buffers.items():  # such as BatchNorm's statistics
                 buffer.copy_(value)
         return torch.stack(losses).mean().item()
+
+    def course(self) -> LossCourse:
+        """Return how the loss went; an epoch was trained."""
+        progress = self.progress
+        assert progress.untrained_loss is not None, "it is measured before the first update"
+        return LossCourse(progress.untrained_loss, progress.highest_loss, self.last_losses)
 
     def weights_to_use(self) -> AbstractContextManager[None]:
         """Have in its body the weights that the model is used with, for optimisers that train with others."""
@@ -184,4 +201,4 @@ def embeddings_of(model: nn.Module) -> list[nn.Parameter]:
 
 def as_numbers(metrics: Metrics) -> dict[str, float]:
     """Return metrics as Python's numbers."""
-    return {name: float(value) for name, value in metrics.items()}
+    return {name: as_number(name, value) for name, value in metrics.items()}

@@ -6,8 +6,9 @@ grows exponentially, so that every decade gets equally many updates.
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from copy import deepcopy
+from dataclasses import dataclass, field
 from itertools import chain
 
 import numpy as np
@@ -19,7 +20,7 @@ from torch.optim import Optimizer
 from stepsize_workers.trainers.base import Diverged, Sweep
 from stepsize_workers.trainers.divergence import SweepWatch
 from stepsize_workers.training.optimizers import GroupRates
-from stepsize_workers.training.range_test import begins_too_high
+from stepsize_workers.training.range_test import Array, begins_too_high
 from stepsize_workers.training.seeding import preserved_generators
 
 _MOST_EXTENSIONS = 3
@@ -57,41 +58,68 @@ def sweep_learning_rate(
     Raises:
         Diverged: not even the first update left a finite loss.
     """
-    begun = sweep
-    losses: dict[float, float] = {}
-    n_reported = 0
+    training = _Training(
+        model=model,
+        optimizer=optimizer,
+        backward=backward,
+        step=step,
+        report=report,
+        base_rate=base_rate,
+        batch_size=batch_size,
+        preserved=lambda: preserved(model, optimizer, scaler=scaler, generators=generators),
+    )
+    is_stopped = training.sweep([sweep.rate(number) for number in range(1, sweep.steps + 1)])
+    for _ in range(_MOST_EXTENSIONS):
+        if is_stopped or not begins_too_high(*training.curve()):
+            return
+        sweep, before = sweep.extended(1), sweep
+        is_stopped = training.sweep([sweep.rate(number) for number in range(1, sweep.steps - before.steps + 1)])
 
-    def run(rates: Sequence[float]) -> bool:
-        """Make an update at each rate and tell whether all that is wanted was seen: the sweep's end, or its stop."""
-        nonlocal n_reported
-        with preserved(model, optimizer, scaler=scaler, generators=generators):
-            model.train()
-            group_rates = GroupRates(optimizer, base_rate)
-            initial = backward()
-            watch = SweepWatch(initial) if batch_size is None else SweepWatch(initial, batch_size=batch_size)
+
+@dataclass(kw_only=True)
+class _Training:
+    """What is swept, and what was seen of it so far."""
+
+    model: nn.Module
+    optimizer: Optimizer
+    backward: Callable[[], float]
+    step: Callable[[], object]
+    report: Callable[[int, Mapping[str, float]], bool]
+    base_rate: float | None
+    batch_size: int | None
+    preserved: Callable[[], AbstractContextManager[None]]
+    losses: dict[float, float] = field(default_factory=dict)
+
+    def curve(self) -> tuple[Array, Array]:
+        """Return the rates in rising order and the loss after an update at each, both of shape (n_reported,)."""
+        rates = np.array(sorted(self.losses))
+        return rates, np.array([self.losses[rate] for rate in rates])
+
+    def sweep(self, rates: Sequence[float]) -> bool:
+        """Make an update at each rate and tell whether the sweep was stopped; everything is then as before.
+
+        Raises:
+            Diverged: nothing finite was seen.
+        """
+        with self.preserved():
+            self.model.train()
+            group_rates = GroupRates(self.optimizer, self.base_rate)
+            initial = self.backward()
+            watch = SweepWatch(initial) if self.batch_size is None else SweepWatch(initial, batch_size=self.batch_size)
             for rate in rates:
                 group_rates.set(rate)
-                step()
-                loss = backward()  # of the next batch: what the update led to
+                self.step()
+                loss = self.backward()  # of the next batch: what the update led to
                 if not watch.is_finite(loss):
-                    if not losses:
+                    if not self.losses:
                         raise _nothing_finite(initial, loss, rate)
                     return False
-                n_reported += 1
-                losses[rate] = loss
-                if report(n_reported, {"learning_rate": rate, "loss": loss}):
+                self.losses[rate] = loss
+                if self.report(len(self.losses), {"learning_rate": rate, "loss": loss}):
                     return True
                 if watch.has_exploded(loss):
                     return False
         return False
-
-    is_stopped = run([sweep.rate(number) for number in range(1, sweep.steps + 1)])
-    for _ in range(_MOST_EXTENSIONS):
-        known = np.array(sorted(losses))
-        if is_stopped or not begins_too_high(known, np.array([losses[rate] for rate in known])):
-            return
-        begun, before = begun.extended(1), begun
-        is_stopped = run([begun.rate(number) for number in range(1, begun.steps - before.steps + 1)])
 
 
 def _nothing_finite(initial: float, loss: float, rate: float) -> Diverged:

@@ -9,7 +9,7 @@ from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Generic, TypeVar
+from typing import ClassVar, Generic, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -53,6 +53,8 @@ class Task(Trainer[P], Generic[P, B]):
     step_unit = "epoch"
     max_step_param = "epochs"
     capabilities = Capabilities(range_test=True, resume=True, fuse=FUSING)
+    constant_answer_called: ClassVar[str] = "the same answer to every input"
+    """What `constant_answer` is, in words that follow "no better than"."""
 
     def prepare(self, params: P, *, device: torch.device, data_dir: Path) -> None:
         """Load what the other methods need, and put it on the device."""
@@ -103,6 +105,14 @@ class Task(Trainer[P], Generic[P, B]):
 
     def test(self, model: nn.Module) -> Metrics:
         """Return metrics named `test_…` of the best epoch's model, on data never used to choose; for its files only."""
+        return {}
+
+    def constant_answer(self) -> Metrics:
+        """Return metrics of an epoch as the best answer has them that is the same for every input.
+
+        Where a training ends with none of them better, its trial says that nothing was learned. Leave room for luck
+        where a metric counts few samples; {}: that is never said.
+        """
         return {}
 
     def figures(self, model: nn.Module) -> Mapping[str, str | bytes]:

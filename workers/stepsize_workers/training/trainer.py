@@ -1,9 +1,11 @@
 """A task as a trainer: what to derive from."""
 
+from collections.abc import Sequence
 from typing import Generic, TypeVar
 
 from stepsize_workers.trainers.base import GroupContext, Sweep, TrialContext
 from stepsize_workers.training.fused.loop import GroupLoop
+from stepsize_workers.training.fused.measuring import measure_together
 from stepsize_workers.training.loop import Loop
 from stepsize_workers.training.params import TrainingParams
 from stepsize_workers.training.task import Task
@@ -13,7 +15,26 @@ B = TypeVar("B")
 
 
 class TaskTrainer(Task[P, B], Generic[P, B]):
-    """A task whose trials the shared loop trains, alone or in groups, sweeps and refits."""
+    """A model, a loss and batches: what you write; the shared loop trains, sweeps and refits the trials.
+
+    You must write, beside the attributes that every trainer has (`name`, `version`, `help`, `Params`, `metrics`,
+    `default_search_space`, `default_objectives`):
+        build(params, rng)              a fresh model
+        batches(epoch, rng)             an epoch's batches, shuffled
+        loss(model, batch)              the mean loss over a batch
+        evaluate(model)                 an epoch's metrics, such as val_loss
+
+    You may write:
+        prepare(params, device=…, data_dir=…)   load the data; called before the others
+        parameter_groups(model)         what trains with which multiple of the learning rate
+        n_samples(batch), extent()      how large a batch is, and the data
+        collect(model, epoch, rng), state(), restore(state)     data that the model or chance makes
+        test(model), figures(model), describe(model), content_hash()    what is kept with the trial
+        constant_answer()               what the same answer to every input is worth
+        train_on_validation()           for `refit`
+
+    The other methods below are the loop's: leave them alone. examples/task_template.py is a task to copy.
+    """
 
     def train(self, context: TrialContext[P]) -> None:
         """Train for `params.epochs` epochs or until told to stop."""
@@ -22,6 +43,10 @@ class TaskTrainer(Task[P, B], Generic[P, B]):
     def train_group(self, group: GroupContext[P]) -> None:
         """Train the members of a group as one, each to what it would be alone."""
         GroupLoop(self, group).train()
+
+    def measure_together(self, context: TrialContext[P], *, most: int) -> Sequence[float]:
+        """Make a few updates of 1, 2, 4, … trainings like this one."""
+        return measure_together(self, context, most=most)
 
     @classmethod
     def why_not_fused(cls, params: P) -> str | None:

@@ -37,6 +37,9 @@ class Venue(Protocol):
     def look(self) -> None:
         """Look at what has been asked for and heard since, and act on it; refreshes the job."""
 
+    def has_news(self) -> bool:
+        """Tell whether the record has something that was not looked at, where that is how trials are heard of."""
+
     def tend(self) -> None:
         """Do what is due before the job is settled: what only time brings, and what is to be kept ready."""
 

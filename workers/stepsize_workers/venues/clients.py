@@ -13,6 +13,7 @@ from stepsize.domain.trial import Report, Trial, TrialReason, TrialState
 from stepsize.store.changes import Changed, reports_changed, trials_changed
 from stepsize.store.columns import TrialColumns
 from stepsize.store.database import Connection
+from stepsize.store.jobs import pick_stage
 from stepsize.store.ledger import Ledger
 from stepsize.store.suggestions import database_time
 from stepsize.store.trials import load_reports, load_trials
@@ -128,6 +129,10 @@ class ClientVenue:
         if news:
             self._take_in(news)
         self._cancel()
+
+    def has_news(self) -> bool:
+        job = self._held.job
+        return pick_stage(self._held.site.database, job.id, project=job.project).change != self._seen
 
     def _read_news(self, connection: Connection) -> list[News]:
         """Return what has changed since, in the order of the commits; of one commit, reports go before ends."""

@@ -9,15 +9,22 @@ from dataclasses import dataclass, field, replace
 from stepsize.domain.job import JobKind
 from stepsize.domain.trainer import TrainerCard
 from stepsize.domain.trial import GroupHow, Trial, TrialGroup, TrialState
+from stepsize.spec.fuse import AUTO, MOST_FUSED
 from stepsize.spec.space import Params, Scalar
 from stepsize_workers.engines.base import Ended, Fault, Outcome
 from stepsize_workers.held_job import HeldJob
+from stepsize_workers.venues.choosing import choose_size
 from stepsize_workers.venues.conclusions import Running
 
 _MOST_TURNS = 2
 """How many times over a group's places are filled: then it runs out, and the next group may be of another shape."""
 WHY_FUSED = "its shape is that of the others, and its trainer trains them as one"
 WHY_APART = "its group ended, and nobody can say through which of its trials: each is tried by itself"
+WHY_MEASURING = "how many like it train fastest together is being measured"
+WHY_UNMEASURED = (
+    "its process ended while it was measured how many like it train fastest together: it is tried by itself"
+)
+WHY_ONLY = "no other trial is left to train with it"
 
 Shape = frozenset[tuple[str, Scalar]]
 """The searched parameters that all trials of a group share."""
@@ -50,24 +57,38 @@ class Company:
     _most: dict[Shape, int] = field(default_factory=dict)
     """How many fit, where all did not."""
     _refused: dict[Shape, str] = field(default_factory=dict)
+    _measured: dict[Shape, tuple[float, ...]] = field(default_factory=dict)
+    """Updates a second of 1, 2, 4, … together; of as many as fit."""
     _halved: set[str] = field(default_factory=set)
     """Groups that did not fit: each of their trials says so, and one of them counts."""
 
     @property
     def n_places(self) -> int:
         """How many trials the job lets train as one; 1: each alone, and nothing is said of groups."""
-        return self.held.spec.resources.fuse if self.held.job.kind is JobKind.TUNE else 1
+        if self.held.job.kind is not JobKind.TUNE:
+            return 1
+        fuse = self.held.spec.resources.fuse
+        return MOST_FUSED if fuse == AUTO else fuse
+
+    @property
+    def measures(self) -> bool:
+        """Whether how many train as one is left to measurement."""
+        return self.held.spec.resources.fuse == AUTO
 
     def restore(self, trials: Iterable[Trial]) -> None:
         """Learn of the groups in the record."""
-        self._groups, self._most, self._refused, self._halved = {}, {}, {}, set()
+        self._groups, self._most, self._refused, self._measured, self._halved = {}, {}, {}, {}, set()
         for trial in trials:
             group = trial.group
             if group is None:
                 continue
             shape = self.shape_of(trial.params)
-            if group.how is GroupHow.ALONE and self._why_never is None:
+            if group.measured:
+                self._note_measured(shape, group.measured)
+            if group.how is GroupHow.ALONE and self._why_never is None and not self.measures:
                 self._refused[shape] = group.why
+            elif group.how is GroupHow.FUSED and group.is_over:
+                self._most[shape] = min(group.most, self._most.get(shape, group.most))
             elif group.how is GroupHow.FUSED:
                 self._most[shape] = min(group.most, self._most.get(shape, group.most))
                 self._entered(group.id)
@@ -101,35 +122,68 @@ class Company:
         if not waiting:
             return None
         group = waiting[0].group
-        if group is None or group.how is not GroupHow.FUSED or not group.id:
+        if group is None or not group.awaits:
             return waiting[0]
-        back = [trial for trial in waiting if trial.group is not None and trial.group.id == group.id]
+        back = [one for one in waiting if one.group is not None and one.group.awaits and one.group.id == group.id]
         return min(back, key=lambda trial: (due_of(trial, group), trial.number))
 
     def belongs(self, trial: Trial, params: Params) -> bool:
         """Tell whether a trial that waits may be trained with one of these parameters."""
-        if trial.group is not None and (trial.group.how is not GroupHow.FUSED or trial.group.id):
-            return False  # it is to be alone, or has a group of its own to go back to
+        group = trial.group
+        if group is not None and (group.awaits or group.how in (GroupHow.ALONE, GroupHow.APART)):
+            return False  # it has a group of its own to go back to, or is to be alone
         return self.shape_of(trial.params) == self.shape_of(params)
 
     # -- what becomes of groups --------------------------------------------------------------------------------------
 
-    def first_place(self, trial: Trial | None, params: Params) -> TrialGroup:
-        """Return the place of the first trial of a group; one with an empty id is named by its trial's number."""
+    def first_place(self, trial: Trial | None, params: Params, *, n_to_share: int) -> TrialGroup:
+        """Return the place of the first trial of a group; one with an empty id is named by its trial's number.
+
+        Args:
+            n_to_share: trials that are left for a slot of those there are, this one among them.
+        """
         had = trial.group if trial else None
-        if had is not None and had.how is GroupHow.FUSED:
-            return replace(had, most=self.most(params))
+        if had is not None and had.awaits:
+            return had if self.measures else replace(had, most=self.most(params))
         if had is not None and had.how is GroupHow.APART:
             return replace(had, id="")
-        why = self.why_alone(params)
         returned = had.returned if had else 0
-        how = GroupHow.FUSED if why is None else GroupHow.ALONE
-        return TrialGroup("", 1, how, why or WHY_FUSED, most=self.most(params), returned=returned)
+        if why := self.why_alone(params):
+            return TrialGroup("", 1, GroupHow.ALONE, why, returned=returned)
+        if not self.measures:
+            why = had.why if had is not None and had.is_over else WHY_FUSED
+            return TrialGroup("", 1, GroupHow.FUSED, why, most=self.most(params), returned=returned)
+        if n_to_share < 2:
+            return TrialGroup("", 1, GroupHow.ALONE, WHY_ONLY, returned=returned)
+        place = TrialGroup("", 1, GroupHow.MEASURING, WHY_MEASURING, most=n_to_share, returned=returned)
+        rates = self._measured.get(self.shape_of(params))
+        return place if rates is None else self._chosen(place, rates)
+
+    def measured(self, run: Running, rates: tuple[float, ...]) -> TrialGroup | None:
+        """Return the place of a trial that has measured how fast trials like it train together.
+
+        What was measured first counts for all of its shape.
+        """
+        if run.group is None or not run.is_measuring:
+            return run.group
+        place = self._chosen(run.group, self._measured.setdefault(self.shape_of(run.params), rates))
+        if place.how is GroupHow.FUSED:
+            self._entered(place.id)
+        return place
+
+    def _chosen(self, place: TrialGroup, rates: tuple[float, ...]) -> TrialGroup:
+        choice = choose_size(rates, min(place.most, self.n_places))
+        how = GroupHow.FUSED if choice.size > 1 else GroupHow.ALONE
+        return replace(place, how=how, why=choice.why, size=choice.size, most=choice.size, measured=rates)
+
+    def _note_measured(self, shape: Shape, rates: tuple[float, ...]) -> None:
+        known = self._measured.get(shape, rates)
+        self._measured[shape] = min(known, rates, key=len)  # the shorter one is what was left when memory ran out
 
     def place(self, group: TrialGroup, trial: Trial | None, *, size: int, clock: int) -> TrialGroup:
         """Return the place of a trial that comes to a group after a round of it."""
         had = trial.group if trial else None
-        if had is not None and had.id == group.id:
+        if had is not None and had.awaits and had.id == group.id:
             return had
         done = (trial.checkpoint_step or 0) if trial else 0
         returned = had.returned if had else 0
@@ -176,14 +230,23 @@ class Company:
             return replace(back, how=GroupHow.ALONE, why=why, size=1, most=1)
         if ended.fault is Fault.OTHER:
             return back
+        if had.how is GroupHow.MEASURING:
+            self._refused[self.shape_of(run.params)] = WHY_UNMEASURED
+            return replace(back, how=GroupHow.APART, why=WHY_UNMEASURED, size=1, most=1)
         if ended.outcome is not Outcome.OOM:
             return replace(back, how=GroupHow.APART, why=WHY_APART, size=1, most=1)
-        shape = self.shape_of(run.params)
-        if had.id not in self._halved:
-            self._halved.add(had.id)
-            self._most[shape] = max(1, n_live // 2)
-        why = f"{WHY_FUSED}; of more than {self._most[shape]} together memory ran out"
-        return replace(back, id="", why=why, most=self._most[shape])
+        return self._halve(back, self.shape_of(run.params), n_live=n_live)
+
+    def _halve(self, group: TrialGroup, shape: Shape, *, n_live: int) -> TrialGroup:
+        """Return the place of a trial of a group that did not fit into memory."""
+        if group.id not in self._halved:
+            self._halved.add(group.id)
+            self._most[shape] = most = max(1, n_live // 2)
+            if shape in self._measured:
+                self._measured[shape] = self._measured[shape][: most.bit_length()]
+        most = self._most[shape]
+        why = f"{WHY_FUSED}; of more than {most} together memory ran out"
+        return replace(group, is_over=True, why=why, most=most, measured=self._measured.get(shape, ()))
 
     @property
     def _why_never(self) -> str | None:

@@ -1,17 +1,14 @@
 """How the end of an attempt is read: what the trial becomes, and why. Decided before the commit that says so."""
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 
-from stepsize.domain.outcomes import objective_values, outcome_error
-from stepsize.domain.trial import TrialError, TrialGroup, TrialReason, TrialState
+from stepsize.domain.outcomes import objective_values, outcome_error, unreported_error
+from stepsize.domain.trial import GroupHow, TrialError, TrialGroup, TrialReason, TrialState
 from stepsize.spec.provenance import Provenance
 from stepsize.spec.resolved import ResolvedJobSpec
 from stepsize.spec.space import Params
-from stepsize.store.columns import GroupColumn, TrialColumns
-from stepsize.store.ledger import Ledger
 from stepsize.store.workers import SlotRecord
-from stepsize_workers.engines.base import Ended, Fault, Outcome, TrialKey
+from stepsize_workers.engines.base import CheckpointSaved, Ended, Event, Fault, Outcome, Reported, TrialKey
 from stepsize_workers.stand_ins import End
 
 
@@ -35,6 +32,7 @@ class Running:
     is_apart: bool = False
     """No part of the search: a replicate, or a trial of a job that searches nothing."""
     data_hash: str | None = None
+    remark: str | None = None
     provenance: Provenance | None = None
     group: TrialGroup | None = None
     """With which others it is trained."""
@@ -45,12 +43,23 @@ class Running:
         """The name of its group; empty where it has none."""
         return "" if self.group is None else self.group.id
 
-    def hear(self, step: int, values: Mapping[str, float]) -> None:
-        """Take in a measurement; one that comes late, from another thread or fork, overrules nothing."""
-        if self.step is not None and step <= self.step:
-            self.values = {**values, **self.values}
-        else:
-            self.step, self.values = step, self.values | dict(values)
+    @property
+    def is_measuring(self) -> bool:
+        """Whether it has not begun: how many like it train fastest together is being measured."""
+        return self.group is not None and self.group.how is GroupHow.MEASURING
+
+    def hear(self, event: Event) -> None:
+        """Take in what it says of itself; a measurement that comes late, from a thread or a fork, overrules nothing."""
+        match event:
+            case Reported(step=step, values=values) if self.step is not None and step <= self.step:
+                self.values = {**values, **self.values}
+            case Reported(step=step, values=values):
+                self.step, self.values = step, self.values | dict(values)
+            case CheckpointSaved(step=step):
+                self.checkpoint_step = step
+                self.losses_in_a_row = 0
+            case Ended(data_hash=data_hash, remark=remark, provenance=provenance):
+                self.data_hash, self.remark, self.provenance = data_hash, remark, provenance
 
 
 @dataclass(frozen=True)
@@ -99,50 +108,9 @@ def conclude(ended: Ended, run: Running, spec: ResolvedJobSpec) -> Conclusion:
             return _conclude_interrupted(ended, run, spec.budget.max_attempts, gpu_seconds)
 
 
-def record_conclusion(ledger: Ledger, conclusion: Conclusion, *, study_attrs: Mapping[str, object]) -> None:
-    """Write how a trial goes on or ends.
-
-    Args:
-        study_attrs: what Optuna keeps with it.
-    """
-    run, number = conclusion.run, conclusion.run.key.number
-    group = conclusion.group or run.group
-    place: GroupColumn = {} if group is None else {"group": asdict(group)}
-    if conclusion.is_requeued:
-        ledger.requeue_trial(
-            number,
-            checkpoint_step=run.checkpoint_step,
-            gpu_seconds=conclusion.gpu_seconds,
-            losses_of_worker=run.losses_of_worker + run.shutting_down,
-            losses_in_a_row=run.losses_in_a_row if run.shutting_down else 0,  # a worker that ends in order is not lost
-            **place,
-        )
-        return
-    error = conclusion.error
-    columns = TrialColumns(
-        reason=conclusion.reason,
-        step=run.step,
-        values=run.values,
-        objective=conclusion.values[0] if conclusion.values else None,
-        study_attrs=dict(study_attrs),
-        error={"type": error.type, "message": error.message} if error else None,
-        artifacts=list(conclusion.artifacts),
-        data_hash=run.data_hash,
-    )
-    if group is not None:
-        columns["group"] = asdict(group)
-    if run.provenance is not None:
-        columns["provenance"] = ledger.note_provenance(run.provenance)
-    ledger.move_trial(number, TrialState.RUNNING, conclusion.state, gpu_seconds=conclusion.gpu_seconds, **columns)
-
-
 def _conclude_completed(ended: Ended, run: Running, spec: ResolvedJobSpec, gpu_seconds: float) -> Conclusion:
     objectives = spec.objectives
-    missing = [objective.metric for objective in objectives if objective.metric not in run.values]
-    if missing:
-        reported = ", ".join(run.values) or "nothing"
-        message = f"the trainer ended without reporting {', '.join(missing)}; it reported {reported}"
-        not_reported = TrialError("ObjectiveNotReported", message)
+    if not_reported := unreported_error(objectives, run.values):
         return Conclusion(run, TrialState.FAILED, TrialReason.ERROR, not_reported, gpu_seconds=gpu_seconds)
     if error := outcome_error(spec.outcome_constraints, run.values):
         return Conclusion(run, TrialState.INFEASIBLE, None, error, gpu_seconds=gpu_seconds)

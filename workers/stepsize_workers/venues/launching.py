@@ -4,11 +4,11 @@ from collections.abc import Container, Sequence
 from dataclasses import asdict, dataclass, replace
 
 from stepsize.clock import now
-from stepsize.domain.trial import Trial, TrialGroup, TrialState, trial_dir
+from stepsize.domain.trial import GroupHow, Trial, TrialGroup, TrialState, trial_dir
 from stepsize.store.ledger import Ledger, NewTrial
 from stepsize.store.trials import load_reports
 from stepsize.store.workers import SlotRecord
-from stepsize_workers.engines.base import Assignment, Mode, TrialKey
+from stepsize_workers.engines.base import ONE_PLACE, Assignment, Mode, Places, TrialKey
 from stepsize_workers.held_job import HeldJob
 from stepsize_workers.tuner import Draft, Tuner
 from stepsize_workers.venues.conclusions import Running
@@ -43,10 +43,10 @@ class Launcher:
         )
         return [self._run_of(number, launch) for number, launch in recorded]
 
-    def hand_over(self, runs: Sequence[Running], *, n_places: int = 1, is_open: bool = False) -> None:
+    def hand_over(self, runs: Sequence[Running], places: Places = ONE_PLACE) -> None:
         """Let the engine run trials that are recorded as running in one slot; see `Engine.start`."""
         group = [self.assignment(run) for run in runs]
-        self._held.site.engine.start(runs[0].slot, group, n_places=n_places, is_open=is_open)
+        self._held.site.engine.start(runs[0].slot, group, places)
 
     def _record(
         self, ledger: Ledger, launches: Sequence[Launch], under_way: Container[int]
@@ -75,7 +75,8 @@ class Launcher:
         if place is None:
             return launch
         if not place.id:
-            launch = replace(launch, place=replace(place, id=str(before[0][0] if before else number)))
+            first = before[0][1].place if before else None
+            launch = replace(launch, place=replace(place, id=first.id if first else _name(number, place)))
         if launch.draft.queued is not None and launch.place is not None:
             ledger.touch_trial(number, group=asdict(launch.place))
         return launch
@@ -143,3 +144,9 @@ class Launcher:
             trial_timeout_s=spec.budget.trial_timeout_s,
             stall_timeout_s=spec.budget.stall_timeout_s,
         )
+
+
+def _name(number: int, place: TrialGroup) -> str:
+    """Return the name of a group that this trial begins; one that began one before, which ended, begins another."""
+    is_another = place.how is GroupHow.FUSED and place.returned
+    return f"{number}.{place.returned}" if is_another else str(number)

@@ -5,7 +5,7 @@ The order of every step is: take in events → commit → tell the tuner → ans
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 
 import structlog
 
@@ -18,12 +18,28 @@ from stepsize.store.orphans import settle_orphans
 from stepsize.store.trials import load_reports, load_trials, trials_to_cancel
 from stepsize.store.workers import SlotRecord
 from stepsize_workers.artifacts import ArtifactKeeper
-from stepsize_workers.engines.base import CheckpointSaved, Ended, Event, Fault, Grouped, Reported, Vacant
+from stepsize_workers.engines.base import (
+    Ended,
+    Event,
+    Fault,
+    Grouped,
+    Measured,
+    Outcome,
+    Reported,
+    Vacant,
+)
 from stepsize_workers.held_job import HeldJob
 from stepsize_workers.stand_ins import End, Foreseen
 from stepsize_workers.tuner import Tuner
 from stepsize_workers.venues.company import Company
-from stepsize_workers.venues.conclusions import Conclusion, Running, conclude, record_conclusion
+from stepsize_workers.venues.conclusions import Conclusion, Running, conclude
+from stepsize_workers.venues.recording import (
+    outdated_checkpoints,
+    record_conclusion,
+    record_events,
+    record_refusal,
+    report_of,
+)
 from stepsize_workers.venues.starting import Roster, Starter
 
 log = structlog.get_logger()
@@ -87,6 +103,9 @@ class SlotVenue:
         for number in list(self._roster.running) if job.desired is Desired.CANCEL else cancelled:
             self._cancel(number)
 
+    def has_news(self) -> bool:
+        return False
+
     def tend(self) -> None:
         """Time brings nothing here that the engine doesn't say."""
 
@@ -103,8 +122,7 @@ class SlotVenue:
     # -- starting trials ---------------------------------------------------------------------------------------------
 
     def fits(self, slot: SlotRecord) -> bool:
-        needed = self._held.spec.resources
-        return slot.gpus >= needed.gpus and slot.cpus >= needed.cpus
+        return self._held.fits(slot)
 
     def wants_slots(self) -> int:
         if not self._goes_on:
@@ -131,12 +149,17 @@ class SlotVenue:
         ours = [one for one in events if (run := runs.get(one.key.number)) is not None and run.key == one.key]
         self._take_in([one for one in ours if not isinstance(one, Vacant)])
         for event in ours:
-            if isinstance(event, Vacant) and event.key.number in self._roster.running:
+            if event.key.number not in self._roster.running:
+                continue
+            if isinstance(event, Vacant):
                 self._starter.fill(event, may_refill=may_refill and self._goes_on)
+            elif isinstance(event, Measured):
+                self._starter.settle(event)
 
     def _take_in(self, events: Sequence[Event]) -> None:
         if not events:
             return
+        outdated = outdated_checkpoints(events, self._roster.running)
         for event in events:
             self._note(event)
         n_live = Counter(run.group_id for run in self._roster.running.values())
@@ -152,6 +175,8 @@ class SlotVenue:
                 raise
             self._single_out(events, error)
             return
+        for number, step in outdated:
+            self._artifacts.drop_checkpoint(number, step)
         for event in events:
             if isinstance(event, Reported):
                 self._judge(event)
@@ -159,6 +184,8 @@ class SlotVenue:
 
     def _conclude(self, ended: Ended, n_live: Mapping[str, int]) -> Conclusion:
         run = self._roster.running[ended.key.number]
+        if run.is_measuring and ended.outcome in (Outcome.LOST, Outcome.OOM):
+            ended = replace(ended, fault=Fault.GROUP)  # several were tried at once: it is none of its own
         conclusion = conclude(ended, run, self._held.spec)
         if not conclusion.is_requeued or ended.fault is Fault.OWN:
             return conclusion
@@ -186,13 +213,7 @@ class SlotVenue:
         foreseen = self._tuner.foresee(ends)
 
         def fail(ledger: Ledger) -> None:
-            ledger.move_trial(
-                run.key.number,
-                TrialState.RUNNING,
-                TrialState.FAILED,
-                reason=TrialReason.ERROR,
-                error={"type": words.type, "message": words.message},
-            )
+            record_refusal(ledger, run.key.number, words)
             foreseen.write(ledger)
 
         self._held.transact(fail)
@@ -201,36 +222,20 @@ class SlotVenue:
 
     def _note(self, event: Event) -> None:
         run = self._roster.running[event.key.number]
+        run.hear(event)
         match event:
-            case Reported():
-                run.hear(event.step, event.values)
-            case CheckpointSaved():
-                run.checkpoint_step = event.step
-                run.losses_in_a_row = 0
-            case Ended():
-                run.data_hash = event.data_hash
-                run.provenance = event.provenance
             case Grouped(is_fused=False, why=why) if run.group is not None:
                 run.group = replace(run.group, how=GroupHow.ALONE, why=why, size=1, most=1)
                 self._company.refuse(run.params, why)
+            case Measured(rates=rates):
+                run.group = self._company.measured(run, rates)
 
     def _record(
         self, ledger: Ledger, events: Sequence[Event], conclusions: Sequence[Conclusion], foreseen: Foreseen
     ) -> None:
-        ledger.add_reports([_report(event) for event in events if isinstance(event, Reported)])
         ended = {conclusion.run.key.number for conclusion in conclusions}
-        for number in {event.key.number for event in events} - ended:
-            run = self._roster.running[number]
-            ledger.touch_trial(
-                number,
-                step=run.step,
-                values=run.values,
-                checkpoint_step=run.checkpoint_step,
-                losses_in_a_row=run.losses_in_a_row,
-            )
-        for number in {event.key.number for event in events if isinstance(event, Grouped)} - ended:
-            group = self._roster.running[number].group
-            ledger.touch_trial(number, group=asdict(group) if group else None)
+        under_way = {number: run for number, run in self._roster.running.items() if number not in ended}
+        record_events(ledger, events, under_way)
         for conclusion in conclusions:
             attrs = self._tuner.study_attrs(conclusion.run.key.number)
             record_conclusion(ledger, conclusion, study_attrs=attrs)
@@ -243,7 +248,7 @@ class SlotVenue:
         run = self._roster.running[event.key.number]
         if event.step > run.judged_step:  # a thread or a fork may be late
             run.judged_step = event.step
-            prune = self._tuner.is_open(event.key.number) and self._tuner.report(_report(event))
+            prune = self._tuner.is_open(event.key.number) and self._tuner.report(report_of(event))
             if prune and run.stop_because is None:
                 run.stop_because = TrialReason.PRUNER
         if event.waits:
@@ -269,18 +274,14 @@ class SlotVenue:
 
     def _settle_files(self, conclusion: Conclusion) -> None:
         """Keep the models of the best; a replicate is run for its value alone, its model is that of its original."""
-        number = conclusion.run.key.number
-        self._artifacts.remove_checkpoint(number)
         is_replicate = conclusion.run.is_apart and self._held.job.kind is JobKind.TUNE
         objective = None if is_replicate or conclusion.values is None else conclusion.values[0]
-        if objective is not None and not conclusion.artifacts:
-            return
-        dropped = self._artifacts.to_drop(number, objective)
-        named = [other for other in dropped if other != number or conclusion.artifacts]
-        if named:
-            self._held.transact(lambda ledger: ledger.touch_trials(named, artifacts=[]))
-        for other in dropped:
-            self._artifacts.remove_artifacts(other)
+        self._artifacts.settle(
+            conclusion.run.key.number,
+            objective,
+            has_artifacts=bool(conclusion.artifacts),
+            forget=lambda dropped: self._held.transact(lambda ledger: ledger.touch_trials(dropped, artifacts=[])),
+        )
 
     # -- going away --------------------------------------------------------------------------------------------------
 
@@ -298,7 +299,3 @@ class SlotVenue:
             self._held.site.engine.stop(run.key, grace_s=0.0)
         self._roster.running.clear()
         self._roster.forget_groups_that_ended()
-
-
-def _report(event: Reported) -> Report:
-    return Report(event.key.number, event.step, event.values, event.elapsed_s)

@@ -1,12 +1,13 @@
 """Which trials start next in the slots of this worker, each alone or several in a group."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
-from stepsize.domain.trial import GroupHow, Trial
+from stepsize.domain.trial import GroupHow, Trial, TrialGroup
 from stepsize.spec.space import Params
 from stepsize.store.workers import SlotRecord
-from stepsize_workers.engines.base import Vacant
+from stepsize_workers.engines.base import Measured, Places, Vacant
 from stepsize_workers.held_job import HeldJob
 from stepsize_workers.tuner import Draft, Tuner
 from stepsize_workers.venues.company import Company, Waiting, due_of
@@ -73,14 +74,14 @@ class Starter:
             return False
         (leader,) = drafts
         params = leader.proposal.params
-        place = self._company.first_place(leader.queued, params)
+        place = self._company.first_place(leader.queued, params, n_to_share=self._n_to_share())
         clock = due_of(leader.queued, place)
         others = [trial for trial in waiting if first is None or trial.number != first.number]
-        goes_on = bool(place.id)
-        back = [trial for trial in others if goes_on and trial.group is not None and trial.group.id == place.id]
+        goes_on = place.awaits
+        back = [trial for trial in others if goes_on and _goes_back(trial, place)]
         late = [Waiting(trial, due) for trial in back if (due := due_of(trial, place)) > clock]
         mates = [trial for trial in back if due_of(trial, place) <= clock]
-        n_free = place.most - 1 - len(back)
+        n_free = place.most - 1 - len(back) if place.how is GroupHow.FUSED else 0
         if goes_on:
             n_free = self._company.n_to_join(place, n_free=n_free, clock=clock)
         elif place.how is GroupHow.FUSED:
@@ -97,8 +98,33 @@ class Starter:
             return True
         self._roster.late[runs[0].group_id] = late
         is_open = bool(late) or self._company.awaits_round(place, clock=clock)
-        self._launcher.hand_over(runs, n_places=place.most, is_open=is_open)
+        measures = place.how is GroupHow.MEASURING
+        self._launcher.hand_over(runs, Places(place.most, is_open=is_open, measures=measures))
         return True
+
+    def settle(self, measured: Measured) -> None:
+        """Say how many are to be trained with a trial that has measured that, and who; its place is in the record."""
+        run = self._roster.running[measured.key.number]
+        group = run.group
+        if group is None or group.how is not GroupHow.FUSED or run.stop_because is not None or run.shutting_down:
+            self._held.site.engine.join(measured.key, [], n_places=1)
+            return
+        mates = [trial for trial in self.waiting() if self._company.belongs(trial, run.params)][: group.most - 1]
+        drafts = self._drafts_for(mates, group.most - 1 - len(mates), run.params)
+        size = 1 + len(drafts)
+        launches = [Launch(run.slot, one, self._company.place(group, one.queued, size=size, clock=0)) for one in drafts]
+        runs = self._launch(launches) if launches else []
+        joiners = [self._launcher.assignment(one) for one in runs]
+        self._held.site.engine.join(measured.key, joiners, n_places=group.most)
+
+    def _n_to_share(self) -> int:
+        """Return how many of the trials that are not done fall to one of the slots that this job may have."""
+        slots = [slot for slot in self._held.site.engine.slots if self._held.fits(slot)]
+        n_left = (
+            len(self._roster.running) + len(self._tuner.startable(self._roster.queued)) + self._tuner.n_to_propose()
+        )
+        at_once = self._held.spec.budget.max_parallel_trials or n_left
+        return math.ceil(min(n_left, at_once) / max(1, len(slots)))
 
     def fill(self, vacant: Vacant, *, may_refill: bool) -> None:
         """Say who comes to the free places of a group, which waits for that."""
@@ -149,3 +175,7 @@ class Starter:
             is_back = trial is not None and trial.group is not None and run.group == trial.group
             self._company.enter(run, is_new=not is_back)
         return runs
+
+
+def _goes_back(trial: Trial, place: TrialGroup) -> bool:
+    return trial.group is not None and trial.group.awaits and trial.group.id == place.id

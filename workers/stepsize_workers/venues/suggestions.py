@@ -93,7 +93,7 @@ class Suggestions:
         startable = self._tuner.startable(self._open.queued())
         on_offer = sum(trial.lease_token > 0 for trial in startable)
         waiting = [trial for trial in startable if not trial.lease_token]
-        drafts = self._tuner.next_drafts(waiting, self._n_ahead() - on_offer, within_s=_THINK_S)
+        drafts = self._tuner.next_drafts(waiting, self._n_wanted(on_offer), within_s=_THINK_S)
         if not drafts:
             return Offered.NOTHING
         recorded = self._held.transact(lambda ledger: self._record(ledger, drafts))
@@ -107,14 +107,15 @@ class Suggestions:
         if trial.worker is not None:
             self._ended_at[trial.worker] = time.monotonic()
 
-    def _n_ahead(self) -> int:
+    def _n_wanted(self, on_offer: int) -> int:
+        """Return how many more trials are to be put on offer."""
         live = self._open.live()
         since = time.monotonic() - _BACK_SOON_S
         self._ended_at = {client: at for client, at in self._ended_at.items() if at > since}
         n_asking = len(self._ended_at.keys() - {trial.worker for trial in live})
-        ahead = max(1, len(live) + n_asking)
+        wanted = max(max(1, len(live) + n_asking) - on_offer, self._held.job.n_asking)
         parallel = self._held.spec.budget.max_parallel_trials
-        return ahead if parallel is None else min(ahead, parallel - len(live))
+        return wanted if parallel is None else min(wanted, parallel - len(live) - on_offer)
 
     def _record(self, ledger: Ledger, drafts: Sequence[Draft]) -> list[tuple[int, Draft]] | None:
         """Put trials on offer in the record and return those that are; None: a first try has."""
@@ -137,6 +138,8 @@ class Suggestions:
                     continue  # cancelled since it was read
             offered.append((number, draft))
         ledger.insert_trials(fresh)
+        if ledger.job.n_asking:
+            ledger.note_asking(max(0, ledger.job.n_asking - len(offered)))
         return offered
 
 

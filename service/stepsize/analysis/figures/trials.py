@@ -31,6 +31,7 @@ from stepsize.domain.report import Importances
 from stepsize.domain.trial import TrialReason, TrialState
 from stepsize.spec.objective import Direction
 from stepsize.spec.space import CategoricalParameter, IntParameter, Parameter
+from stepsize.spec.wording import counted
 
 NO_TRIALS = "No trial has a value yet.\nThe figure appears with the first completed trial."
 _MOST_SLICES = 6
@@ -84,7 +85,7 @@ def slice_figure(sample: Sample, evidence: Evidence, palette: Palette) -> Figure
 
 def curves_figure(curves: Sequence[Curve], n_trials: int, evidence: Evidence, palette: Palette) -> Figure:
     """Return learning curves, better final values brighter; ends of pruned and diverged trials are marked."""
-    shown = f" ({len(curves)} of {n_trials} trials)" if n_trials > len(curves) else ""
+    shown = f" ({len(curves)} of {counted(n_trials, 'trial')})" if n_trials > len(curves) else ""
     title = title_of("Learning curves", evidence) + shown
     if not curves:
         return message_figure(title, "No trial has reported yet.\nThe figure appears with the first report.", palette)
@@ -144,7 +145,7 @@ def pareto_figure(evidence: Evidence, palette: Palette) -> Figure:
     _dots(axes, points[~on_front, 0], points[~on_front, 1], palette.blue, "dominated", alpha=0.35)
     front = points[on_front][np.argsort(points[on_front, 0])]
     axes.plot(front[:, 0], front[:, 1], color=palette.orange, linewidth=1.2, alpha=0.8 if len(signs) == 2 else 0.0)
-    _dots(axes, front[:, 0], front[:, 1], palette.orange, f"front ({len(front)} trials)", size=34)
+    _dots(axes, front[:, 0], front[:, 1], palette.orange, f"front ({counted(len(front), 'trial')})", size=34)
     scale_values(axes, points[:, 0], better_low=signs[0] > 0, which="x", shown=0.9)
     scale_values(axes, points[:, 1], better_low=signs[1] > 0, which="y", shown=0.9)
     axes.set_xlabel(metric_label(evidence, first))
@@ -178,7 +179,7 @@ def importances_figure(found: Importances, evidence: Evidence, palette: Palette)
     axes.invert_yaxis()
     axes.set_xlim(0, max(100.0 * float(highs.max()) * 1.05, 10.0))
     axes.grid(visible=False, axis="y")
-    axes.set_xlabel(f"importance in % ({found.method}, {found.n_trials} trials; bars: 95 % interval)")
+    axes.set_xlabel(f"importance in % ({found.method}, {counted(found.n_trials, 'trial')}; bars: 95 % interval)")
     return figure
 
 

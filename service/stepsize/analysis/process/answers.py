@@ -22,7 +22,7 @@ from stepsize.analysis.importances import importances
 from stepsize.analysis.jobs_report import compare_jobs
 from stepsize.analysis.markdown import jobs_markdown, report_markdown, to_html
 from stepsize.analysis.report import make_report
-from stepsize.analysis.sample import best_numbers, make_sample
+from stepsize.analysis.sample import make_sample
 from stepsize.application.catalogue import card_of
 from stepsize.application.exports import iter_rows
 from stepsize.asking.questions import (
@@ -125,7 +125,8 @@ class Answers:
     def _curves(self, evidence: Evidence) -> list[Curve]:
         """Return the curves of the best and the latest trials."""
         trials = evidence.trials
-        ranked = best_numbers(make_sample(evidence))[:_BEST_CURVES]
+        sample = make_sample(evidence)
+        ranked = [int(number) for number in sample.number[sample.ranked[:_BEST_CURVES]]]
         latest = [number for number in reversed(trials.number) if number not in set(ranked)][:_LATEST_CURVES]
         with self._database.read() as connection:
             return load_curves(connection, evidence.job_id, evidence.objectives[0].metric, sorted({*ranked, *latest}))

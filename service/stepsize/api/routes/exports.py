@@ -56,7 +56,8 @@ async def export(
     ] = "csv",
     rows: Annotated[Rows, Query(description="One row a trial, or one a report; an Optuna file has both.")] = "trials",
 ) -> Response:
-    """CSV and JSON lines are streamed. Parameters are columns `params.NAME`, metrics `values.NAME` (objects in JSON).
+    """CSV and JSON lines are streamed. Parameters are columns `params.NAME`, metrics `values.NAME`, the provenance
+    `ran_with.NAME` (objects in JSON).
 
     Open an Optuna file `F` with `optuna.load_study(study_name=JOB, storage=JournalStorage(JournalFileBackend(F)))`, or
     `optuna-dashboard F`. Diverged and other infeasible trials are FAIL there; powers of two are exponents, as searched.

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Header, Query, Request, Response
-from pydantic import StringConstraints
+from pydantic import AfterValidator, StringConstraints
 
 from stepsize.api.bodies import STRICT_QUERY
 from stepsize.api.dependencies import AnySite, JobId, Site
@@ -29,8 +29,16 @@ Accept = Annotated[
     str,
     Header(description="`application/json` (the default), `text/markdown` or `text/html`.", include_in_schema=False),
 ]
+
+
+def _once_each(job_ids: list[str]) -> list[str]:
+    """Return the ids in order; a job named twice would be told twice, as if its trials were more."""
+    return list(dict.fromkeys(job_ids))
+
+
 JobIds = Annotated[
     list[Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,64}$")]],
+    AfterValidator(_once_each),
     Query(alias="job", min_length=1, max_length=_MOST_JOBS, description="A job's id; repeat it for more jobs."),
 ]
 

@@ -7,7 +7,7 @@ from fastapi.responses import FileResponse
 
 from stepsize.api.best_schemas import BestTrialOut
 from stepsize.api.bodies import STRICT_QUERY
-from stepsize.api.dependencies import AnySite, FileName, JobId, answer
+from stepsize.api.dependencies import AnySite, ArtifactName, JobId, answer
 from stepsize.api.responses import ALWAYS, NOT_MODIFIED, problems
 from stepsize.api.schemas import PageOut
 from stepsize.api.trial_files import FILE, send_file
@@ -33,12 +33,12 @@ def best(
 
 
 @router.get(
-    "/best/artifacts/{name}",
+    "/best/artifacts/{name:path}",
     response_class=FileResponse,
     responses=FILE | problems(404, 409),
     summary="Download the best trial's artifact",
 )
-def best_artifact(job_id: JobId, name: FileName, site: AnySite) -> Response:
+def best_artifact(job_id: JobId, name: ArtifactName, site: AnySite) -> Response:
     with site.database.read() as connection:
         path = files.find_best_artifact(connection, site.settings.data_dir, job_id, name)
     return send_file(path, name)

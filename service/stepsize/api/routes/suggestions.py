@@ -18,9 +18,11 @@ from stepsize.api.suggestion_schemas import (
     SuggestionsOut,
     VerdictOut,
 )
+from stepsize.api.waiting_room import Turn
 from stepsize.application import suggestions
-from stepsize.application.suggestions import Asking, Suggestions
+from stepsize.application.suggestions import Asking, Suggestions, Told
 from stepsize.store.database import Connection
+from stepsize.store.suggestions import has_any
 from stepsize.store.trials import get_trial
 
 router = APIRouter(prefix="/v1/jobs/{job_id}", tags=["ask and tell"], dependencies=STRICT_QUERY, responses=ALWAYS)
@@ -30,7 +32,7 @@ _CLIENT_LEFT = 499
 
 
 class _NothingYetError(Exception):
-    """There is nothing to give, and the client would rather wait; undoes the transaction."""
+    """There is nothing to give, and the client would rather wait: its key is not used up."""
 
 
 @router.post("/suggestions", response_model=SuggestionsOut, responses=POSTED, summary="Ask for trials to run")
@@ -39,10 +41,10 @@ async def suggest(job_id: JobId, wanted: SuggestionRequest, post: Post, request:
     costs nothing. Where nothing is ready the answer waits `wait_s` for it, and then says why."""
     asking = wanted.asking()
 
-    async def attempt(must_answer: bool) -> Response | None:
+    async def attempt(turn: Turn) -> Response | None:
         if await request.is_disconnected():  # a trial given to it would be lost until its lease runs out
             return Response(status_code=_CLIENT_LEFT)
-        return await _ask(post, job_id, asking, must_answer=must_answer)
+        return await _ask(post, job_id, asking, turn)
 
     return await post.site.waiting_room.wait_for_suggestion(job_id, asking.client_id, attempt, wait_s=wanted.wait_s)
 
@@ -69,8 +71,12 @@ async def complete(job_id: JobId, number: TrialNumber, told: CompletionRequest, 
     """Telling the same again changes nothing; telling something else is a conflict, and so is a token that is no longer
     the trial's (`lease-lost`): the newer owner's result stands. A trial that the pruner has ended stays `pruned`."""
 
+    ended = Told(number, told.lease_token, told.ending())
+    if post.key is None:
+        return answer(TrialOut.of(await post.site.group_commit.run_together(job_id, suggestions.end_trials, ended)))
+
     def effect(connection: Connection) -> str:
-        suggestions.end_trial(connection, job_id, number, token=told.lease_token, ending=told.ending())
+        suggestions.end_trial(connection, job_id, ended)
         return job_id
 
     return await post.run_in_lane(
@@ -80,37 +86,48 @@ async def complete(job_id: JobId, number: TrialNumber, told: CompletionRequest, 
     )
 
 
-async def _ask(post: Post, job_id: str, asking: Asking, *, must_answer: bool) -> Response | None:
+async def _ask(post: Post, job_id: str, asking: Asking, turn: Turn) -> Response | None:
+    """Return what a client has, after giving it what is ready; None: nothing yet, and it may go on waiting."""
+    if post.key is not None:
+        return await _ask_once(post, job_id, asking, turn)
+    site = post.site
+    taken: Suggestions | None = None
+    # Most likely it asks in vain, unless it is called: then it is not to wait for the job's lock.
+    if turn is Turn.CALLED or await run_in_threadpool(has_any, site.database, job_id, asking.client_id):
+        taken = await site.group_commit.run_together(job_id, suggestions.take_trials, asking)
+    if taken is not None:
+        return answer(SuggestionsOut.of(taken))
+    return await run_in_threadpool(_answer_nothing, site, job_id, asking) if turn is Turn.LAST else None
+
+
+async def _ask_once(post: Post, job_id: str, asking: Asking, turn: Turn) -> Response | None:
+    """Do the same under an idempotency key."""
     taken: Suggestions | None = None
 
     def effect(connection: Connection) -> str:
         nonlocal taken
-        taken = suggestions.take_trials(connection, job_id, asking)
-        if taken is None and not must_answer:
+        (taken,) = suggestions.take_trials(connection, job_id, [asking])
+        if taken is None and turn is not Turn.LAST:
             raise _NothingYetError
         return job_id
 
     def show(connection: Connection, _: str, status: int) -> Response:
-        if taken is not None:
-            return answer(SuggestionsOut.of(taken), status)
-        lease_s = post.site.settings.lease_s
-        found = suggestions.read_suggestions(connection, job_id, asking.client_id, lease_s=lease_s)
+        found = taken or _read_suggestions(post.site, connection, job_id, asking)
         return answer(SuggestionsOut.of(found), status)
 
-    def show_nothing() -> Response | None:
-        with post.site.database.read() as connection:
-            standing = suggestions.read_standing(connection, job_id)
-            is_in_vain = not standing.n_offered and not standing.holds(asking.client_id)
-            return show(connection, job_id, 200) if is_in_vain else None
-
-    if must_answer and post.key is None:  # most likely in vain: then nothing is to be written
-        nothing = await run_in_threadpool(show_nothing)
-        if nothing is not None:
-            return nothing
     try:
         return await post.run_in_lane(job_id, effect, show=show)
     except _NothingYetError:
         return None
+
+
+def _answer_nothing(site: AnySite, job_id: str, asking: Asking) -> Response:
+    with site.database.read() as connection:
+        return answer(SuggestionsOut.of(_read_suggestions(site, connection, job_id, asking)))
+
+
+def _read_suggestions(site: AnySite, connection: Connection, job_id: str, asking: Asking) -> Suggestions:
+    return suggestions.read_suggestions(connection, job_id, asking.client_id, lease_s=site.settings.lease_s)
 
 
 async def _record(post: Post, job_id: str, number: int, sent: ReportsRequest) -> Response:

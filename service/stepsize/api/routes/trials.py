@@ -1,15 +1,16 @@
 """Trials: list, read, reports, logs, files, enqueue, cancel, retry."""
 
+from dataclasses import replace
 from http import HTTPStatus
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query, Response
+from fastapi import APIRouter, Depends, Query, Response
 from fastapi.responses import FileResponse, PlainTextResponse
 
 from stepsize.api.bodies import STRICT_QUERY
 from stepsize.api.dependencies import (
     AnySite,
-    FileName,
+    ArtifactName,
     JobId,
     Limit,
     PageToken,
@@ -20,7 +21,7 @@ from stepsize.api.dependencies import (
 )
 from stepsize.api.requests import TrialRequest
 from stepsize.api.responses import ALWAYS, NOT_MODIFIED, POSTED, problems
-from stepsize.api.schemas import PageOut, ReportOut, TrialOut
+from stepsize.api.schemas import PageOut, ReportOut, SingleTrialOut, TrialOut
 from stepsize.api.trial_files import FILE, send_file
 from stepsize.application import files, trials
 from stepsize.application.filters import parse_filter, parse_sort
@@ -58,17 +59,30 @@ _CREATED: dict[int | str, dict[str, Any]] = {
 }
 
 
-@router.get("/trials", response_model=PageOut[TrialOut], responses=NOT_MODIFIED, summary="List trials of all jobs")
-def list_all_trials(
-    site: AnySite,
+async def _wanted(
     state: TrialState | None = None,
     filters: Filters = None,
     sort: SortBy = None,
     limit: Limit = 50,
     page_token: PageToken = None,
-) -> Response:
+) -> TrialQuery:
+    return TrialQuery(
+        job_id=None,
+        state=state,
+        conditions=[parse_filter(text) for text in filters or []],
+        sort=parse_sort(sort) if sort is not None else None,
+        limit=limit,
+        page_token=page_token,
+    )
+
+
+Wanted = Annotated[TrialQuery, Depends(_wanted)]
+
+
+@router.get("/trials", response_model=PageOut[TrialOut], responses=NOT_MODIFIED, summary="List trials of all jobs")
+def list_all_trials(site: AnySite, query: Wanted) -> Response:
     """Newest first, unless sorted."""
-    return _list(site, _query(None, state, filters, sort, limit, page_token))
+    return _list(site, query)
 
 
 @router.get(
@@ -77,17 +91,9 @@ def list_all_trials(
     responses=NOT_MODIFIED | problems(404),
     summary="List a job's trials",
 )
-def list_trials(
-    job_id: JobId,
-    site: AnySite,
-    state: TrialState | None = None,
-    filters: Filters = None,
-    sort: SortBy = None,
-    limit: Limit = 50,
-    page_token: PageToken = None,
-) -> Response:
+def list_trials(job_id: JobId, site: AnySite, query: Wanted) -> Response:
     """By number, unless sorted."""
-    return _list(site, _query(job_id, state, filters, sort, limit, page_token))
+    return _list(site, replace(query, job_id=job_id))
 
 
 @router.post(
@@ -107,13 +113,13 @@ def enqueue_trial(job_id: JobId, wanted: TrialRequest, post: Post) -> Response:
 
 @router.get(
     "/jobs/{job_id}/trials/{number}",
-    response_model=TrialOut,
+    response_model=SingleTrialOut,
     responses=NOT_MODIFIED | problems(404),
     summary="Read a trial",
 )
 def read_trial(job_id: JobId, number: TrialNumber, site: AnySite) -> Response:
     with site.database.read() as connection:
-        return answer(TrialOut.of(trials.read_trial(connection, job_id, number)))
+        return answer(SingleTrialOut.of_trial(*trials.read_with_fixed(connection, job_id, number)))
 
 
 @router.get(
@@ -149,12 +155,12 @@ def read_log(
 
 
 @router.get(
-    "/jobs/{job_id}/trials/{number}/artifacts/{name}",
+    "/jobs/{job_id}/trials/{number}/artifacts/{name:path}",
     response_class=FileResponse,
     responses=FILE | problems(404),
     summary="Download a trial's artifact",
 )
-def read_artifact(job_id: JobId, number: TrialNumber, name: FileName, site: AnySite) -> Response:
+def read_artifact(job_id: JobId, number: TrialNumber, name: ArtifactName, site: AnySite) -> Response:
     """Pictures that a trainer drew (`….figure.svg`, `….figure.png`) are to be looked at, all else is a download."""
     with site.database.read() as connection:
         path = files.find_artifact(connection, site.settings.data_dir, job_id, number, name)
@@ -178,28 +184,11 @@ def retry_trial(job_id: JobId, number: TrialNumber, post: Post) -> Response:
     return _control(post, job_id, number, trials.retry_trial)
 
 
-def _query(
-    job_id: str | None,
-    state: TrialState | None,
-    filters: list[str] | None,
-    sort: str | None,
-    limit: int,
-    page_token: str | None,
-) -> TrialQuery:
-    return TrialQuery(
-        job_id=job_id,
-        state=state,
-        conditions=[parse_filter(text) for text in filters or []],
-        sort=parse_sort(sort) if sort is not None else None,
-        limit=limit,
-        page_token=page_token,
-    )
-
-
 def _list(site: AnySite, query: TrialQuery) -> Response:
-    with site.database.read() as connection:
-        page = trials.list_trials(connection, query, site.index, lease_s=site.settings.lease_s)
-    return answer(PageOut(items=[TrialOut.of(trial) for trial in page.items], next_page_token=page.next_token))
+    with site.computing:
+        with site.database.read() as connection:
+            page = trials.list_trials(connection, query, site.index, lease_s=site.settings.lease_s)
+        return answer(PageOut(items=[TrialOut.of(trial) for trial in page.items], next_page_token=page.next_token))
 
 
 def _control(post: Post, job_id: str, number: int, act: trials.Control) -> Response:

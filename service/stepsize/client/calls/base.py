@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from numbers import Integral
 from typing import Generic, TypeVar
 from urllib.parse import quote
 from uuid import uuid4
@@ -10,6 +11,7 @@ import httpx
 from pydantic import JsonValue
 
 from stepsize.client.answers import Answer, Page
+from stepsize.client.errors import WrongValueError
 
 Query = Mapping[str, str | int | float | Sequence[str] | Sequence[int] | None]
 
@@ -48,6 +50,11 @@ class Listing(Generic[A]):
     limit: int | None = None
     """Stop after this many; None: all."""
 
+    def __post_init__(self) -> None:
+        if self.limit is not None and not (isinstance(self.limit, Integral) and self.limit >= 0):
+            said = "a whole number of at least 0 is expected, or None for all"
+            raise WrongValueError(f"limit: {said}, not {self.limit!r}")
+
     def page(self, page_token: str | None, n_before: int) -> Call[Page] | None:
         """Return the call for the next page, or None where the limit is reached."""
         size = LARGEST_PAGE if self.limit is None else min(self.limit - n_before, LARGEST_PAGE)
@@ -56,6 +63,11 @@ class Listing(Generic[A]):
     def items(self, page: Page) -> list[A]:
         """Return a page's items."""
         return [self.model.model_validate(item) for item in page.items]
+
+
+def several(given: str | Sequence[str]) -> list[str]:
+    """Return a list of texts; one alone is a list of one, and not of its letters."""
+    return [given] if isinstance(given, str) else list(given)
 
 
 def get(model: type[A], path: str, query: Query | None = None) -> Call[A]:
@@ -104,8 +116,38 @@ def of(model: type[A]) -> Callable[[httpx.Response], A]:
 
 
 def part(value: str) -> str:
-    """Return a name as a part of a path."""
-    return quote(value, safe="")
+    """Return an id or a name as a part of a path.
+
+    Raises:
+        TypeError, WrongValueError: it can be neither.
+    """
+    if not isinstance(value, str):
+        raise TypeError(f"an id or a name is a text, not {value!r}{its_id(value)}")
+    if "/" in value:
+        raise _nothing_called(value)
+    return file_path(value)
+
+
+def file_path(name: str) -> str:
+    """Return the name of a file, which may lie in folders, as the rest of a path.
+
+    Raises:
+        WrongValueError: no file could have it.
+    """
+    segments = name.split("/")
+    if not {"", ".", ".."}.isdisjoint(segments):
+        raise _nothing_called(name)
+    return "/".join(quote(segment, safe="") for segment in segments)
+
+
+def _nothing_called(name: str) -> WrongValueError:
+    return WrongValueError(f"{name!r} is no id or name that anything could have")
+
+
+def its_id(value: object) -> str:
+    """Return the question whether a thing's id was meant, to end a refusal with; nothing where it has none."""
+    found = getattr(value, "id", None)
+    return f"; did you mean its id, {found!r}?" if isinstance(found, str) else ""
 
 
 def _items(model: type[A], response: httpx.Response) -> list[A]:

@@ -1,13 +1,15 @@
 """Calls about jobs: submit, read, change, control."""
 
-from collections.abc import Mapping
-from typing import Literal
+from collections.abc import Mapping, Sequence
+from typing import Literal, get_args
 
 from pydantic import JsonValue
 
 from stepsize.client.answers import Answer, Job
-from stepsize.client.calls.base import Call, Listing, change, delete, get, of, part, post
+from stepsize.client.calls.base import Call, Listing, change, delete, get, of, part, post, several
+from stepsize.client.errors import WrongValueError
 from stepsize.client.range_tests import RangeTest
+from stepsize.spec.hints import hint
 from stepsize.spec.job import JobSpec
 from stepsize.spec.range_test import RangeTestSpec
 from stepsize.spec.space import Scalar
@@ -42,7 +44,7 @@ def jobs(
     *,
     state: str | None = None,
     name: str | None = None,
-    label: str | None = None,
+    label: str | Sequence[str] = (),
     trainer: str | None = None,
     sort: str | None = None,
     limit: int | None = None,
@@ -50,11 +52,11 @@ def jobs(
     """Yield jobs, page after page, newest first.
 
     Args:
-        label: `key:value`.
+        label: `key:value`; of several, jobs that have them all.
         sort: created_at, started_at, finished_at, name, priority or state, with `-` in front for descending.
         limit: stop after this many; null: all.
     """
-    query = {"state": state, "name": name, "label": label, "trainer": trainer, "sort": sort}
+    query = {"state": state, "name": name, "label": several(label), "trainer": trainer, "sort": sort}
     return Listing("/jobs", Job, query, limit)
 
 
@@ -89,7 +91,13 @@ def delete_job(job_id: str) -> Call[None]:
 
 def control(job_id: str, action: Control) -> Call[Job]:
     """Pause, resume, stop or cancel a job, or run its failed trials again, and return it; a worker carries it out a
-    moment later."""
+    moment later.
+
+    Raises:
+        WrongValueError: there is no such action.
+    """
+    if action not in get_args(Control):
+        raise WrongValueError(f"there is no {action!r}; {hint(action, get_args(Control))}")
     return post(Job, f"/jobs/{part(job_id)}/{action}")
 
 
@@ -113,7 +121,7 @@ def range_test(spec: RangeTestSpec | Mapping[str, JsonValue], *, idempotency_key
     Args:
         spec, idempotency_key: as for `submit`.
     """
-    return post(RangeTest, "/range-tests", _spec_json(spec), key=idempotency_key)
+    return post(RangeTest, "/range-tests", _spec_json(spec, RangeTestSpec, "range-test"), key=idempotency_key)
 
 
 def read_range_test(test_id: str) -> Call[RangeTest]:
@@ -121,5 +129,15 @@ def read_range_test(test_id: str) -> Call[RangeTest]:
     return get(RangeTest, f"/range-tests/{part(test_id)}")
 
 
-def _spec_json(spec: JobSpec | RangeTestSpec | Mapping[str, JsonValue]) -> JsonValue:
-    return spec.model_dump(mode="json") if isinstance(spec, JobSpec | RangeTestSpec) else dict(spec)
+def _spec_json(
+    spec: JobSpec | RangeTestSpec | Mapping[str, JsonValue],
+    model: type[JobSpec] | type[RangeTestSpec] = JobSpec,
+    command: str = "submit",
+) -> JsonValue:
+    if isinstance(spec, model):
+        return spec.model_dump(mode="json")
+    if not isinstance(spec, Mapping):
+        what = "job" if model is JobSpec else "range test"
+        said = f"a {what} is a mapping or a {model.__name__}, not {spec!r}"
+        raise TypeError(f"{said}; `stepsize {command} FILE` reads a file")
+    return dict(spec)

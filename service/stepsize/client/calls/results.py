@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 from stepsize.client.answers import Trial
-from stepsize.client.calls.base import Call, get, get_bytes, get_items, get_text, part
+from stepsize.client.calls.base import Call, file_path, get, get_bytes, get_items, get_text, part, several
 from stepsize.client.provenance import JobProvenance
 from stepsize.client.results import Curves, Front, History, Importances, JobReport, JobsReport
 
@@ -22,7 +22,7 @@ def best(job_id: str, *, n: int = 1) -> Call[list[Trial]]:
 
 def best_artifact(job_id: str, name: str) -> Call[bytes]:
     """Return a file of the best trial, e.g. `model.safetensors`."""
-    return get_bytes(f"/jobs/{part(job_id)}/best/artifacts/{part(name)}")
+    return get_bytes(f"/jobs/{part(job_id)}/best/artifacts/{file_path(name)}")
 
 
 def pareto(job_id: str) -> Call[Front]:
@@ -45,14 +45,14 @@ def report_text(job_id: str) -> Call[str]:
     return get_text(f"/jobs/{part(job_id)}/report", accept=_MARKDOWN)
 
 
-def compare(job_ids: Sequence[str]) -> Call[JobsReport]:
+def compare(job_ids: str | Sequence[str]) -> Call[JobsReport]:
     """Return what differs between jobs: the best rate of each, and of each choice that they fix or search."""
-    return get(JobsReport, "/reports", {"job": list(job_ids)})
+    return get(JobsReport, "/reports", {"job": several(job_ids)})
 
 
-def compare_text(job_ids: Sequence[str]) -> Call[str]:
+def compare_text(job_ids: str | Sequence[str]) -> Call[str]:
     """Return the comparison of jobs as Markdown."""
-    return get_text("/reports", {"job": list(job_ids)}, accept=_MARKDOWN)
+    return get_text("/reports", {"job": several(job_ids)}, accept=_MARKDOWN)
 
 
 def importances(job_id: str) -> Call[Importances]:

@@ -6,7 +6,19 @@ from typing import Literal
 from pydantic import JsonValue
 
 from stepsize.client.answers import Report, Trial
-from stepsize.client.calls.base import Call, Listing, Query, get, get_bytes, get_text, part, post, say
+from stepsize.client.calls.base import (
+    Call,
+    Listing,
+    Query,
+    file_path,
+    get,
+    get_bytes,
+    get_text,
+    part,
+    post,
+    say,
+    several,
+)
 from stepsize.client.external import Suggestions, Verdict
 from stepsize.spec.provenance import Provenance
 from stepsize.spec.space import Scalar
@@ -16,26 +28,26 @@ def trials(
     job_id: str,
     *,
     state: str | None = None,
-    filters: Sequence[str] = (),
+    filters: str | Sequence[str] = (),
     sort: str | None = None,
     limit: int | None = None,
 ) -> Listing[Trial]:
     """Yield a job's trials, page after page.
 
     Args:
-        filters: conditions such as `params.learning_rate>=1e-3`, AND-ed.
+        filters: a condition such as `params.learning_rate>=1e-3`, or several, AND-ed.
         sort: `number`, `duration_s`, `params.x` or `values.x`, with `-` in front for descending.
         limit: stop after this many; null: all.
     """
-    query: Query = {"state": state, "filter": list(filters), "sort": sort}
+    query: Query = {"state": state, "filter": several(filters), "sort": sort}
     return Listing(f"/jobs/{part(job_id)}/trials", Trial, query, limit)
 
 
 def all_trials(
-    *, state: str | None = None, filters: Sequence[str] = (), sort: str | None = None, limit: int | None = None
+    *, state: str | None = None, filters: str | Sequence[str] = (), sort: str | None = None, limit: int | None = None
 ) -> Listing[Trial]:
     """Yield the trials of all jobs, newest first unless sorted; as `trials` otherwise."""
-    query: Query = {"state": state, "filter": list(filters), "sort": sort}
+    query: Query = {"state": state, "filter": several(filters), "sort": sort}
     return Listing("/trials", Trial, query, limit)
 
 
@@ -75,7 +87,7 @@ def log(job_id: str, number: int, *, tail: int | None = None) -> Call[str]:
 
 def artifact(job_id: str, number: int, name: str) -> Call[bytes]:
     """Return a file that a trial has left, e.g. `model.safetensors`; `trial(...).artifacts` names them."""
-    return get_bytes(f"{_path(job_id, number)}/artifacts/{part(name)}")
+    return get_bytes(f"{_path(job_id, number)}/artifacts/{file_path(name)}")
 
 
 def suggest(
@@ -86,6 +98,7 @@ def suggest(
     lease_s: float = 60.0,
     wait_s: float = 0.0,
     restarted: bool = False,
+    interrupted: bool = False,
     provenance: Provenance | None = None,
 ) -> Call[Suggestions]:
     """Ask for trials of an external job to train here; `Client.suggestions` is the comfortable way.
@@ -96,10 +109,12 @@ def suggest(
         lease_s: seconds of silence after which they may be given to another client.
         wait_s: seconds to wait where there are none yet.
         restarted: the trials it has begin anew: it was started again, and knows nothing of them.
+        interrupted: with `restarted`: it was ended on purpose, as by Ctrl-C, which uses up no attempt.
         provenance: what they are trained with; the service keeps it once.
     """
     asked: dict[str, JsonValue] = {"client_id": client_id, "count": count, "lease_s": lease_s, "wait_s": wait_s}
     asked |= {"restarted": True} if restarted else {}
+    asked |= {"interrupted": True} if interrupted else {}
     asked |= {} if provenance is None else {"provenance": provenance.model_dump(mode="json")}
     return say(Suggestions, f"/jobs/{part(job_id)}/suggestions", asked)
 

@@ -4,7 +4,7 @@ import { formatCount, formatRate, formatValue } from "../format.js";
 import { html } from "../vendor/preact-htm.js";
 import { Uncertain } from "./pieces.js";
 
-const WORDS = { well_supported: "well supported", fairly_sure: "fairly sure", low: "a rough guess", none: "no answer yet" };
+const WORDS = { well_supported: "well supported", fairly_sure: "fairly sure", low: "a rough guess", none: "no answer" };
 /** Share of the points, counted from the good end, within the picture's height: a cliff would flatten the rest. */
 const SHOWN_SHARE = 0.85;
 const WIDTH = 240;
@@ -32,7 +32,7 @@ export function AnswerCard({ job }) {
       <p class="answer-sentence">${answer.sentence}</p>
       <div class="actions">
         <${Words} answer=${answer} />
-        ${answer.confirmed?.value !== null && html`<span class="small">measured there: ${metric} <${Uncertain} of=${answer.confirmed} /></span>`}
+        ${answer.confirmed?.value !== null && html`<span class="small">measured by fresh trainings: ${metric} <${Uncertain} of=${answer.confirmed} /></span>`}
         ${answer.confirmed?.value === null && answer.value?.value !== null && html`<span class="small">promised there, not checked: ${metric} <${Uncertain} of=${answer.value} /></span>`}
       </div>
       ${answer.caveats.map((caveat) => html`<p class="small muted">${caveat}</p>`)}
@@ -51,7 +51,7 @@ export function ShortAnswer({ answer }) {
   if (!answer) return html`<span class="muted">–</span>`;
   const { learning_rate: rate, batch_size: size, missing_trials: missing } = answer;
   if (rate.value === null) {
-    return html`<span class="small muted">${missing ? `about ${formatCount(missing)} more trials` : "none yet"}</span>`;
+    return html`<span class="small muted">${missing ? `about ${formatCount(missing)} more trials` : "none"}</span>`;
   }
   return html`<div class="short-answer">
     <div><strong class="number">${rate.is_guess && "guess: "}${formatRate(rate.value)}</strong> ${rate.low !== null && html`<span class="interval">${formatRate(rate.low)} … ${formatRate(rate.high)}</span>`}</div>

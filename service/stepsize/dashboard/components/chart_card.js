@@ -3,13 +3,15 @@
 import { html } from "../vendor/preact-htm.js";
 import { Loading, Unavailable } from "./feedback.js";
 
+export const NOTHING_YET = "Nothing to draw yet: it begins with the first trial that ends.";
+
 /**
  * A chart of something loaded, with the same height whatever there is to say.
  *
  * @param {{resource: import("../hooks.js").Resource<any>, what: string, height: number, isEmpty: (data: any) => boolean,
  *   children: (data: any) => unknown, why?: (data: any) => string}} props `why` it is empty
  */
-export function Chart({ resource, what, height, isEmpty, children, why = () => "Nothing to draw yet: it begins with the first trial that ends." }) {
+export function Chart({ resource, what, height, isEmpty, children, why = () => NOTHING_YET }) {
   if (resource.error && !resource.data) return html`<${Unavailable} problem=${resource.error} />`;
   if (!resource.data) return html`<${Loading} what=${what} height=${height} />`;
   if (isEmpty(resource.data)) {

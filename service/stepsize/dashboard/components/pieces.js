@@ -1,6 +1,6 @@
 /** Small pieces: copyable code, parameters, uncertain numbers, tabs, sortable headings, dialogs. */
 
-import { formatParam, formatRate, formatValue } from "../format.js";
+import { formatParam, formatRate, formatShare, formatValue } from "../format.js";
 import { html, useEffect, useRef, useState } from "../vendor/preact-htm.js";
 
 /** @param {{text: string, label?: string}} props */
@@ -74,6 +74,29 @@ export function reasonsOf(estimates) {
 export function Notes({ notes }) {
   if (notes.length === 0) return null;
   return html`<ol class="notes">${notes.map((note) => html`<li>${note}</li>`)}</ol>`;
+}
+
+/**
+ * A table that scrolls by itself, and its notes: names first, then numbers.
+ *
+ * @param {{label: string, headings: string[], texts?: string[], notes: string[], children: unknown}} props `texts`: headings of
+ *   further columns that hold no numbers
+ */
+export function Table({ label, headings, texts = [], notes, children }) {
+  return html`<div class="table-scroll" tabindex="0" role="region" aria-label=${label}>
+    <table>
+      <thead><tr>${headings.map((heading, index) => html`<th scope="col" class=${index && !texts.includes(heading) ? "number" : ""}>${heading}</th>`)}</tr></thead>
+      <tbody>${children}</tbody>
+    </table>
+    <${Notes} notes=${notes} />
+  </div>`;
+}
+
+/** A share with its 95 % interval, as percentages. @param {{of: {value: number | null, low: number | null, high: number | null}}} props */
+export function Share({ of }) {
+  if (!of || of.value === null) return html`<span class="muted">–</span>`;
+  const hasInterval = of.low !== null && of.high !== null && of.low !== of.high;
+  return html`<span class="guessed">${formatShare(of.value)}</span> <span class="interval">${hasInterval && `${formatShare(of.low)} … ${formatShare(of.high)}`}</span>`;
 }
 
 /** @param {{label: string, tabs: {name: string, href: string, isCurrent: boolean}[]}} props */

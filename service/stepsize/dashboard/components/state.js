@@ -41,6 +41,11 @@ export function State({ state, reason }) {
   </span>`;
 }
 
+/** What went wrong in a trial. @param {{type: string, message: string}} error */
+export function wordsOf({ type, message }) {
+  return message ? `${type}: ${message}` : type;
+}
+
 /** Trials by state as one bar. @param {{progress: object}} props */
 export function ProgressBar({ progress }) {
   const total = Math.max(progress.max_trials ?? 0, progress.total, 1);

@@ -10,7 +10,8 @@
  * @typedef {{trainer: string, name: string, labels: string, params: Record<string, ParamDraft>, objectives:
  *   ObjectiveDraft[], sampler: {name: string, values: Record<string, string>}, pruner: {name: string,
  *   values: Record<string, string>}, budget: Record<string, string>, seeds: {rule: "fresh" | "shared" | "blocks", n:
- *   string}, confirm: {choice: "as usual" | "yes" | "no" | "a share", share: string}, rest: object}} Draft `rest`: parts of a cloned specification the form has no field for
+ *   string}, confirm: {choice: "as usual" | "yes" | "no" | "a share", share: string}, together: {choice: "each alone" | "as measured" | "at most",
+ *   n: string}, rest: object}} Draft `rest`: parts of a cloned specification the form has no field for
  */
 
 import { readNumber, readScalar } from "./scalars.js";
@@ -32,6 +33,7 @@ export function emptyDraft(trainer) {
     budget: {},
     seeds: { rule: "fresh", n: "" },
     confirm: { choice: "as usual", share: "" },
+    together: { choice: "each alone", n: "" },
     rest: {},
   };
 }
@@ -39,7 +41,7 @@ export function emptyDraft(trainer) {
 /** @param {object} trainer @param {object} spec a job's @returns {Draft} */
 export function draftOf(trainer, spec) {
   const draft = emptyDraft(trainer);
-  const { name, labels, trainer: chosen, search_space: space, objectives, sampler, pruner, budget, seeds, confirm, ...rest } = spec;
+  const { name, labels, trainer: chosen, search_space: space, objectives, sampler, pruner, budget, seeds, confirm, resources, ...rest } = spec;
   for (const [param, schema] of Object.entries(trainer.params_schema.properties)) {
     draft.params[param] = paramDraft(schema, space?.[param]);
     // A recorded spec has every default written out: kept as fixed, they would stand in the way of another schedule.
@@ -55,7 +57,8 @@ export function draftOf(trainer, spec) {
     budget: texts(budget, []),
     seeds: seeds.blocks ? { rule: "blocks", n: String(seeds.blocks) } : { rule: seeds, n: "" },
     confirm: confirm?.share ? { choice: "a share", share: String(confirm.share) } : { choice: confirm ? "yes" : "no", share: "" },
-    rest: withoutDefaults(rest),
+    together: togetherOf(resources?.fuse ?? 1),
+    rest: withoutDefaults({ ...rest, resources }),
   };
 }
 
@@ -76,6 +79,7 @@ export function specOf(draft, trainer) {
     ...seedsOf(draft.seeds),
     ...confirmOf(draft.confirm),
     ...draft.rest,
+    ...present({ resources: { ...draft.rest.resources, ...fuseOf(draft.together) } }),
   };
 }
 
@@ -149,12 +153,22 @@ function rangeOf(param, schema) {
 
 function seedsOf({ rule, n }) {
   if (rule === "fresh") return {};
-  return { seeds: rule === "shared" ? rule : { blocks: readNumber(n) } };
+  return { seeds: rule === "blocks" ? { blocks: readNumber(n) } : rule };
 }
 
 function confirmOf({ choice, share }) {
   if (choice === "as usual") return {};
   return { confirm: choice === "a share" ? { share: readNumber(share) } : choice === "yes" };
+}
+
+function togetherOf(fuse) {
+  if (fuse === 1) return { choice: "each alone", n: "" };
+  return fuse === "auto" ? { choice: "as measured", n: "" } : { choice: "at most", n: String(fuse) };
+}
+
+function fuseOf({ choice, n }) {
+  if (choice === "each alone") return {};
+  return { fuse: choice === "as measured" ? "auto" : readNumber(n) };
 }
 
 function labelsOf(line) {
@@ -172,7 +186,7 @@ function withoutDefaults({ priority, parameter_constraints: parameters, outcome_
     warm_start: warm,
     engine,
     enqueue,
-    resources: resources?.gpus || resources?.cpus > 1 || resources?.fuse > 1 ? resources : null,
+    resources: present({ gpus: resources?.gpus, cpus: resources?.cpus > 1 && resources.cpus }),
     stop_when: stop?.no_improvement_trials || stop?.terminator ? stop : null,
     keep_artifacts: keep === "best" ? null : keep,
   });

@@ -2,13 +2,14 @@
 
 import { get, Problem, withQuery } from "../api.js";
 import { LinesChart } from "../charts/curves.js";
-import { Empty, Loading, ProblemNote } from "../components/feedback.js";
-import { Params, Uncertain } from "../components/pieces.js";
+import { Empty, Loading, ProblemNote, Unavailable } from "../components/feedback.js";
+import { Params, reasonsOf, Share, Table, Uncertain } from "../components/pieces.js";
 import { ProgressBar, State } from "../components/state.js";
-import { formatCount, formatValue, words } from "../format.js";
+import { formatCount, formatValue, searchWords, words } from "../format.js";
 import { useInterval, useResource, useTitle } from "../hooks.js";
 import { href, setQuery } from "../router.js";
 import { html, useCallback, useEffect, useMemo, useState } from "../vendor/preact-htm.js";
+import { BandTable } from "./job_report.js";
 
 const REFRESH_MS = 3000;
 const MAX_POINTS = 400;
@@ -43,7 +44,7 @@ function Picker({ ids, onChoose }) {
     })}
     <select aria-label="Add a job" value="" onChange=${(event) => event.target.value && onChoose([...ids, event.target.value])}>
       <option value="">Add a job …</option>
-      ${rest.map((job) => html`<option value=${job.id}>${job.name || job.id} · ${job.spec.sampler.name}</option>`)}
+      ${rest.map((job) => html`<option value=${job.id}>${job.name || job.id} · ${searchWords(job)}</option>`)}
     </select>
   </div>`;
 }
@@ -55,14 +56,19 @@ function Comparison({ ids }) {
   if (problem) return html`<${ProblemNote} problem=${problem} />`;
   if (!rows) return html`<${Loading} what="the jobs" height=${420} />`;
   return html`<div class="stack">
-    ${!reports.error && html`<section class="card recommendation"><p>${reports.data?.sentence ?? html`<span class="muted">Comparing the learning rates …</span>`}</p></section>`}
-    ${axes.length > 1 && html`<p class="warning">These jobs have different objectives, data or trainers; their values can't be compared, so each kind has a picture of its own.</p>`}
+    <section class="card recommendation">
+      ${reports.error ? html`<${Unavailable} problem=${reports.error} />` : html`<p>${reports.data?.sentence ?? html`<span class="muted">Comparing the learning rates …</span>`}</p>`}
+    </section>
+    ${reports.data?.caveats.map((caveat) => html`<p class="warning" key=${caveat}>${caveat}</p>`)}
+    ${axes.length > 1 && html`<p class="muted">Values of different objectives, data or trainers: each kind has a picture of its own.</p>`}
     ${axes.map((axis) => html`<${BestSoFar} key=${axis.name} ...${axis} />`)}
     <section class="card">
       <header><h2>Side by side</h2></header>
       <${SideBySide} rows=${rows} reports=${reports.error ? [] : reports.data?.jobs} />
     </section>
     ${reports.data?.tables.map((table) => html`<${SettingTable} key=${table.parameter} table=${table} />`)}
+    ${reports.data?.pairs.length > 0 && html`<${JobPairs} report=${reports.data} />`}
+    ${reports.data && html`<${RatesOfJobs} jobs=${reports.data.jobs} />`}
   </div>`;
 }
 
@@ -135,33 +141,82 @@ function SideBySide({ rows, reports }) {
   </div>`;
 }
 
-/** The choices of one setting: the best rate, the value there and the training time of each, and what differs. */
+/** The choices of one setting, as every report of several jobs has them: each one's best rate and value, and what differs. */
 function SettingTable({ table }) {
   const name = words(table.parameter);
   const others = [...new Set(table.rows.flatMap((row) => Object.keys(row.where)))];
+  const notes = reasonsOf(table.rows.flatMap((row) => [row.learning_rate, row.value, row.train_time_s]));
   return html`<section class="card">
     <header><h2>By ${name}</h2></header>
     <div class="body"><p>${table.sentence}</p></div>
-    <div class="table-scroll" tabindex="0" role="region" aria-label="By ${name}">
-      <table>
-        <thead><tr><th scope="col">${name}</th>${others.map((other) => html`<th scope="col">${words(other)}</th>`)}<th scope="col">Trials</th><th scope="col">Best learning rate</th><th scope="col">At batch size</th><th scope="col">Value there</th><th scope="col">Seconds</th></tr></thead>
-        <tbody>
-          ${table.rows.map(
-            (row) => html`<tr>
-              <th scope="row">${String(row.choice)}</th>
-              ${others.map((other) => html`<td>${row.where[other] === null || row.where[other] === undefined ? "–" : String(row.where[other])}</td>`)}
-              <td>${formatCount(row.n_trials)}</td>
-              <td><${Uncertain} of=${row.learning_rate} rate /></td>
-              <td>${row.batch_size ?? "–"}</td>
-              <td><${Uncertain} of=${row.value} /> <span class="small muted">${row.objective.metric}</span></td>
-              <td><${Uncertain} of=${row.train_time_s} /></td>
-            </tr>`,
-          )}
-        </tbody>
-      </table>
-    </div>
-    ${table.pairs.length > 0 && html`<div class="body"><ul>${table.pairs.slice(0, MAX_PAIRS).map((pair) => html`<li>${pair.sentence}</li>`)}</ul>${table.pairs.length > MAX_PAIRS && html`<p class="small muted">${formatCount(table.pairs.length - MAX_PAIRS)} more pairs are in the JSON.</p>`}</div>`}
+    <${Table} label="By ${name}" notes=${notes} texts=${others.map(words)} headings=${[name, ...others.map(words), "Trials", "Best learning rate", "At batch size", "Value there", "Seconds", "Diverged"]}>
+      ${table.rows.map(
+        (row) => html`<tr>
+          <th scope="row">${String(row.choice)}</th>
+          ${others.map((other) => html`<td>${shown(row.where[other])}</td>`)}
+          <td class="number">${formatCount(row.n_trials)}</td>
+          <td class="number"><${Uncertain} of=${row.learning_rate} notes=${notes} rate /></td>
+          <td class="number">${shown(row.batch_size)}</td>
+          <td class="number"><${Uncertain} of=${row.value} notes=${notes} /> <span class="small muted">${row.objective.metric}</span></td>
+          <td class="number"><${Uncertain} of=${row.train_time_s} notes=${notes} /></td>
+          <td class="number"><${Share} of=${row.diverged_share} /></td>
+        </tr>`,
+      )}
+    <//>
+    ${table.pairs.length > 0 && html`<${Pairs} label="By ${name}, two by two" pairs=${table.pairs} names=${table.pairs.map((pair) => pair.rows.map((at) => rowName(table.rows[at])))} />`}
+    ${table.caveat && html`<div class="body"><p class="note">${sentenceOf(table.caveat)}</p></div>`}
   </section>`;
+}
+
+/** Rows or jobs two by two: how many times higher the second's best rate is, by how much its value is better, in words. */
+function Pairs({ label, pairs, names }) {
+  const notes = reasonsOf(pairs.flatMap((pair) => [pair.rate_ratio, pair.improvement]));
+  const more = pairs.length - MAX_PAIRS;
+  return html`<${Table} label=${label} notes=${notes} texts=${["Second", "So"]} headings=${["First", "Second", "Times the rate", "At batch size", "Better by", "So"]}>
+      ${pairs.slice(0, MAX_PAIRS).map(
+        (pair, at) => html`<tr>
+          <th scope="row" class="long">${names[at][0]}</th>
+          <th scope="row" class="long">${names[at][1]}</th>
+          <td class="number"><${Uncertain} of=${pair.rate_ratio} notes=${notes} /></td>
+          <td class="number">${shown(pair.batch_size)}</td>
+          <td class="number"><${Uncertain} of=${pair.improvement} notes=${notes} /></td>
+          <td class="sentence">${pair.sentence}</td>
+        </tr>`,
+      )}
+    <//>
+    ${more > 0 && html`<div class="body"><p class="note">${formatCount(more)} more pairs are in the JSON.</p></div>`}`;
+}
+
+/** The jobs themselves two by two. */
+function JobPairs({ report }) {
+  const nameOfId = (id) => report.jobs.find((job) => job.job_id === id)?.job_name || id;
+  return html`<section class="card">
+    <header><h2>Jobs two by two</h2></header>
+    <${Pairs} label="Jobs two by two" pairs=${report.pairs} names=${report.pairs.map((pair) => pair.job_ids.map(nameOfId))} />
+  </section>`;
+}
+
+/** What happens at which rate, for each job. */
+function RatesOfJobs({ jobs }) {
+  return jobs.map(
+    (job) => html`<details class="card" key=${job.job_id}>
+      <summary>By learning rate: ${job.job_name || job.job_id}</summary>
+      ${job.by_learning_rate.bands.length ? html`<${BandTable} bands=${job.by_learning_rate.bands} metric=${job.objective.metric} />` : html`<div class="body"><p class="note">${job.by_learning_rate.caveat}</p></div>`}
+    </details>`,
+  );
+}
+
+function rowName(row) {
+  const others = Object.values(row.where).filter((value) => value !== null && value !== undefined);
+  return others.length ? `${row.choice} (${others.join(", ")})` : String(row.choice);
+}
+
+function shown(value) {
+  return value === null || value === undefined ? "–" : String(value);
+}
+
+function sentenceOf(caveat) {
+  return `${caveat[0].toUpperCase()}${caveat.slice(1)}.`;
 }
 
 function foundAfter({ best, numbers }) {

@@ -1,9 +1,10 @@
 /** One job, live: what it has found, its trials, its report, its specification, and its controls. */
 
+import { withQuery } from "../api.js";
 import { AnswerCard } from "../components/answer.js";
 import { Empty, Loading, ProblemNote } from "../components/feedback.js";
 import { Code, CopyButton, Params, Tabs } from "../components/pieces.js";
-import { Counts, ProgressBar, State } from "../components/state.js";
+import { Counts, ProgressBar, State, wordsOf } from "../components/state.js";
 import { Ago, formatCount, formatDuration, formatShare, formatValue } from "../format.js";
 import { useLiveJob, useResource, useThrottled, useTitle } from "../hooks.js";
 import { href } from "../router.js";
@@ -19,6 +20,12 @@ const TABS = { overview: "Overview", trials: "Trials", report: "Report", spec: "
 /** Range tests and refits search nothing: there is no report. */
 const TABS_WITHOUT_SEARCH = { overview: "Overview", trials: "Trials", spec: "Specification" };
 const FRONT_MS = 1500;
+/** What to say of a job that came to nothing, and what to do. */
+const NOTHING = {
+  tooMany: ["Too many trials failed", "When that is mended, retry them."],
+  failed: ["All trials failed", "When that is mended, retry them."],
+  infeasible: ["No trial was feasible", "Search lower learning rates, smaller batches or another space."],
+};
 const STATUSES = { live: "live", polling: "polling", offline: "reconnecting…", connecting: "connecting…", ended: "finished" };
 
 /** @param {{jobId: string, tab: string, query: URLSearchParams}} props */
@@ -45,7 +52,7 @@ export function JobView({ jobId, tab, query }) {
     <${Labels} labels=${job.labels} />
     ${live.status === "offline" && html`<p class="warning">The service doesn't answer; what you see is its last word. This page goes on by itself as soon as it is back.</p>`}
     ${job.error && html`<p class="problem" role="alert"><strong>The job failed</strong><span>${job.error}${job.reason !== "max_failed_trials" && job.advice && `; ${job.advice}`}</span></p>`}
-    ${job.reason === "max_failed_trials" && html`<p class="problem"><strong>Too many trials failed</strong><span>Each says why: <a href=${href(["jobs", jobId, "trials"], { state: "failed" })}>see the failed trials</a>. When that is mended, retry them.</span></p>`}
+    <${NothingCame} job=${job} />
     ${job.advice && !job.finished_at && html`<p class="warning" role="status">${sentence(job.advice)} <a href="#/workers">See the workers</a>.</p>`}
     ${job.warnings.map((warning) => html`<p class="warning">${warning}</p>`)}
     ${tab === "overview" && html`<${AnswerCard} job=${job} />`}
@@ -122,7 +129,7 @@ function Tiles({ job }) {
       <span class="big">${time(job)}</span>
       <span class="small muted">
         ${job.finished_at ? html`finished <${Ago} at=${job.finished_at} />` : job.started_at ? html`started <${Ago} at=${job.started_at} />` : html`submitted <${Ago} at=${job.created_at} />`}
-        ${progress.limited_by && ` · limited by ${progress.limited_by.replaceAll("_", " ")}`}
+        ${progress.limited_by === "answer" ? " · its answer is being computed" : progress.limited_by && ` · limited by ${progress.limited_by.replaceAll("_", " ")}`}
       </span>
     </section>
   </div>`;
@@ -155,6 +162,18 @@ function FrontTile({ job }) {
 
 function sentence(advice) {
   return `${advice[0].toUpperCase()}${advice.slice(1)}.`;
+}
+
+/** A job that has ended with nothing to show says of what, in the words of its last trial. */
+function NothingCame({ job }) {
+  const tooMany = job.reason === "max_failed_trials";
+  const isShown = tooMany || (job.state === "completed" && job.advice);
+  const state = tooMany || !job.progress.counts.infeasible ? "failed" : "infeasible";
+  const last = useResource(isShown ? withQuery(`/jobs/${job.id}/trials`, { state, sort: "-number", limit: 1 }) : null);
+  if (!isShown) return null;
+  const error = last.data?.items[0]?.error;
+  const [head, next] = NOTHING[tooMany ? "tooMany" : state];
+  return html`<p class="problem"><strong>${head}</strong><span>${error && `The last: ${wordsOf(error)}. `}<a href=${href(["jobs", job.id, "trials"], { state })}>See the ${state} trials</a>. ${next}</span></p>`;
 }
 
 function isUntouched({ total, counts }) {

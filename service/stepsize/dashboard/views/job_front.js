@@ -2,7 +2,7 @@
 
 import { withQuery } from "../api.js";
 import { FrontChart } from "../charts/front.js";
-import { Chart, Choice } from "../components/chart_card.js";
+import { Chart, Choice, NOTHING_YET } from "../components/chart_card.js";
 import { formatCount, formatParam, formatValue } from "../format.js";
 import { useResource } from "../hooks.js";
 import { href } from "../router.js";
@@ -34,7 +34,7 @@ export function JobFront({ job, version }) {
       }
     </header>
     <div class="body">
-      <${Chart} resource=${front} what="the front" height=${320} isEmpty=${(data) => data.items.length === 0}>
+      <${Chart} resource=${front} what="the front" height=${320} isEmpty=${(data) => data.items.length === 0} why=${() => (job.finished_at === null ? NOTHING_YET : "Nothing to draw: no trial completed with a value of every objective.")}>
         ${() => html`<${FrontChart} front=${trials} others=${others} objectives=${objectives} across=${named(chosen.across)} up=${named(chosen.up)} />`}
       <//>
     </div>

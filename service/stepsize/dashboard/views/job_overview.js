@@ -3,7 +3,7 @@
 import { withQuery } from "../api.js";
 import { CurvesChart } from "../charts/curves.js";
 import { ColourScale, HistoryChart, MapChart, SliceChart, variedParams } from "../charts/search.js";
-import { Chart, Choice, Stroke } from "../components/chart_card.js";
+import { Chart, Choice, NOTHING_YET, Stroke } from "../components/chart_card.js";
 import { formatCount } from "../format.js";
 import { useResource, useThrottled } from "../hooks.js";
 import { html, useMemo, useState } from "../vendor/preact-htm.js";
@@ -43,7 +43,21 @@ function hasNoValue({ values }) {
 }
 
 function whyNoValue({ n_trials: nTrials }) {
-  return nTrials ? `None of the ${formatCount(nTrials)} trials that have ended has a value.` : "Nothing to draw yet: it begins with the first trial that ends.";
+  return nTrials ? `None of the ${formatCount(nTrials)} trials that have ended has a value.` : NOTHING_YET;
+}
+
+function whyNoMap(history) {
+  return hasNoValue(history) ? whyNoValue(history) : "Nothing to draw: a map needs two parameters of which several values were tried.";
+}
+
+function whyNoSlice(history) {
+  return hasNoValue(history) ? whyNoValue(history) : "Nothing to draw: no parameter was tried at several values.";
+}
+
+/** Trials trained elsewhere may tell nothing but how they ended. */
+function whyNoCurve({ n_trials: nTrials }, job) {
+  if (job.finished_at === null) return "Nothing to draw yet: it begins with the first trial that reports.";
+  return nTrials ? "Nothing to draw: no trial has reported how it went, there are only final values." : "Nothing to draw: the job ended without a trial.";
 }
 
 function historyNote({ n_trials: nTrials, numbers, metric }) {
@@ -68,7 +82,7 @@ function MapCard({ history, report }) {
       }
     </header>
     <div class="body stack">
-      <${Chart} resource=${history} what="the map" height=${300} isEmpty=${(data) => !across || !up || data.numbers.length === 0}>
+      <${Chart} resource=${history} what="the map" height=${300} isEmpty=${(data) => !across || !up || data.numbers.length === 0} why=${whyNoMap}>
         ${(data) => html`<${MapChart} history=${data} across=${across} up=${up} law=${report?.scaling_law} frontier=${report?.divergence?.frontier} />`}
       <//>
       ${history.data && !hasNoValue(history.data) && html`<div class="legend two-lines"><${ColourScale} metric=${history.data.metric} /><${MapLegend} report=${report} /></div>`}
@@ -100,7 +114,7 @@ function CurvesCard({ job, version, isWide }) {
       </div>
     </header>
     <div class="body stack">
-      <${Chart} resource=${curves} what="learning curves" height=${300} isEmpty=${(data) => data.curves.every((curve) => curve.steps.length === 0)}>
+      <${Chart} resource=${curves} what="learning curves" height=${300} isEmpty=${(data) => data.curves.every((curve) => curve.steps.length === 0)} why=${(data) => whyNoCurve(data, job)}>
         ${(data) => html`<${CurvesChart} curves=${data} best=${job.best?.number ?? null} />`}
       <//>
       ${curves.data?.curves.length > 0 && html`<p class="note">${curvesNote(curves.data, job.best?.number)}</p>`}
@@ -126,7 +140,7 @@ function SliceCard({ history, report }) {
       ${names.length > 1 && html`<div class="actions aside"><${Choice} label="Parameter" names=${names} value=${along} onChange=${setChosen} /></div>`}
     </header>
     <div class="body">
-      <${Chart} resource=${history} what="the slice" height=${260} isEmpty=${(data) => !along || hasNoValue(data)} why=${whyNoValue}>
+      <${Chart} resource=${history} what="the slice" height=${260} isEmpty=${(data) => !along || hasNoValue(data)} why=${whyNoSlice}>
         ${(data) => html`<${SliceChart} history=${data} along=${along} plateau=${plateau} />`}
       <//>
     </div>

@@ -3,8 +3,8 @@
 import { getText } from "../api.js";
 import { RateByBatchChart } from "../charts/report.js";
 import { Loading, say, Unavailable } from "../components/feedback.js";
-import { Notes, reasonsOf, Uncertain, writeClipboard } from "../components/pieces.js";
-import { formatCount, formatDuration, formatNumber, formatRate, formatShare, formatValue } from "../format.js";
+import { Notes, reasonsOf, Share, Table, Uncertain, writeClipboard } from "../components/pieces.js";
+import { formatCount, formatDuration, formatNumber, formatRate, formatValue } from "../format.js";
 import { useResource, useThrottled } from "../hooks.js";
 import { html } from "../vendor/preact-htm.js";
 
@@ -88,7 +88,8 @@ function Sensitivity({ part, metric, noise }) {
   </dl>`;
 }
 
-function BandTable({ bands, metric }) {
+/** @param {{bands: object[], metric: string}} props */
+export function BandTable({ bands, metric }) {
   const others = [...new Set(bands.flatMap((band) => Object.keys(band.metrics)))].filter((name) => name !== metric && !NO_RESULTS.includes(name));
   const notes = reasonsOf(bands.map((band) => band.value));
   return html`<${Table} notes=${notes} label="Results by learning rate" headings=${["Learning rate", "Trials", `Mean ${metric}`, `Best ${metric}`, ...others.map((name) => `Mean ${name}`), "Training time", "Diverged"]}>
@@ -98,9 +99,9 @@ function BandTable({ bands, metric }) {
         <td class="number">${formatCount(band.n_trials)}</td>
         <td class="number"><${Uncertain} of=${band.value} notes=${notes} /></td>
         <td class="number">${formatValue(band.best)}</td>
-        ${others.map((name) => html`<td class="number">${formatValue(band.metrics[name]?.value)}</td>`)}
+        ${others.map((name) => html`<td class="number"><${Uncertain} of=${band.metrics[name]} notes=${notes} /></td>`)}
         <td class="number">${formatDuration(band.train_time_s?.value)}</td>
-        <td class="number">${share(band.diverged_share)}</td>
+        <td class="number"><${Share} of=${band.diverged_share} /></td>
       </tr>`,
     )}
   <//>`;
@@ -117,7 +118,7 @@ function BatchTable({ rows, metric }) {
         <td class="number"><${Uncertain} of=${row.value} notes=${notes} /></td>
         <td class="number">${formatValue(row.best)}</td>
         <td class="number">${formatDuration(row.train_time_s?.value)}</td>
-        <td class="number">${share(row.diverged_share)}</td>
+        <td class="number"><${Share} of=${row.diverged_share} /></td>
       </tr>`,
     )}
   <//>`;
@@ -139,16 +140,6 @@ function ChoiceTable({ comparison, metric }) {
   <//>`;
 }
 
-function Table({ label, headings, notes, children }) {
-  return html`<div class="table-scroll" tabindex="0" role="region" aria-label=${label}>
-    <table>
-      <thead><tr>${headings.map((heading, index) => html`<th scope="col" class=${index ? "number" : ""}>${heading}</th>`)}</tr></thead>
-      <tbody>${children}</tbody>
-    </table>
-    <${Notes} notes=${notes} />
-  </div>`;
-}
-
 /** @param {{items: {parameter: string, importance: object}[], caveat: string | null}} props */
 function Importances({ items, caveat }) {
   const most = Math.max(...items.map((item) => item.importance.value ?? 0), 1e-9);
@@ -168,15 +159,11 @@ function Divergence({ part }) {
   return html`<dl class="facts">
     <div><dt>Diverged</dt><dd>${formatCount(part.n_diverged)} trials</dd></div>
     <div><dt>Out of memory</dt><dd>${formatCount(part.n_out_of_memory)} trials</dd></div>
-    <div><dt>Share</dt><dd>${share(part.share)}</dd></div>
+    <div><dt>Share</dt><dd><${Share} of=${part.share} /></dd></div>
     ${part.frontier.map(
       (place) => html`<div><dt>Edge at batch size ${place.batch_size}</dt><dd><${Uncertain} of=${place.learning_rate} rate /></dd></div>`,
     )}
   </dl>`;
-}
-
-function share(of) {
-  return of && of.value !== null ? formatShare(of.value) : "–";
 }
 
 async function copyMarkdown(jobId) {

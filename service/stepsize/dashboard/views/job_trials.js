@@ -3,7 +3,7 @@
 import { withQuery } from "../api.js";
 import { Empty, Loading, ProblemNote } from "../components/feedback.js";
 import { Pager, SortHeading } from "../components/pieces.js";
-import { State, TRIAL_STATES } from "../components/state.js";
+import { State, TRIAL_STATES, wordsOf } from "../components/state.js";
 import { formatDuration, formatParam, formatValue } from "../format.js";
 import { usePages, useThrottled } from "../hooks.js";
 import { href, setQuery } from "../router.js";
@@ -80,7 +80,7 @@ function TrialTable({ job, rows, recent, params, metrics, sort, onSort }) {
 function TrialRow({ jobId, trial, params, metrics, isBest, hasGroups }) {
   return html`<tr class="clickable">
     <td class="number"><a href=${href(["jobs", jobId, "trials", String(trial.number)])}>${trial.number}</a>${isBest && html` <span class="label">best</span>`}</td>
-    <td><${State} state=${trial.state} reason=${trial.reason} /></td>
+    <td><${State} state=${trial.state} reason=${trial.reason} />${trial.error && html`<span class="words">${wordsOf(trial.error)}</span>`}</td>
     ${metrics.map((metric) => html`<td class="number">${formatValue(trial.values[metric])}</td>`)}
     ${params.map((name) => html`<td class="number">${name in trial.params ? formatParam(trial.params[name], name) : html`<span class="muted">–</span>`}</td>`)}
     ${hasGroups && html`<td>${trial.group?.how === "fused" ? trial.group.id : (trial.group?.how ?? "–")}</td>`}

@@ -5,7 +5,7 @@ import { ShortAnswer } from "../components/answer.js";
 import { Empty, Loading, ProblemNote } from "../components/feedback.js";
 import { Code, Pager, Params } from "../components/pieces.js";
 import { JOB_STATES, ProgressBar, State } from "../components/state.js";
-import { Ago, formatCount, formatDuration, formatValue, words } from "../format.js";
+import { Ago, formatCount, formatDuration, formatValue, searchWords, words } from "../format.js";
 import { useJobRows, usePages, useResource, useTitle } from "../hooks.js";
 import { go, href, setQuery } from "../router.js";
 import { html, useEffect, useRef, useState } from "../vendor/preact-htm.js";
@@ -141,7 +141,7 @@ function JobRow({ job, isPicked, onPick }) {
     <td>
       <div class="job-name">
         <a href=${placeOf(job)}>${name}</a>
-        <span class="small muted">${job.spec.trainer.name} · ${job.kind === "tune" ? job.spec.sampler.name : words(job.kind)}</span>
+        <span class="small muted">${job.spec.trainer.name} · ${searchWords(job)}</span>
         <${Labels} labels=${job.labels} />
       </div>
     </td>
@@ -151,7 +151,7 @@ function JobRow({ job, isPicked, onPick }) {
         <${ProgressBar} progress=${progress} />
         <span class="small muted number">
           ${formatCount(progress.total)}${progress.max_trials ? ` / ${formatCount(progress.max_trials)}` : ""}
-          ${progress.eta_s !== null && ` · ${formatDuration(progress.eta_s)} left`}
+          ${progress.limited_by === "answer" ? " · answering" : progress.eta_s !== null && ` · ${formatDuration(progress.eta_s)} left`}
         </span>
       </div>
     </td>
@@ -205,7 +205,7 @@ function NothingFound({ onNext }) {
 /** @param {object} job @param {string[]} wanted words, all of which it must have */
 function matches(job, wanted) {
   const labels = Object.entries(job.labels).map(([key, value]) => `${key}:${value}`);
-  const haystack = [job.name, job.spec.trainer.name, job.spec.sampler.name, words(job.kind), ...labels].join(" ").toLowerCase();
+  const haystack = [job.name, job.spec.trainer.name, searchWords(job), words(job.kind), ...labels].join(" ").toLowerCase();
   return wanted.every((word) => haystack.includes(word.toLowerCase()) || job.id.startsWith(word));
 }
 

@@ -21,10 +21,16 @@ const BUDGET = {
   trial_timeout_s: "Longest run of one trial, in seconds.",
   max_failed_trials: "The job fails after this many failures.",
 };
+const TOGETHER = {
+  "each alone": "Each trial has a slot to itself.",
+  "as measured": "As many of one shape as train fastest, measured before the first of each; alone where that is fastest.",
+  "at most": "So many of one shape, in one slot.",
+};
 const SEEDS = {
   fresh: "Each trial has its own: what is found holds for trainings in general.",
   shared: "One for all: what is found holds for that seed alone.",
   blocks: "A few in turn: trial i trains with seed i mod n.",
+  unknown: "Clients train with seeds that nobody has noted: the answer is a rough guess.",
 };
 
 /** @param {{clone: string | null, dataset: string | null}} props the job to copy, or the data set to learn */
@@ -146,7 +152,8 @@ function JobForm({ catalogue, trainer, draft, setDraft }) {
           <${CatalogueFields} id="sampler" label="Sampler" entries=${samplers} chosen=${draft.sampler} wrong=${wrong} onChange=${(sampler) => change({ sampler })} />
           <${CatalogueFields} id="pruner" label="Pruner" entries=${pruners} chosen=${draft.pruner} wrong=${wrong} onChange=${(pruner) => change({ pruner })} />
         </div>
-        <div class="body form-grid"><${SeedFields} seeds=${draft.seeds} wrong=${wrong("/seeds")} onChange=${(seeds) => change({ seeds })} /><${ConfirmFields} confirm=${draft.confirm} wrong=${wrong("/confirm")} onChange=${(confirm) => change({ confirm })} /></div>
+        <div class="body form-grid"><${SeedFields} seeds=${draft.seeds} wrong=${wrong("/seeds")} onChange=${(seeds) => change({ seeds })} /><${ConfirmFields} confirm=${draft.confirm} wrong=${wrong("/confirm")} onChange=${(confirm) => change({ confirm })} />
+          ${trainer.capabilities.fuse && html`<${TogetherFields} together=${draft.together} wrong=${wrong("/resources/fuse")} onChange=${(together) => change({ together })} />`}</div>
       </section>
       <section class="card">
         <header><h2>Budget</h2></header>
@@ -221,7 +228,7 @@ function ParamsCard({ trainer, datasets, draft, wrong, onChange }) {
 /** Which seed a trial trains with. */
 function SeedFields({ seeds, wrong, onChange }) {
   return html`
-    <${SelectField} id="seeds" label="Training seeds" value=${seeds.rule} options=${["fresh", "shared", "blocks"]} help=${SEEDS[seeds.rule]} wrong=${seeds.rule === "blocks" ? [] : wrong}
+    <${SelectField} id="seeds" label="Training seeds" value=${seeds.rule} options=${["fresh", "shared", "blocks", ...(seeds.rule === "unknown" ? ["unknown"] : [])]} help=${SEEDS[seeds.rule]} wrong=${seeds.rule === "blocks" ? [] : wrong}
       onChange=${(rule) => onChange({ rule, n: rule === "blocks" ? "4" : "" })} />
     ${seeds.rule === "blocks" && html`<${TextField} id="blocks" label="How many seeds" value=${seeds.n} isNumber=${true} wrong=${wrong} onInput=${(n) => onChange({ ...seeds, n })} />`}
   `;
@@ -233,6 +240,16 @@ function ConfirmFields({ confirm, wrong, onChange }) {
     <${SelectField} id="confirm" label="Check the answer" value=${confirm.choice} options=${["as usual", "yes", "no", "a share"]} wrong=${confirm.choice === "a share" ? [] : wrong}
       help="Some of the trials train what the answer recommends with fresh seeds; as usual: 15 % from 20 trials on." onChange=${(choice) => onChange({ choice, share: choice === "a share" ? "0.15" : "" })} />
     ${confirm.choice === "a share" && html`<${TextField} id="share" label="Share of the trials" value=${confirm.share} isNumber=${true} wrong=${wrong} onInput=${(share) => onChange({ ...confirm, share })} />`}
+  `;
+}
+
+/** How many trials train as one in a slot. */
+function TogetherFields({ together, wrong, onChange }) {
+  const isCounted = together.choice === "at most";
+  return html`
+    <${SelectField} id="together" label="Train together" value=${together.choice} options=${["each alone", "as measured", "at most"]} help=${TOGETHER[together.choice]} wrong=${isCounted ? [] : wrong}
+      onChange=${(choice) => onChange({ choice, n: choice === "at most" ? "8" : "" })} />
+    ${isCounted && html`<${TextField} id="fuse" label="How many at most" value=${together.n} isNumber=${true} wrong=${wrong} onInput=${(n) => onChange({ ...together, n })} />`}
   `;
 }
 

@@ -49,11 +49,17 @@ export function TrialView({ jobId, number }) {
 
 function TrialParts({ path, trial, job, isLive }) {
   return html`
+    ${trial.remark && html`<p class="warning">${trial.remark}</p>`}
     ${trial.error && html`<p class="problem"><strong>${trial.error.type}</strong><span>${trial.error.message}</span></p>`}
     <div class="grid-2">
       <section class="card">
         <header><h2>Parameters</h2></header>
-        <div class="body"><${Facts} facts=${Object.entries(trial.params).map(([name, value]) => [name, formatParam(value, name)])} /></div>
+        <div class="body">
+          <h3>Searched</h3>
+          <${Facts} facts=${namedParams(trial.params)} />
+          <h3>Fixed by the job</h3>
+          <${Facts} facts=${namedParams(trial.fixed_params).filter(([, value]) => value !== "")} />
+        </div>
       </section>
       <section class="card">
         <header><h2>Result</h2></header>
@@ -98,6 +104,10 @@ function TrialControls({ path, trial, onChange }) {
     ${problem && html`<${ProblemNote} problem=${problem} />`}`;
 }
 
+function namedParams(params) {
+  return Object.entries(params).map(([name, value]) => [name, formatParam(value, name)]);
+}
+
 function Facts({ facts }) {
   if (facts.length === 0) return html`<p class="note">None.</p>`;
   return html`<dl class="facts">${facts.map(([name, value]) => html`<div><dt>${name}</dt><dd>${value}</dd></div>`)}</dl>`;
@@ -105,16 +115,16 @@ function Facts({ facts }) {
 
 /** How a trial is trained that may have company: with whom, or why alone. */
 function Company({ group, jobId }) {
-  if (group.how !== "fused") return html`alone: ${group.why}`;
-  return html`in group <a href=${href(["jobs", jobId, "trials"])}>${group.id}</a>, ${group.size} when it came`;
+  if (group.how !== "fused") return `alone: ${group.why}`;
+  return html`in group <a href=${href(["jobs", jobId, "trials"])}>${group.id}</a>, ${group.size} when it came: ${group.why}`;
 }
 
 /** The trials of a group and their curves: which were trained as one. */
 function GroupCard({ job, trial, isLive }) {
-  const trials = useResource(withQuery(`/jobs/${trial.job_id}/trials`, { filter: `number>=${trial.group.id}`, limit: MAX_MEMBERS }), { everyMs: isLive ? REFRESH_MS : undefined, version: isLive });
+  const trials = useResource(withQuery(`/jobs/${trial.job_id}/trials`, { filter: `number>=${Number.parseInt(trial.group.id, 10)}`, limit: MAX_MEMBERS }), { everyMs: isLive ? REFRESH_MS : undefined, version: isLive });
   const members = (trials.data?.items ?? []).filter((one) => one.group?.id === trial.group.id).map((one) => one.number);
   const metric = job?.spec.objectives[0].metric ?? null;
-  const path = metric && members.length > 0 && withQuery(`/jobs/${trial.job_id}/curves`, { trial: members, metric, max_points: MAX_POINTS });
+  const path = metric && members.length > 0 ? withQuery(`/jobs/${trial.job_id}/curves`, { trial: members, metric, max_points: MAX_POINTS }) : null;
   const curves = useResource(path, { everyMs: isLive ? REFRESH_MS : undefined, version: isLive });
   const lines = (curves.data?.curves ?? []).map((curve) => ({ name: `trial ${curve.number}`, xs: curve.steps, ys: curve.values }));
   return html`<section class="card wide">

@@ -40,9 +40,9 @@ function WorkerCard({ worker }) {
     <div class="body stack">
       <ul class="slots">
         ${places.map(
-          ({ slot, trial }) => html`<li class="slot ${trial ? "busy" : ""}">
+          ({ slot, trials }) => html`<li class="slot ${trials.length ? "busy" : ""}">
             <span><strong>${slot.device}</strong> <span class="muted">slot ${slot.index} · ${slot.cpus} CPU${slot.gpus ? ` · ${slot.gpus} GPU` : ""}</span></span>
-            ${trial ? html`<a href=${href(["jobs", trial.job_id, "trials", String(trial.number)])}>trial ${trial.number} of ${trial.job_id.slice(0, 12)}…</a>` : html`<span class="muted">free</span>`}
+            ${trials.length ? html`<${Running} trials=${trials} />` : html`<span class="muted">free</span>`}
           </li>`,
         )}
       </ul>
@@ -51,11 +51,31 @@ function WorkerCard({ worker }) {
   </section>`;
 }
 
-/** Give each running trial a slot of its device: the record names the device, not the slot. */
+/** What a slot runs: a trial, or several as one. */
+function Running({ trials }) {
+  const [{ job_id: jobId, group }] = trials;
+  const link = (trial, text) => html`<a href=${href(["jobs", jobId, "trials", String(trial.number)])}>${text}</a>`;
+  if (trials.length === 1) return html`<span>${link(trials[0], `trial ${trials[0].number} of ${jobId.slice(0, 12)}…`)}${group && html` <span class="muted">${group.how}: ${group.why}</span>`}</span>`;
+  const numbers = trials.map((trial) => html`${link(trial, trial.number)} `);
+  const job = html`<a href=${href(["jobs", jobId])}>${jobId.slice(0, 12)}…</a>`;
+  return html`<span>trials ${numbers} of ${job} as one: <span class="muted">${group.why}</span></span>`;
+}
+
+/** Give each trial, or group of them, a slot of its device: the record names the device, not the slot. */
 function placesOf(worker) {
-  const waiting = worker.alive ? [...worker.running] : [];
+  const waiting = worker.alive ? companiesOf(worker.running) : [];
   return worker.slots.map((slot) => {
-    const at = waiting.findIndex((trial) => trial.device === slot.device || trial.device === null);
-    return { slot, trial: at < 0 ? null : waiting.splice(at, 1)[0] };
+    const at = waiting.findIndex(([trial]) => trial.device === slot.device || trial.device === null);
+    return { slot, trials: at < 0 ? [] : waiting.splice(at, 1)[0] };
   });
+}
+
+/** Trials that are trained as one, together; all others each for itself. */
+function companiesOf(trials) {
+  const companies = new Map();
+  for (const trial of trials) {
+    const key = trial.group?.how === "fused" ? `${trial.job_id} ${trial.group.id}` : `${trial.job_id}.${trial.number}`;
+    companies.set(key, [...(companies.get(key) ?? []), trial]);
+  }
+  return [...companies.values()];
 }

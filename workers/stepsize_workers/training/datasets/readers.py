@@ -6,7 +6,7 @@ Shapes: N samples, F features.
 import csv
 import zipfile
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
 
@@ -14,6 +14,8 @@ import numpy as np
 
 from stepsize.datasets.cards import DatasetFormat, TargetKind, UnreadableDatasetError
 from stepsize.datasets.files import DatasetOptions, StoredDataset
+from stepsize.datasets.inspection import why_unreadable
+from stepsize.datasets.npy import INPUT_NAMES, TARGET_NAMES, find_array
 from stepsize.datasets.tables import MOST_CATEGORIES, choose_target, read_csv, read_value, target_kind
 from stepsize_workers.training.datasets.arrays import Amounts, Arrays, Inputs, Labels, number_classes, read_targets
 
@@ -33,17 +35,16 @@ def read_stored(stored: StoredDataset) -> Arrays:
         return _READERS[stored.format](stored)
     except UnreadableDatasetError as error:
         raise UnreadableDatasetError(f"data set {stored.name!r}: {error}") from error
-    except (OSError, EOFError, ValueError, csv.Error, zipfile.BadZipFile, zlib.error) as error:
-        raise UnreadableDatasetError(f"data set {stored.name!r} can't be read: {error}") from error
+    except (OSError, EOFError, ValueError, RuntimeError, csv.Error, zipfile.BadZipFile, zlib.error) as error:
+        raise UnreadableDatasetError(f"data set {stored.name!r}: {why_unreadable(stored, error)}") from error
 
 
 def _read_npz(stored: StoredDataset) -> Arrays:
-    # numpy itself would leave a file open that turns out to be broken, and return a lone .npy as an array.
-    if not zipfile.is_zipfile(stored.path):
-        raise UnreadableDatasetError("it can't be read as .npz; save it by np.savez(path, x=…, y=…)")
+    # Of a file that turns out to be broken numpy leaves it open, and says what only its own authors understand.
+    with zipfile.ZipFile(stored.path) as archive:
+        members = [find_array(archive, names).member.filename for names in (INPUT_NAMES, TARGET_NAMES)]
     with stored.path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-        inputs = _first_of(arrays, ("x", "images", "features"))
-        targets = _first_of(arrays, ("y", "labels", "target"))
+        inputs, targets = (arrays[member] for member in members)
     if targets.ndim != 1:
         raise UnreadableDatasetError(f"y has shape {targets.shape}; give one label a sample")
     labels, class_names = read_targets(targets, stored.options.target_kind)
@@ -54,14 +55,6 @@ def _read_npz(stored: StoredDataset) -> Arrays:
     if images.dtype == np.uint8:
         return Arrays(images, labels, class_names, highest=255)
     return Arrays(images.astype(np.float32), labels, class_names)
-
-
-def _first_of(arrays: "np.lib.npyio.NpzFile", names: Sequence[str]) -> Inputs:
-    for name in names:
-        if name in arrays:
-            array: Inputs = arrays[name]
-            return array
-    raise UnreadableDatasetError(f"there is no array {names[0]!r} in the file; save it by np.savez(path, x=…, y=…)")
 
 
 def _channels_first(images: Inputs) -> Inputs:

@@ -117,9 +117,12 @@ class GroupLoop(Generic[P, B]):
                 if not watched.left:
                     return {}
         seconds = (time.perf_counter() - started) / len(members)
+        trained: dict[Member[P, B], dict[str, float]] = {}
         for member, epoch in watched.left.values():
             member.run.rates.set(epoch.rate(n_updates - 1))
-        return {member: epoch.complete(seconds) for member, epoch in watched.left.values()}
+            with self._ending_if_failed(member):
+                trained[member] = epoch.complete(seconds)
+        return trained
 
     def _stack_up(self, members: Sequence[Member[P, B]]) -> JointRun:
         """Return the members as one run, stacked anew if others were in it."""

@@ -73,7 +73,7 @@ class JointLosses:
         except (RuntimeError, NotImplementedError, ValueError, TypeError) as error:
             if is_out_of_memory(error):
                 raise
-            reason = str(error).strip().partition("\n")[0]
+            reason = str(error).strip().partition("\n")[0].partition(". ")[0]  # the rest is for its authors
             raise NotFusedError(f"its loss can't be mapped over models: {reason}") from error
         if self._attention is not None and not self._attention.was_needed:
             self._attention = None  # it looks at every call of torch's functions

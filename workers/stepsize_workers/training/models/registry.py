@@ -3,8 +3,8 @@
 A task offers the models that take what its samples are: `names_for`.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import partial
 
@@ -56,6 +56,8 @@ class ModelRow:
     build: Callable[[Sizes], nn.Module]
     initialise: Callable[[nn.Module, Sizes, torch.Generator], None] = mlp.initialise
     """Fills all weights from the generator."""
+    help_for: Mapping[Use, str] = field(default_factory=dict)
+    """What it is for a use that changes that."""
 
 
 _IMAGES = frozenset({Use.IMAGES})
@@ -67,9 +69,10 @@ def _resnet(n_layers: int, of: str) -> ModelRow:
 
 MODELS = {
     "mlp": ModelRow(
-        "fully connected layers; of texts, on the mean of the words' embeddings",
+        "fully connected layers",
         frozenset({Use.IMAGES, Use.ROWS, Use.TEXTS}),
         mlp.mlp,
+        help_for={Use.TEXTS: "fully connected layers on the mean of the words' embeddings"},
     ),
     "cnn": ModelRow("convolutions that halve the image", _IMAGES, cnn),
     "resnet18": _resnet(18, "residual blocks"),
@@ -113,6 +116,11 @@ MODELS = {
 def names_for(use: Use) -> tuple[str, ...]:
     """Return the names of the models for a use."""
     return tuple(name for name, row in MODELS.items() if use in row.uses)
+
+
+def helps_for(use: Use) -> dict[str, str]:
+    """Return what each model for a use is."""
+    return {name: MODELS[name].help_for.get(use, MODELS[name].help) for name in names_for(use)}
 
 
 def build_model(name: str, sizes: Sizes, *, rng: torch.Generator, init: Init = Init.OURS) -> nn.Module:

@@ -3,8 +3,9 @@
 The head is a model's last layer, the body everything before it.
 """
 
+import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +15,8 @@ from torch import nn
 from torch.nn import Parameter
 
 from stepsize.domain.trial import trial_dir
-from stepsize_workers.training.models.artifact import MODEL_FILE
+from stepsize.spec.space import Scalar
+from stepsize_workers.training.models.artifact import CONFIG_FILE, MODEL_FILE
 
 _WHICH = re.compile(r"([A-Za-z0-9_-]+)/([0-9]+)")
 
@@ -33,8 +35,28 @@ class Start:
     """Those that keep their fresh weights: the saved model has none of that name and shape."""
 
 
-def saved_model(data_dir: Path, which: str) -> Path:
-    """Return the path of the model that a trial saved.
+@dataclass(frozen=True)
+class SavedModel:
+    """The model that a trial saved."""
+
+    which: str
+    """`JOB/NUMBER`."""
+    path: Path
+
+    def check_same(self, params: Mapping[str, Scalar]) -> None:
+        """Compare parameters with those that the model was trained with.
+
+        Raises:
+            NoStartError: names one that differs.
+        """
+        had = json.loads(self.path.with_name(CONFIG_FILE).read_text(encoding="utf-8"))["params"]
+        for name, value in params.items():
+            if name in had and had[name] != value:
+                raise NoStartError(f"{name} is {value}, and {had[name]} in the model of trial {self.which}")
+
+
+def saved_model(data_dir: Path, which: str) -> SavedModel:
+    """Return the model that a trial saved.
 
     Args:
         which: `JOB/NUMBER`.
@@ -48,28 +70,47 @@ def saved_model(data_dir: Path, which: str) -> Path:
     path = trial_dir(data_dir, found[1], int(found[2])) / "artifacts" / MODEL_FILE
     if not path.exists():
         raise NoStartError(f"trial {which} has no {MODEL_FILE} (any more); a job keeps its best three trials' models")
-    return path
+    return SavedModel(which, path)
 
 
-def start_from(model: nn.Module, path: Path) -> Start:
-    """Give a model the saved tensors that have its names and shapes: all of them, or all but another head.
+def start_from(model: nn.Module, saved: SavedModel) -> Start:
+    """Give a model the saved tensors that have its names and shapes.
+
+    Others are those of its last layer, where it has other classes, and of its first, where its samples are larger.
 
     Raises:
-        NoStartError: none fits.
+        NoStartError: no layer's weights fit; biases alone, of which a head of another width has as many, are no start.
     """
-    saved, own = load_file(path), model.state_dict()
-    fitting = {name: saved[name] for name, tensor in own.items() if name in saved and saved[name].shape == tensor.shape}
-    if not fitting:
-        raise NoStartError(f"nothing of {path.parent.parent} fits this model; model, width and depth must be the same")
+    given, own = load_file(saved.path), model.state_dict()
+    fitting = {name: given[name] for name, tensor in own.items() if name in given and given[name].shape == tensor.shape}
+    if all(tensor.ndim < 2 for tensor in fitting.values()):  # biases: weights have an in and an out
+        raise NoStartError(f"no layer of the model of trial {saved.which} has the shape of one here")
     with torch.no_grad():
         for name, tensor in fitting.items():
             own[name].copy_(tensor)
     return Start(tuple(fitting), tuple(name for name in own if name not in fitting))
 
 
+def freeze_body(model: nn.Module, start: Start) -> None:
+    """Keep everything but the last layer as it is.
+
+    Raises:
+        NoStartError: some of it has learned nothing.
+    """
+    body = {id(parameter) for parameter in body_and_head(model)[0]}
+    named = {name: parameter for name, parameter in model.named_parameters() if id(parameter) in body}
+    if fresh := [name for name in named if name in start.fresh]:
+        raise NoStartError(f"freeze is body, and {', '.join(fresh)} would stay fresh: its shape is another than saved")
+    for parameter in named.values():
+        parameter.requires_grad_(False)
+
+
 def body_and_head(model: nn.Module) -> tuple[Sequence[Parameter], Sequence[Parameter]]:
-    """Return the parameters of everything but the last layer, and those of the last layer."""
+    """Return the parameters of everything but the last layer, and those of the last layer.
+
+    That is the last child with parameters; a model whose output goes through another one has it as `last_layer`.
+    """
     last = [child for child in model.children() if any(True for _ in child.parameters())][-1]
-    head = list(last.parameters())
+    head = list(getattr(model, "last_layer", last).parameters())
     of_head = set(map(id, head))
     return [each for each in model.parameters() if id(each) not in of_head], head

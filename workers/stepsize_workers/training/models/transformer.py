@@ -58,6 +58,11 @@ class Transformer(nn.Module):
         self.norm = nn.LayerNorm(sizes.width)
         self.head = None if sizes.each_token else nn.Linear(sizes.width, sizes.n_out)
 
+    @property
+    def last_layer(self) -> nn.Module:
+        """What makes the output: the table of tokens, where it is read both ways."""
+        return self.tokens if self.head is None else self.head
+
     def forward(self, tokens: Tensor) -> Tensor:
         x = self.dropout(self.tokens(tokens) + self.positions.weight[: tokens.shape[1]])
         # A causal token can't see what fills up the sample's end; (B, 1, 1, T) for each key.

@@ -4,7 +4,7 @@ from typing import get_args
 
 import pytest
 
-from stepsize.application.hints import hint
+from stepsize.spec.hints import hint
 from stepsize.spec.optimizers import optimizer_types
 from stepsize.spec.pruners import Pruner
 from stepsize.spec.samplers import Sampler

@@ -99,6 +99,26 @@ _SYNONYMS: dict[str, tuple[str, ...]] = {
     "adamweightdecay": ("adamw",),
     "rectifiedadam": ("radam",),
     "amsgrad": ("adam", "adamw"),
+    # lists
+    "cursor": ("page_token",),
+    "nextcursor": ("page_token",),
+    "nextpagetoken": ("page_token",),
+    "token": ("page_token",),
+    "page": ("page_token",),
+    "offset": ("page_token",),
+    "skip": ("page_token",),
+    "after": ("page_token",),
+    "startingafter": ("page_token",),
+    "marker": ("page_token",),
+    "continue": ("page_token",),
+    "pagesize": ("limit",),
+    "perpage": ("limit",),
+    "size": ("limit",),
+    "count": ("limit",),
+    "maxresults": ("limit",),
+    "order": ("sort",),
+    "orderby": ("sort",),
+    "sortby": ("sort",),
 }
 """Another tool's word, its letters and digits alone → our names for it."""
 
