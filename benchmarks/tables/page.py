@@ -32,6 +32,12 @@ meanwhile: compare them inside a table at most. Networks are small and trainings
 carry over, not the numbers.
 """
 
+_RATES_NOTE = (
+    "*Best* is that of one training, luck included; *mean* is that of all that completed, and so are the columns beside "
+    "it. *Seconds* hold what is around the training itself (`train_time_s`): reading data, measuring, saving."
+)
+_SEARCHES_NOTE = "What follows ± is half of a 95 % interval over the seeds; *trials to target* is the median of them."
+
 
 def render(results: Results, guide: dict[str, str]) -> str:
     """Return the page.
@@ -113,15 +119,15 @@ def _section(table: Table, measured: Measured) -> list[str]:
         blocks += [
             _jobs(report.jobs),
             *_without_answer(report.jobs),
-            f"{report.sentence} Their values are about different things: no two are compared.",
+            f"{_said_of(table, report)} Their values are about different things: no two are compared.",
         ]
-    for found in shown:
-        blocks += [setting_table(found), _differences(found)]
+    for at, found in enumerate(shown):
+        blocks += [*([] if _are_the_rows_of(shown[:at], found) else [setting_table(found)]), _differences(found)]
     if table.by_batch_size:
         blocks += _batch_sizes(measured, report.jobs[0])
     if table.by_learning_rate:
         bands = ByLearningRate.model_validate(measured.first["by_learning_rate"])
-        blocks.append(rate_table(bands, report.jobs[0].objective.metric))
+        blocks += [rate_table(bands, report.jobs[0].objective.metric), _RATES_NOTE]
     claims = CLAIMS.get(table.name, ())
     if claims:
         rows = [[claim.says, judge(claim, report.tables)] for claim in claims]
@@ -131,13 +137,14 @@ def _section(table: Table, measured: Measured) -> list[str]:
 
 def _jobs(rows: Sequence[JobRow]) -> str:
     return _table(
-        ["task", "trainer", "trials", "best learning rate", "value there", "how sure"],
+        ["task", "trainer", "trials", "best learning rate", "at batch size", "value there", "how sure"],
         [
             [
                 _task(row),
                 f"`{row.trainer}`",
                 str(row.n_completed),
                 interval(row.recommended_rate),
+                str(row.batch_size or "–"),
                 f"{row.objective.metric} {interval(row.value)}",
                 row.confidence.replace("_", " "),
             ]
@@ -158,6 +165,16 @@ def _without_answer(rows: Sequence[JobRow]) -> list[str]:
 
 def _task(row: JobRow) -> str:
     return row.job_name.partition(", ")[2] or row.job_name
+
+
+def _said_of(table: Table, report: JobsReport) -> str:
+    """Return the report's sentence, in which a job that is called, e.g., `tasks, images` is `images`."""
+    return report.sentence.replace(f"({table.name}, ", "(")
+
+
+def _are_the_rows_of(others: Sequence[SettingTable], found: SettingTable) -> bool:
+    """Return whether the same jobs stand in the table of another setting already, one a row."""
+    return any({tuple(row.job_ids) for row in one.rows} == {tuple(row.job_ids) for row in found.rows} for one in others)
 
 
 def _differences(found: SettingTable) -> str:
@@ -197,6 +214,7 @@ def _searches(guide: dict[str, str]) -> list[str]:
     return [
         f"`make guide`: jobs of the [guide](searches.md), {N_SEARCH_1} trials of the rate each, repeated over seeds.",
         guide["search_1_table"],
+        _SEARCHES_NOTE,
         guide["verdict_search_1"],
         "One training with a cyclical rate between a range test's bounds, and no search:",
         guide["cyclical_table"],

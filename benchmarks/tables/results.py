@@ -38,9 +38,14 @@ class Results:
     spent: dict[str, Spent] = field(default_factory=dict)
 
     def add_spent(self, name: str, spent: Spent) -> None:
-        """Count what a run took towards what its table takes; what other jobs took is forgotten."""
+        """Count what a run took towards what its table takes.
+
+        What other jobs took is forgotten, and what the same jobs took in a run that this one does not go on with: it
+        found none of their trainings.
+        """
         before = self.spent.get(name)
-        self.spent[name] = before + spent if before is not None and before.jobs == spent.jobs else spent
+        goes_on = before is not None and before.jobs == spent.jobs and spent.n_found > 0
+        self.spent[name] = before + spent if before is not None and goes_on else spent
 
     @classmethod
     def read(cls, path: Path) -> Self:

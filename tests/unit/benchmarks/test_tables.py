@@ -70,6 +70,15 @@ def test_a_job_without_an_answer_says_why_and_a_table_whose_time_is_unknown_says
     assert "[examples/tables/tasks](../../examples/tables/tasks). How long they take was not measured." in page
 
 
+def test_the_rows_of_jobs_that_two_settings_tell_apart_stand_once_and_the_sentence_of_all_names_tasks() -> None:
+    page = render(Results.read(RESULTS), all_facts(GuideResults.read(GUIDE_RESULTS)))
+
+    methods = page.partition("## Constant, decaying and adaptive")[2].partition("\n## ")[0]
+    assert methods.count("| best learning rate |") == 1
+    assert all(f"differ in {setting} alone" in methods for setting in ("optimizer", "schedule"))
+    assert "(tasks, " not in page
+
+
 def test_a_job_file_that_changed_is_another_job() -> None:
     assert key_of({"a": 1, "b": 2}) == key_of({"b": 2, "a": 1})
     assert key_of({"a": 1}) != key_of({"a": 2})
@@ -77,9 +86,11 @@ def test_a_job_file_that_changed_is_another_job() -> None:
 
 def test_what_runs_took_adds_up_until_the_jobs_change() -> None:
     results = Results()
-    for _ in range(2):
-        results.add_spent("rates", Spent("these", 0, 10.0, 6.0, 3.0, 2))
+    for n_found in (0, 7):
+        results.add_spent("rates", Spent("these", n_found, 10.0, 6.0, 3.0, 2))
     assert results.spent["rates"] == Spent("these", 0, 20.0, 12.0, 6.0, 2)
+    results.add_spent("rates", Spent("these", 0, 9.0, 5.0, 3.0, 2))
+    assert results.spent["rates"] == Spent("these", 0, 9.0, 5.0, 3.0, 2), "a run from the start, in an empty folder"
     results.add_spent("rates", Spent("others", 5, 1.0, 1.0, 1.0, 2))
     assert results.spent["rates"].n_found == 5
 
