@@ -327,3 +327,19 @@ def test_a_trial_interrupted_after_its_last_epoch_only_writes_its_model(tmp_path
     TinyTask().train(resumed)
     assert resumed.reports == []
     assert final_weight(resumed) == final_weight(whole)
+
+
+class TinyNumbersTask(TinyTask):
+    """Its validation loss is 1e-41, too small to be written with all digits, made readable."""
+
+    def evaluate(self, model: nn.Module) -> Metrics:
+        return {"val_loss": float(torch.tensor([1e-38]) * 1e-3 * 1e30)}
+
+
+def test_a_training_takes_tiny_numbers_for_zero_and_leaves_the_process_as_it_was(tmp_path: Path) -> None:
+    if not torch.set_flush_denormal(False):
+        pytest.skip("this processor always computes with them")
+    context = make_context(tmp_path, epochs=1)
+    TinyNumbersTask().train(context)
+    assert context.reports[-1][1]["val_loss"] == 0
+    assert TinyNumbersTask().evaluate(nn.Identity())["val_loss"] == pytest.approx(1e-11, rel=1e-3)

@@ -1,7 +1,9 @@
 """Devices: using one so that the same seed gives the same numbers."""
 
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
+import numpy as np
 import torch
 
 
@@ -17,6 +19,22 @@ def use_device(name: str) -> torch.device:
         torch.backends.cudnn.benchmark = False
         torch.cuda.set_device(device)
     return device
+
+
+@contextmanager
+def tiny_as_zero() -> Iterator[None]:
+    """Let the processor take for 0, in the body, what is too small to be written with all digits (below 1e-38).
+
+    It computes with such numbers many times slower, and the gradient of a saturated gate is full of them: an lstm at a
+    learning rate of 0.32 took 27 s instead of 8 s of processor time, to the same losses. Threads that torch starts in
+    the body do so too.
+    """
+    was_so = bool(np.float32(1e-38) * np.float32(1e-3) == 0)
+    torch.set_flush_denormal(True)
+    try:
+        yield
+    finally:
+        torch.set_flush_denormal(was_so)
 
 
 def autocast(device: torch.device, *, enabled: bool) -> AbstractContextManager[object]:

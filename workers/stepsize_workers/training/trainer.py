@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Generic, TypeVar
 
 from stepsize_workers.trainers.base import GroupContext, Sweep, TrialContext
+from stepsize_workers.training.devices import tiny_as_zero
 from stepsize_workers.training.fused.loop import GroupLoop
 from stepsize_workers.training.fused.measuring import measure_together
 from stepsize_workers.training.loop import Loop
@@ -38,15 +39,18 @@ class TaskTrainer(Task[P, B], Generic[P, B]):
 
     def train(self, context: TrialContext[P]) -> None:
         """Train for `params.epochs` epochs or until told to stop."""
-        Loop(self, context).train()
+        with tiny_as_zero():
+            Loop(self, context).train()
 
     def train_group(self, group: GroupContext[P]) -> None:
         """Train the members of a group as one, each to what it would be alone."""
-        GroupLoop(self, group).train()
+        with tiny_as_zero():
+            GroupLoop(self, group).train()
 
     def measure_together(self, context: TrialContext[P], *, most: int) -> Sequence[float]:
         """Make a few updates of 1, 2, 4, … trainings like this one."""
-        return measure_together(self, context, most=most)
+        with tiny_as_zero():
+            return measure_together(self, context, most=most)
 
     @classmethod
     def why_not_fused(cls, params: P) -> str | None:
@@ -57,8 +61,10 @@ class TaskTrainer(Task[P, B], Generic[P, B]):
 
     def sweep(self, context: TrialContext[P], sweep: Sweep) -> None:
         """Raise the rate from `sweep.low` to `sweep.high`, with the updates training would make."""
-        Loop(self, context).sweep(sweep)
+        with tiny_as_zero():
+            Loop(self, context).sweep(sweep)
 
     def refit(self, context: TrialContext[P]) -> None:
         """Train on training and validation data for all epochs, and measure the last model on test data, once."""
-        Loop(self, context).refit()
+        with tiny_as_zero():
+            Loop(self, context).refit()
