@@ -114,6 +114,26 @@ def test_values_of_different_objectives_stand_on_no_common_axis(
     assert all(pair["improvement"]["value"] is None for pair in mixed)
 
 
+def test_side_by_side_every_row_says_something(
+    site: Site, pair: list[str], other_axis: str, finished_job: str, open_page: OpenPage
+) -> None:
+    objectives = [{"metric": "loss", "direction": "minimize"}]
+    waiting = site.submit(
+        name="nothing yet", engine="external", trainer={"name": "by hand"}, search_space=RATE, objectives=objectives
+    )
+    page = open_page(f"#/compare?jobs={','.join([pair[0], other_axis, finished_job, waiting])}")
+    settle(page)
+    region = page.get_by_role("region", name="Jobs side by side")
+    expect(region.get_by_text("…", exact=True)).to_have_count(0, timeout=60_000)  # the report
+    site.cancel(waiting)
+    rows = {row[0]: row[1:] for row in _cells(region)}
+    assert [name for name, cells in rows.items() if set(cells) <= {"–", ""}] == []
+    assert rows["objectives"] == ["minimize loss", "maximize accuracy", "minimize loss", "minimize loss"]
+    assert rows["search_space.batch_size"] == ["–", "–", "16 … 256, powers of two", "–"]
+    assert rows["best"][3] == "–"
+    assert rows["recommended rate"][3].startswith("–\n"), "with the reason below"
+
+
 def test_why_there_is_no_comparison_is_said(
     site: Site, pair: list[str], open_page: OpenPage, complaints: list[str]
 ) -> None:

@@ -107,6 +107,18 @@ def test_a_job_deleted_under_the_page_is_said(site: Site, open_page: OpenPage, c
     complaints.clear()  # the browser notes each 404
 
 
+def test_slots_tell_apart_what_they_run_of_jobs_submitted_together(site: Site, open_page: OpenPage) -> None:
+    trainer = {"name": "synthetic", "params": {"n_reports": 1000, "step_s": 0.15}}
+    ids = [site.submit(trainer=trainer, budget={"max_parallel_trials": 1}) for _ in range(2)]
+    try:
+        page = open_page("#/workers")
+        for job_id in ids:
+            expect(page.locator(".slot.busy", has_text=job_id)).to_have_count(1)
+    finally:
+        for job_id in ids:
+            site.cancel(job_id)
+
+
 def test_a_job_is_awaited_while_the_service_is_away(
     site: Site, finished_job: str, open_page: OpenPage, complaints: list[str]
 ) -> None:

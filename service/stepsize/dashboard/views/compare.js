@@ -116,26 +116,33 @@ function useJobsWithHistory(ids) {
 }
 
 function SideBySide({ rows, reports }) {
+  // A cell of null has nothing to show, and a line of nothing else is left out.
   const said = ({ job }, show) => {
-    const report = reports?.find((one) => one.job_id === job.id);
-    return report ? show(report) : html`<span class="muted">${reports ? "–" : "…"}</span>`;
+    if (!reports) return html`<span class="muted">…</span>`;
+    const report = reports.find((one) => one.job_id === job.id);
+    return report ? show(report) : null;
   };
+  const estimated = (of, props) => (of.value === null && !of.caveat ? null : html`<${Uncertain} of=${of} ...${props} />`);
   const differing = differences(rows.map(({ job }) => job.spec));
-  const line = (name, cell) => html`<tr><th scope="row">${name}</th>${rows.map((row) => html`<td>${cell(row)}</td>`)}</tr>`;
-  return html`<div class="table-scroll" tabindex="0" role="region" aria-label="Jobs side by side">
+  const line = (name, cell) => {
+    const cells = rows.map(cell);
+    if (cells.every((one) => one === null)) return null;
+    return html`<tr key=${name}><th scope="row">${name}</th>${cells.map((one) => html`<td>${one ?? html`<span class="muted">–</span>`}</td>`)}</tr>`;
+  };
+  return html`<div class="table-scroll named" tabindex="0" role="region" aria-label="Jobs side by side">
     <table>
       <thead><tr><th scope="col"><span class="hidden-visually">Property</span></th>${rows.map(({ job }) => html`<th scope="col"><a href=${href(["jobs", job.id])}>${nameOf(job)}</a></th>`)}</tr></thead>
       <tbody>
         ${line("state", ({ job }) => html`<${State} state=${job.state} />`)}
         ${line("trials", ({ job }) => html`<div class="progress-cell"><${ProgressBar} progress=${job.progress} /><span class="small muted">${formatCount(job.progress.total)}</span></div>`)}
-        ${line("best", ({ history }) => html`<strong class="number">${formatValue(history.best.at(-1))}</strong> <span class="small muted">${history.metric}</span>`)}
-        ${line("found after", ({ history }) => (history.best.length ? `${foundAfter(history)} trials` : "–"))}
-        ${line("parameters", ({ job }) => (job.best ? html`<${Params} params=${job.best.params} />` : "–"))}
-        ${line("recommended rate", (row) => said(row, (one) => html`<${Uncertain} of=${one.recommended_rate} rate />`))}
-        ${line("at batch size", (row) => said(row, (one) => one.batch_size ?? "–"))}
-        ${line("value at that rate", (row) => said(row, (one) => html`<${Uncertain} of=${one.value} />`))}
-        ${line("good region, decades", (row) => said(row, (one) => html`<${Uncertain} of=${one.width_decades} />`))}
-        ${differing.map((path) => line(path, ({ job }) => html`<code>${shortJson(valueAt(job.spec, path))}</code>`))}
+        ${line("best", ({ history }) => (history.best.length ? html`<strong class="number">${formatValue(history.best.at(-1))}</strong> <span class="small muted">${history.metric}</span>` : null))}
+        ${line("found after", ({ history }) => (history.best.length ? foundAfter(history) : null))}
+        ${line("parameters", ({ job }) => (job.best ? html`<${Params} params=${job.best.params} />` : null))}
+        ${line("recommended rate", (row) => said(row, (one) => estimated(one.recommended_rate, { rate: true })))}
+        ${line("at batch size", (row) => said(row, (one) => one.batch_size))}
+        ${line("value at that rate", (row) => said(row, (one) => estimated(one.value)))}
+        ${line("good region, decades", (row) => said(row, (one) => estimated(one.width_decades)))}
+        ${differing.map((path) => line(path.join("."), ({ job }) => codeOf(path, valueAt(job.spec, path))))}
       </tbody>
     </table>
   </div>`;
@@ -220,27 +227,48 @@ function sentenceOf(caveat) {
 }
 
 function foundAfter({ best, numbers }) {
-  return formatCount(numbers[best.indexOf(best.at(-1))] + 1);
+  const n = numbers[best.indexOf(best.at(-1))] + 1;
+  return `${formatCount(n)} ${n === 1 ? "trial" : "trials"}`;
 }
 
-/** Paths of the leaves in which specs differ, names and labels apart. @param {object[]} specs @returns {string[]} */
+/** Paths in which specs differ, names and labels apart; null is nothing, as if it weren't there. @param {object[]} specs @returns {string[][]} */
 function differences(specs) {
-  const paths = [...new Set(specs.flatMap((spec) => leaves(spec)))];
-  return paths.filter((path) => !/^(name|labels)/.test(path) && new Set(specs.map((spec) => JSON.stringify(valueAt(spec, path)))).size > 1);
+  const paths = new Map(specs.flatMap((spec) => leaves(spec)).map((path) => [JSON.stringify(path), path]));
+  const isTold = ([first]) => first !== "name" && first !== "labels";
+  return [...paths.values()].filter((path) => isTold(path) && new Set(specs.map((spec) => JSON.stringify(valueAt(spec, path) ?? null))).size > 1);
 }
 
-function leaves(value, prefix = "") {
-  if (value === null || typeof value !== "object" || Array.isArray(value)) return [prefix];
-  return Object.entries(value).flatMap(([name, member]) => leaves(member, prefix ? `${prefix}.${name}` : name));
+/** Paths of what a specification says; a searched parameter's range is one of them. A parameter's name may have dots in it. */
+function leaves(value, path = []) {
+  if (value === null) return [];
+  if (typeof value !== "object" || Array.isArray(value) || isRange(path)) return [path];
+  return Object.entries(value).flatMap(([name, member]) => leaves(member, [...path, name]));
+}
+
+function isRange([first, name]) {
+  return first === "search_space" && name !== undefined;
 }
 
 function valueAt(spec, path) {
-  return path.split(".").reduce((value, name) => value?.[name], spec);
+  return path.reduce((value, name) => value?.[name], spec);
 }
 
-function shortJson(value) {
-  if (value === undefined || value === null) return "–";
-  return typeof value === "string" ? value : JSON.stringify(value);
+function codeOf(path, value) {
+  if (value === undefined || value === null) return null;
+  if (isRange(path)) return html`<code>${rangeText(value)}</code>`;
+  if (path[0] === "objectives") return html`<code>${value.map(objectiveText).join(", ")}</code>`;
+  return html`<code>${typeof value === "string" ? value : JSON.stringify(value)}</code>`;
+}
+
+/** What is searched, as short as it can be told, e.g. `0.0001 … 1, log`. */
+function rangeText({ type, low, high, choices, log, step, powers_of_two: powers, range_test: isMeasured, when }) {
+  const range = choices ? choices.join(", ") : isMeasured ? "by a range test" : `${low} … ${high}`;
+  const isStepped = step && !(type === "int" && step === 1);
+  return [range, log && "log", powers && "powers of two", isStepped && `step ${step}`, when && `when ${JSON.stringify(when)}`].filter(Boolean).join(", ");
+}
+
+function objectiveText({ metric, direction, target }) {
+  return `${direction} ${metric}${target === null ? "" : ` to ${target}`}`;
 }
 
 function nameOf(job) {

@@ -51,13 +51,13 @@ function WorkerCard({ worker }) {
   </section>`;
 }
 
-/** What a slot runs: a trial, or several as one. */
+/** What a slot runs: a trial, or several as one. Ids are shown whole: those of jobs submitted together begin alike. */
 function Running({ trials }) {
   const [{ job_id: jobId, group }] = trials;
   const link = (trial, text) => html`<a href=${href(["jobs", jobId, "trials", String(trial.number)])}>${text}</a>`;
-  if (trials.length === 1) return html`<span>${link(trials[0], `trial ${trials[0].number} of ${jobId.slice(0, 12)}…`)}${group && html` <span class="muted">${group.how}: ${group.why}</span>`}</span>`;
+  if (trials.length === 1) return html`<span>${link(trials[0], `trial ${trials[0].number} of ${jobId}`)}${group && html` <span class="muted">${group.how}: ${group.why}</span>`}</span>`;
   const numbers = trials.map((trial) => html`${link(trial, trial.number)} `);
-  const job = html`<a href=${href(["jobs", jobId])}>${jobId.slice(0, 12)}…</a>`;
+  const job = html`<a href=${href(["jobs", jobId])}>${jobId}</a>`;
   return html`<span>trials ${numbers} of ${job} as one: <span class="muted">${group.why}</span></span>`;
 }
 
