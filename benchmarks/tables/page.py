@@ -33,7 +33,7 @@ carry over, not the numbers.
 """
 
 _RATES_NOTE = (
-    "*Best* is that of one training, luck included; *mean* is that of all that completed, and so are the columns beside "
+    "*Best* is that of one training, luck included; *mean* is that of all that completed, so are the columns beside "
     "it. *Seconds* hold what is around the training itself (`train_time_s`): reading data, measuring, saving."
 )
 _SEARCHES_NOTE = "What follows ± is half of a 95 % interval over the seeds; *trials to target* is the median of them."
