@@ -27,6 +27,7 @@ from stepsize.application.parameters import (
 )
 from stepsize.application.pointers import pointer
 from stepsize.datasets.cards import training_samples
+from stepsize.domain.pruning import NEVER
 from stepsize.domain.trainer import Metric, TrainerCard
 from stepsize.errors import FieldError, InvalidRequestError
 from stepsize.spec.confirm import MIN_CHECKS, MIN_TRIALS, ConfirmShare, n_kept
@@ -385,12 +386,18 @@ def _fuse_warnings(spec: ResolvedJobSpec, card: TrainerCard) -> Iterator[str]:
 
 
 def _batch_warnings(spec: ResolvedJobSpec) -> Iterator[str]:
-    """Yield which batch sizes are larger than the data: they all train alike."""
+    """Yield which batches are larger than the data, what is accumulated included: they all train alike."""
     n_samples = training_samples(spec.trainer.params)
     largest = _largest(spec, "batch_size")
-    if n_samples is not None and largest is not None and largest > n_samples:
+    if n_samples is None or largest is None:
+        return
+    both = {"batch_size", "grad_accumulation"}
+    is_bounded = any(both <= {*Expression.parse(text).names} for text in spec.parameter_constraints)
+    accumulated = 0 if is_bounded else largest * (_largest(spec, "grad_accumulation") or 1)
+    if max(largest, accumulated) > n_samples:
+        batch = "a batch" if largest > n_samples else "batch_size times grad_accumulation"
         yield (
-            f"a batch of {n_samples} or more is all {n_samples} training samples: such sizes train alike, and the "
+            f"{batch} of {n_samples} or more is all {n_samples} training samples: such sizes train alike, and the "
             f"report counts them as {n_samples}"
         )
 
@@ -416,9 +423,9 @@ def _pruner_warnings(spec: JobSpec, card: TrainerCard) -> Iterator[str]:
     longest = _longest(spec, card)
     if longest is not None and pruner.first_step >= longest:
         reason = f"trials end at step {longest}" if longest > 1 else "trials report once"
-        yield f"{pruner.name} never stops a trial: its first verdict is at step {pruner.first_step}, and {reason}"
+        yield f"{pruner.name} {NEVER}: its first verdict is at step {pruner.first_step}, and {reason}"
     elif spec.budget.max_trials is not None and pruner.n_trials_first >= spec.budget.max_trials:
-        yield f"{pruner.name} never stops a trial: {pruner.n_trials_first} run to their end first, which are all"
+        yield f"{pruner.name} {NEVER}: {pruner.n_trials_first} run to their end first, which are all"
 
 
 def _longest(spec: JobSpec, card: TrainerCard) -> int | None:

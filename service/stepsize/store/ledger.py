@@ -13,6 +13,7 @@ from typing import Any, Unpack
 from sqlalchemy import Connection, Update, select, update
 
 from stepsize.clock import now
+from stepsize.domain import pruning
 from stepsize.domain.job import ALLOWED as ALLOWED_JOB
 from stepsize.domain.job import Job, JobReason, JobState
 from stepsize.domain.lease import Lease
@@ -39,7 +40,11 @@ from stepsize.store.statements import (
     update_job,
     update_trial,
 )
+from stepsize.store.trials import steps_reported
 from stepsize.store.under_way import UnderWay
+
+_MOST_REPORTS = 1000
+"""Looked at while the job's row is locked; a job with more of them by its first trials is not said to report seldom."""
 
 
 @dataclass(frozen=True)
@@ -330,6 +335,8 @@ class Ledger:
         before = self.job
         counts = {state: n + self._deltas[state] for state, n in before.counts.items()}
         n_trials = before.n_trials + self._n_inserted
+        if before.counts[TrialState.COMPLETED] < pruning.N_TRIALS <= counts[TrialState.COMPLETED]:
+            self._warn_of_idle_pruner()
         # The row is locked, so what was read when the lock was taken is still so.
         columns = dict(self._job_columns)
         columns |= {f"n_{state}": counts[state] for state, delta in self._deltas.items() if delta}
@@ -350,6 +357,17 @@ class Ledger:
             statement = update_job(frozenset(columns))
             self._connection.execute(statement, {"of_job": before.id, **as_new(columns)})
         announce(self._connection, before.id)
+
+    def _warn_of_idle_pruner(self) -> None:
+        """Say so where the first trials left the pruner nothing to judge, unless that was seen at submission."""
+        spec = self.job.spec
+        warnings = self._job_columns.get("warnings", self.job.warnings)
+        if not spec.pruner.judges or any(pruning.NEVER in warning for warning in warnings):
+            return
+        metric = spec.objectives[0].metric
+        steps = steps_reported(self._connection, self.job.id, metric, most=_MOST_REPORTS)
+        if len(steps) < _MOST_REPORTS and (warning := pruning.why_idle(spec.pruner, metric, steps)):
+            self.set_job(warnings=[*warnings, warning])
 
 
 def _counted(connection: Connection, job_id: str) -> dict[str, int]:

@@ -43,6 +43,13 @@ def trials_to_cancel(connection: Connection, job_id: str) -> Sequence[int]:
     return connection.scalars(statement).all()
 
 
+def steps_reported(connection: Connection, job_id: str, metric: str, *, most: int) -> list[int]:
+    """Return at which steps trials have reported a metric, in the order of the trials, of at most so many reports."""
+    statement = select(reports.c.step, reports.c["values"]).where(reports.c.job_id == job_id)
+    rows = connection.execute(statement.order_by(reports.c.number, reports.c.step).limit(most))
+    return [step for step, values in rows if metric in values]
+
+
 def load_reports(connection: Connection, job_id: str, number: int | None = None) -> Iterator[Report]:
     """Yield a job's (or one trial's) reports by trial number and step."""
     statement = select(*REPORT_COLUMNS).where(reports.c.job_id == job_id).order_by(reports.c.number, reports.c.step)

@@ -434,7 +434,7 @@ def test_types_count_in_conditions() -> None:
     child = (resolved.spec.search_space or {})["y"]
     assert [applies(child, {"x": value}) for value in (1, True, 0, False, 1.0)] == [True, False, False, False, False]
     errors = _errors(_typed_card(), search_space={"x": _choice(1, 0), "y": _float(when={"x": [True]})})
-    assert errors == {"/search_space/y/when/x/0": "x is never True in this search space"}
+    assert errors == {"/search_space/y/when/x/0": "x is never true in this search space"}
 
 
 def test_a_condition_takes_on_the_type_of_its_parent() -> None:
@@ -574,15 +574,31 @@ def test_too_few_kept_trials_are_warned_of() -> None:
     assert any("too few" in warning for warning in _resolve(budget={"max_trials": 10}, confirm=True).warnings)
 
 
-def test_batch_sizes_beyond_the_data_are_warned_of() -> None:
-    schema = _card().params_schema["properties"]
-    dataset = {"dataset": {"type": "string", "default": "digits"}, "batch_size": {"type": "integer", "default": 64}}
-    card = _card(params_schema={"type": "object", "properties": schema | dataset})
-    space = _SPACE | {"batch_size": {"type": "int", "low": 256, "high": 16384, "powers_of_two": True}}
+@pytest.mark.parametrize(
+    ("largest", "accumulated", "constraints", "said"),
+    [
+        (16384, 1, [], ["a batch of 1257 or more is all 1257 training samples"]),
+        (512, 4, [], ["batch_size times grad_accumulation of 1257 or more is all 1257 training samples"]),
+        (512, 2, [], []),
+        (512, 4, ["batch_size * grad_accumulation <= 1024"], []),
+    ],
+)
+def test_batches_beyond_the_data_are_warned_of(
+    largest: int, accumulated: int, constraints: list[str], said: list[str]
+) -> None:
+    whole: dict[str, Any] = {"type": "integer"}
+    schema: dict[str, Any] = {
+        "dataset": {"type": "string", "default": "digits"},
+        "batch_size": whole | {"default": 64},
+        "grad_accumulation": whole | {"default": 1},
+    }
+    card = _card(params_schema={"type": "object", "properties": _card().params_schema["properties"] | schema})
+    space = _SPACE | {"batch_size": {"type": "int", "low": 256, "high": largest, "powers_of_two": True}}
+    fixed = {"grad_accumulation": accumulated}
 
-    (warning,) = _resolve(card, {}, search_space=space).warnings
+    warnings = _resolve(card, fixed, search_space=space, parameter_constraints=constraints).warnings
 
-    assert "1257 or more is all 1257 training samples" in warning
+    assert [warning.split(":")[0] for warning in warnings] == said
 
 
 @pytest.mark.parametrize("fuse", [8, "auto"])

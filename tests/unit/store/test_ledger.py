@@ -466,3 +466,44 @@ def test_a_closed_ledger_has_the_job_as_the_record_has_it(database: Database) ->
         assert left == get_job(connection, job.id)
     assert (left.state, left.error, left.spec, left.best_trial) == (JobState.FAILED, "it broke", spec, 0)
     assert (left.desired, left.lease_owner, left.lease_live) == (Desired.STOP, None, False)
+
+
+# A pruner that has nothing to judge
+
+
+def _complete(connection: Connection, job_id: str, *, steps: list[int], n: int) -> list[str]:
+    """Complete so many trials, each after reports at these steps; return what the job warns of then."""
+    for _ in range(n):
+        number = make_trial(connection, job_id, state=TrialState.RUNNING).number
+        with open_ledger(connection, job_id) as ledger:
+            ledger.add_reports([make_report(number, step, loss=1.0) for step in steps])
+            ledger.move_trial(number, TrialState.RUNNING, TrialState.COMPLETED)
+    return list(get_job(connection, job_id).warnings)
+
+
+def test_a_pruner_whose_first_trials_report_once_is_warned_of_once(database: Database) -> None:
+    with database.write() as connection:
+        job_id = make_job(connection, spec=make_spec(pruner={"name": "asha"}), warnings=("another",)).id
+
+        assert _complete(connection, job_id, steps=[7], n=4) == ["another"]
+        kept, warning = _complete(connection, job_id, steps=[7], n=1)
+        assert kept == "another"
+        assert "asha may never stop a trial: the first 5 to complete reported loss at step 7 alone" in warning
+        assert _complete(connection, job_id, steps=[7], n=6) == [kept, warning]
+
+
+@pytest.mark.parametrize(
+    ("pruner", "steps", "told"),
+    [
+        ({"name": "asha"}, [1, 2], ()),
+        ({"name": "none"}, [1], ()),
+        ({"name": "threshold", "upper": 2.0}, [1], ()),
+        ({"name": "asha"}, [1], ("asha never stops a trial: its first verdict is at step 1, and trials report once",)),
+    ],
+)
+def test_a_pruner_with_something_to_judge_is_not_warned_of(
+    database: Database, pruner: dict[str, Any], steps: list[int], told: tuple[str, ...]
+) -> None:
+    with database.write() as connection:
+        job_id = make_job(connection, spec=make_spec(pruner=pruner), warnings=told).id
+        assert tuple(_complete(connection, job_id, steps=steps, n=6)) == told
