@@ -6,7 +6,7 @@ from stepsize.application.parameters import Choice
 from stepsize.application.pointers import pointer
 from stepsize.errors import FieldError
 from stepsize.spec.hints import hint
-from stepsize.spec.space import CategoricalParameter, Scalar, SearchSpace, When, is_among
+from stepsize.spec.space import CategoricalParameter, Scalar, SearchSpace, When, is_among, shown
 
 
 def check_conditions(choice: Choice) -> Iterator[FieldError]:
@@ -55,9 +55,9 @@ def _check_condition(choice: Choice, name: str, parent: str, values: list[Scalar
     demanded = choice.schema.when(name).get(parent)
     for index, value in enumerate(values):
         if not choice.space[parent].contains(value):
-            yield FieldError(pointer(*at, index), f"{parent} is never {value!r} in this search space")
+            yield FieldError(pointer(*at, index), f"{parent} is never {shown(value)} in this search space")
         elif demanded is not None and not is_among(value, demanded):
-            wanted = " or ".join(map(repr, demanded))
+            wanted = " or ".join(map(shown, demanded))
             yield FieldError(pointer(*at, index), f"{name} applies only when {parent} is {wanted}")
 
 

@@ -97,7 +97,8 @@ def _parse_field(text: str, pointer: str) -> Field:
     if text == "state" and pointer == "?filter":
         raise _invalid(pointer, "states are asked for beside filters: state=failed, or --state failed in a command")
     spelt = "" if dot else f"; a parameter is params.{text}, a metric values.{text}"
-    raise _invalid(pointer, f"trials have no field {text!r}; {hint(text, _PLACEHOLDERS)}{spelt}")
+    meant = hint(f"{document}.NAME" if dot else text, _PLACEHOLDERS)
+    raise _invalid(pointer, f"trials have no field {text!r}; {meant}{spelt}")
 
 
 def _parse_number(text: str) -> float | None:

@@ -22,6 +22,7 @@ from stepsize.spec.space import (
     as_whole,
     is_among,
     is_same,
+    shown,
 )
 from stepsize.spec.wording import schema_words
 
@@ -121,16 +122,16 @@ class Choice:
     def describe(self, name: str) -> str:
         """Say what the parameter is in this job, for people."""
         if name in self.fixed:
-            return f"{name} is fixed to {self.fixed[name]!r}"
+            return f"{name} is fixed to {shown(self.fixed[name])}"
         if name in self.space:
             return f"{name} is searched over other values"
-        return f"{name} is {self.schema.default(name)!r} by default"
+        return f"{name} is {shown(self.schema.default(name))} by default"
 
     def why_never_applies(self, name: str) -> str | None:
         """Return why a parameter has no meaning in any trial of the job, or None if it has in some."""
         for parent, values in self.schema.when(name).items():
             if not self.can_be(parent, values):
-                wanted = " or ".join(map(repr, values))
+                wanted = " or ".join(map(shown, values))
                 return f"{name} applies only when {parent} is {wanted}, and {self.describe(parent)}"
         return None
 
@@ -217,7 +218,7 @@ def check_params(params: Params, *at: str | int, fixed: Params, space: SearchSpa
     for name in params:
         if name in fixed:
             yield FieldError(
-                pointer(*at, name), f"{name} is not searched: it is {fixed[name]!r} in all trials of the job"
+                pointer(*at, name), f"{name} is not searched: it is {shown(fixed[name])} in all trials of the job"
             )
         elif name not in space:
             yield FieldError(pointer(*at, name), f"{name} is not searched; {hint(name, space)}")
@@ -227,10 +228,10 @@ def check_params(params: Params, *at: str | int, fixed: Params, space: SearchSpa
 
 def _why_not_tried(name: str, params: Params, parameter: Parameter) -> str | None:
     if not parameter.contains(params[name]):
-        return f"{params[name]!r} is outside the search space"
+        return f"{shown(params[name])} is outside the search space"
     if not applies(parameter, params):
         wanted = " and ".join(
-            f"{parent} is {' or '.join(map(repr, values))}" for parent, values in (parameter.when or {}).items()
+            f"{parent} is {' or '.join(map(shown, values))}" for parent, values in (parameter.when or {}).items()
         )
         return f"{name} applies only when {wanted}; say so in the same configuration, or leave {name} out"
     return None

@@ -43,6 +43,8 @@ _SYNONYMS: dict[str, tuple[str, ...]] = {
     "ga": ("nsgaii",),
     "nsga": ("nsgaii",),
     "nsga2": ("nsgaii",),
+    "nsgaiii": ("nsgaii",),
+    "nsga3": ("nsgaii",),
     "motpe": ("tpe",),
     "sobol": ("qmc",),
     "halton": ("qmc",),
@@ -61,6 +63,7 @@ _SYNONYMS: dict[str, tuple[str, ...]] = {
     "successivehalving": ("asha",),
     "sha": ("asha",),
     "halving": ("asha",),
+    "asynchyperband": ("asha",),
     "hb": ("hyperband",),
     "bohb": ("hyperband",),
     "earlystopping": ("patient",),
@@ -99,6 +102,17 @@ _SYNONYMS: dict[str, tuple[str, ...]] = {
     "adamweightdecay": ("adamw",),
     "rectifiedadam": ("radam",),
     "amsgrad": ("adam", "adamw"),
+    # directions
+    "max": ("maximize",),
+    "maximum": ("maximize",),
+    "higher": ("maximize",),
+    "highest": ("maximize",),
+    "ascending": ("maximize",),
+    "min": ("minimize",),
+    "minimum": ("minimize",),
+    "lower": ("minimize",),
+    "lowest": ("minimize",),
+    "descending": ("minimize",),
     # lists
     "cursor": ("page_token",),
     "nextcursor": ("page_token",),
@@ -121,6 +135,8 @@ _SYNONYMS: dict[str, tuple[str, ...]] = {
     "sortby": ("sort",),
 }
 """Another tool's word, its letters and digits alone → our names for it."""
+_KINDS = re.compile(r"(?<=.)(sampler|pruner|scheduler|search|optimizer|lr)$")
+"""What other tools' classes end in: `TPESampler`, `ASHAScheduler`, `CosineAnnealingLR`."""
 
 
 def hint(name: str, known: Iterable[str]) -> str:
@@ -146,8 +162,11 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
 
 def _meant(name: str, names: list[str]) -> list[str]:
     """Return the known names that are this one in other letters or in another tool's words."""
-    key = _key(name)
-    return [one for one in names if _key(one) == key] or [one for one in _SYNONYMS.get(key, ()) if one in names]
+    for key in dict.fromkeys((_key(name), _KINDS.sub("", _key(name)))):
+        alike = [one for one in names if _key(one) == key]
+        if meant := alike or [one for one in _SYNONYMS.get(key, ()) if one in names]:
+            return meant
+    return []
 
 
 def _elsewhere(name: str, names: list[str]) -> str | None:

@@ -39,6 +39,11 @@ def is_same(one: Scalar, other: Scalar) -> bool:
     return type(one) is type(other) and one == other
 
 
+def shown(value: Scalar | None) -> str:
+    """Return a value as messages quote it: truth values as JSON spells them, text in quotes."""
+    return str(value).lower() if isinstance(value, bool) else repr(value)
+
+
 def as_whole(value: Scalar) -> int | None:
     """Return a whole number however it is written, 32.0 for instance; None: it is none."""
     if isinstance(value, bool | str):

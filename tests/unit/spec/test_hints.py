@@ -5,6 +5,7 @@ from typing import get_args
 import pytest
 
 from stepsize.spec.hints import hint
+from stepsize.spec.objective import Direction
 from stepsize.spec.optimizers import optimizer_types
 from stepsize.spec.pruners import Pruner
 from stepsize.spec.samplers import Sampler
@@ -12,7 +13,13 @@ from stepsize.spec.schedules import schedule_types
 
 SAMPLERS = [model.model_fields["name"].default for model in get_args(get_args(Sampler)[0])]
 PRUNERS = [model.model_fields["name"].default for model in get_args(get_args(Pruner)[0])]
-KNOWN = {"sampler": SAMPLERS, "pruner": PRUNERS, "schedule": [*schedule_types()], "optimizer": [*optimizer_types()]}
+KNOWN = {
+    "sampler": SAMPLERS,
+    "pruner": PRUNERS,
+    "schedule": [*schedule_types()],
+    "optimizer": [*optimizer_types()],
+    "direction": [one.value for one in Direction],
+}
 
 
 @pytest.mark.parametrize(
@@ -28,6 +35,15 @@ KNOWN = {"sampler": SAMPLERS, "pruner": PRUNERS, "schedule": [*schedule_types()]
         ("sampler", "random_search", "did you mean 'random'?"),
         ("sampler", "TPE", "did you mean 'tpe'?"),
         ("sampler", "tep", "did you mean 'tpe'?"),
+        ("sampler", "TPESampler", "did you mean 'tpe'?"),
+        ("sampler", "BayesOptSearch", "did you mean 'tpe' or 'gp'?"),
+        ("sampler", "MedianPruner", "'MedianPruner' means the pruner 'median', which is named under pruner"),
+        ("pruner", "MedianPruner", "did you mean 'median'?"),
+        ("pruner", "SuccessiveHalvingPruner", "did you mean 'asha'?"),
+        ("pruner", "ASHAScheduler", "did you mean 'asha'?"),
+        ("schedule", "CosineAnnealingLR", "did you mean 'cosine'?"),
+        ("direction", "max", "did you mean 'maximize'?"),
+        ("direction", "minimise", "did you mean 'minimize'?"),
         ("sampler", "asha", "'asha' is a pruner, which is named under pruner"),
         ("sampler", "hyperband", "'hyperband' is a pruner, which is named under pruner"),
         ("sampler", "bohb", "'bohb' means the pruner 'hyperband', which is named under pruner"),
