@@ -17,7 +17,7 @@ class Settings(BaseSettings):
     """SQLAlchemy URL: `sqlite:///…` or `postgresql+psycopg://…`; empty: SQLite in the data directory."""
     data_dir: Path = Path("stepsize-data")
     """Database (SQLite), artifacts, logs, checkpoints and data sets; shared by API and workers."""
-    lease_s: float = Field(default=30.0, gt=0, le=86_400)
+    lease_s: float = Field(default=30.0, ge=0.01, le=86_400)
     """Seconds after which an unrenewed lease may be taken over; renewed every third of it."""
     slots: int | None = Field(default=None, ge=1)
     """Slots of a worker; null: one per GPU, or one per CPU core up to two and one per four beyond eight."""

@@ -15,6 +15,7 @@ from stepsize.settings import Settings
         ("DATABASE_URL", "sqlite://"),
         ("SLOTS", "0"),
         ("LEASE_S", "0"),
+        ("LEASE_S", "5e-324"),
         ("LEASE_S", "inf"),
         ("LEASE_S", "nan"),
     ],

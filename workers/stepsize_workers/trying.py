@@ -24,7 +24,7 @@ from pydantic_core import ErrorDetails
 
 from stepsize.domain.figures import check_figure
 from stepsize.domain.outcomes import unreported_error
-from stepsize.domain.said import as_number, check_name, check_step, is_finite
+from stepsize.domain.said import check_name, check_step, check_values, is_finite
 from stepsize.spec.hints import hint
 from stepsize.spec.pairs import read_scalars
 from stepsize.spec.wording import pydantic_words
@@ -58,7 +58,7 @@ class ForegroundContext:
 
     def report(self, step: int, values: Mapping[str, float]) -> bool:
         step = check_step(step)
-        numbers = {check_name(name): as_number(name, value) for name, value in values.items()}
+        numbers = check_values(values)
         for name, number in numbers.items():
             if not is_finite(number):
                 raise Diverged(f"{name} became {number} at step {step}", step=step)

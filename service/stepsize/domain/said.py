@@ -6,6 +6,7 @@ the API check against the same ones.
 
 import math
 import re
+from collections.abc import Mapping
 from typing import SupportsIndex
 
 from stepsize.spec import base
@@ -23,10 +24,11 @@ LONGEST_PATH = 500
 """Of an artifact, below its trial's directory."""
 
 _NO_CHARACTER = "\ufffd"
+# Beside C, Python and JavaScript: Microsoft's C (`1.#QNAN`), Julia (`NaN32`), Scheme (`+inf.0`), .NET (`∞`).
 _NON_FINITE = re.compile(
     r"""(?P<sign>[-+]?)(?:
-        (?P<nan> nan(?:\(\w*\))? | 1\.?\#(?:qnan|snan|ind)\d* )
-      | (?P<infinite> inf(?:inity)? | 1\.?\#inf\d* )
+        (?P<nan> s?nan(?:\(\w*\)|\.0|16|32)? | 1\.?\#(?:qnan|snan|ind)\d* )
+      | (?P<infinite> inf(?:inity|\.0|16|32)? | 1\.?\#inf\d* | ∞ )
     )""",
     re.IGNORECASE | re.VERBOSE,
 )
@@ -103,6 +105,19 @@ def as_number(name: str, value: object) -> float:
         return math.copysign(math.inf, 1 if value > 0 else -1)  # type: ignore[operator] # a whole number, then
     except Exception as error:  # whatever the conversion of an object of another library raises
         raise TypeError(f"{name} is {_shown(value)}, not a number") from error
+
+
+def check_values(values: object) -> dict[str, float]:
+    """Return what a report has measured, by the names of the metrics.
+
+    Raises:
+        TypeError, ValueError: it can't be taken.
+    """
+    if not isinstance(values, Mapping):
+        raise TypeError(f'values is {_shown(values)}, not numbers by name such as {{"loss": 0.4}}')
+    if len(values) > MOST_METRICS:
+        raise ValueError(f"a report has at most {MOST_METRICS} values, not {len(values)}")
+    return {check_name(name): as_number(name, value) for name, value in values.items()}
 
 
 def is_finite(number: float) -> bool:

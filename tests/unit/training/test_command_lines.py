@@ -29,6 +29,9 @@ def values_of(line: str) -> dict[str, float]:
         '"NaN"',
         '"nan"',
         "-NaN",
+        "NaN32",
+        "+nan.0",
+        "snan",
     ],
 )
 def test_no_number_in_any_spelling_is_no_number(spelling: str) -> None:
@@ -42,6 +45,7 @@ def test_no_number_in_any_spelling_is_no_number(spelling: str) -> None:
     [
         ("Infinity", 1), ("-Infinity", -1), ("inf", 1), ("-inf", -1), ("Inf", 1), ("+Inf", 1), ("INF", 1), ("1e400", 1),
         ("-1e999", -1), ("1.#INF", 1), ("-1.#INF00", -1), ('"inf"', 1), ('"-Infinity"', -1), ("infinity", 1),
+        ("∞", 1), ("-∞", -1), ('"∞"', 1), ("Inf32", 1), ("+inf.0", 1), ("-inf.0", -1),
     ],
 )  # fmt: skip
 def test_infinity_in_any_spelling_is_infinite(spelling: str, sign: int) -> None:

@@ -99,6 +99,9 @@ class TestReports:
             (4, {"loss": "low"}, "loss is the text 'low', not a number"),
             (4, {"loss": "0.5"}, "loss is the text '0.5', not a number"),
             (4, {"loss": b"0.5"}, "loss is the text b'0.5', not a number"),
+            (4, 0.5, r'values is 0.5, not numbers by name such as {"loss": 0.4}'),
+            (4, [0.5], r"values is \[0.5\], not numbers by name"),
+            (4, dict.fromkeys(map(str, range(1001)), 1.0), "a report has at most 1000 values, not 1001"),
         ],
     )
     def test_a_report_that_makes_no_sense_fails_the_trial(self, step: Any, values: Any, words: str) -> None:

@@ -18,10 +18,9 @@ from stepsize.domain.said import (
     LONGEST_HASH,
     LONGEST_PATH,
     MOST_ARTIFACTS,
-    MOST_METRICS,
-    as_number,
     check_name,
     check_step,
+    check_values,
     clean_text,
     is_finite,
 )
@@ -77,7 +76,7 @@ class SlotContext:
         Raises:
             Diverged, ValueError, TypeError, RuntimeError: it can't be said.
         """
-        step, numbers = check_step(step), _numbers(values)
+        step, numbers = check_step(step), check_values(values)
         for name, number in numbers.items():
             if not is_finite(number):
                 raise Diverged(f"{name} became {number} at step {step}", step=step)
@@ -219,9 +218,3 @@ class SlotContext:
     @property
     def _artifact_dir(self) -> Path:
         return self.assignment.trial_dir / "artifacts"
-
-
-def _numbers(values: Mapping[str, float]) -> dict[str, float]:
-    if len(values) > MOST_METRICS:
-        raise ValueError(f"a report has at most {MOST_METRICS} values, not {len(values)}")
-    return {check_name(name): as_number(name, value) for name, value in values.items()}

@@ -18,8 +18,8 @@ _LONGEST_QUOTE = 200
 _LIKE_STEP = frozenset({"steps", "Step", "epoch", "epochs", "iteration", "iter", "global_step"})
 _LIKE_VALUES = ("value", "Values", "vals", "metric", "metrics")
 _MEANT_AS_ONE = re.compile(r"""(?=\{.*\bstep["']?\s*:)(?=\{.*\bvalues["']?\s*:)|\{\s*["']?infeasible["']?\s*:""")
-_BARE_WORD = re.compile(r'("(?:[^"\\]|\\.)*")|([-+]?(?:[A-Za-z]|1\.?#)[A-Za-z0-9#.]*(?:\(\w*\))?)')
-"""A string, to be left alone; or a word or one of the numbers that Microsoft's C prints."""
+_BARE_WORD = re.compile(r'("(?:[^"\\]|\\.)*")|([-+]?(?:[A-Za-z]|1\.?#)[A-Za-z0-9#.]*(?:\(\w*\))?|[-+]?∞)')
+"""A string, to be left alone; or a word, a sign of infinity or one of the numbers that Microsoft's C prints."""
 
 
 @dataclass(frozen=True)
