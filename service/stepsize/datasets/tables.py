@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from stepsize.datasets.cards import MOST_CLASSES, TargetKind, UnreadableDatasetError
+from stepsize.datasets.cards import FEWEST_SAMPLES, MOST_CLASSES, TargetKind, UnreadableDatasetError
 
 MOST_CATEGORIES = 64
 """Different texts in a column of a table: each becomes a feature."""
@@ -15,6 +15,8 @@ _FEWEST_PER_CLASS = 10
 """Whole numbers of which there are fewer samples each, on average, are amounts and no classes, …"""
 _SURELY_CLASSES = 20
 """… unless there are no more of them than this."""
+_FEWEST_PER_TEXT = 2
+"""Texts of which there are fewer samples each, on average, are names or sentences and no classes."""
 
 
 def choose_target(names: Sequence[str], wanted: str | None) -> str:
@@ -37,8 +39,8 @@ def target_kind(
 ) -> TargetKind:
     """Return whether a target is one of a few classes, or a number.
 
-    Text is a class, and a number that isn't whole an amount. Whole numbers may be either: they are classes where there
-    are few of them, or many samples of each.
+    Text is a class where it comes again, and a number that isn't whole an amount. Whole numbers may be either: they are
+    classes where there are few of them, or many samples of each.
 
     Args:
         n: samples.
@@ -48,13 +50,18 @@ def target_kind(
         wanted: what its owner says.
 
     Raises:
-        UnreadableDatasetError: it can't be what its owner says.
+        UnreadableDatasetError: it can't be what its owner says, or nobody says and it is neither.
     """
     if wanted is TargetKind.NUMBER and not is_numeric:
         raise UnreadableDatasetError("the target is said to be a number, and some of its values are none")
     if wanted is not None:
         return wanted
     if not is_numeric:
+        if _FEWEST_PER_TEXT * n_different > n >= FEWEST_SAMPLES and n_different <= MOST_CLASSES:
+            raise UnreadableDatasetError(
+                f"its target has {n_different} different texts in {n} samples: hardly classes; name another target, or "
+                "say target_kind classes"
+            )
         return TargetKind.CLASSES
     is_few = n_different <= max(_SURELY_CLASSES, min(MOST_CLASSES, n // _FEWEST_PER_CLASS))
     return TargetKind.CLASSES if is_whole and is_few else TargetKind.NUMBER

@@ -221,6 +221,16 @@ def test_a_job_may_name_an_uploaded_data_set(client: TestClient) -> None:
     assert client.post("/v1/jobs", json=body).status_code == 201
 
 
+def test_texts_that_hardly_come_again_are_no_classes(client: TestClient) -> None:
+    rows = b"a,id\n" + b"".join(b"%d,house %d\n" % (i, i) for i in range(300))
+    refused = upload(client, "houses", "csv", rows)
+    assert refused.status_code == 422
+    assert "its target has 300 different texts in 300 samples" in refused.json()["detail"]
+    assert upload(client, "houses", "csv", rows, target_kind="classes").json()["n_classes"] == 300
+    pairs = b"a,id\n" + b"".join(b"%d,house %d\n" % (i, i // 2) for i in range(300))
+    assert upload(client, "pairs", "csv", pairs).json()["n_classes"] == 150
+
+
 def test_a_target_of_numbers_is_not_for_a_classifier(client: TestClient) -> None:
     rows = "area,price\n" + "".join(f"{index},{index + 0.5}\n" for index in range(300))
     card = upload(client, "prices", "csv", rows.encode()).json()

@@ -277,7 +277,7 @@ def test_a_number_is_read_as_it_stands(tmp_path: Path) -> None:
     [
         ("csv", prices(300, lambda index: index % 7), 7),
         ("csv", prices(300, lambda index: float(index % 7)), 7),
-        ("csv", prices(300, lambda index: f"n{index}"), 300),
+        ("csv", prices(300, lambda index: f"n{index // 2}"), 150),
         ("npz", npz_bytes(x=np.ones((2000, 2)), y=np.arange(2000) % 150), 150),
         ("npz", npz_bytes(x=np.ones((300, 2)), y=np.arange(300) % 3 == 0), 2),
     ],
