@@ -35,7 +35,7 @@ def pair(site: Site) -> list[str]:
         for name, best in JOBS.items()
     ]
     for job_id in ids:
-        site.finish(job_id)
+        site.finish(job_id, timeout_s=300)
     return ids
 
 
