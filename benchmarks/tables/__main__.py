@@ -5,7 +5,9 @@ go on from where they were. `--render` writes the page from the results there ar
 """
 
 import argparse
-from collections.abc import Sequence
+import signal
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
@@ -38,10 +40,24 @@ def main(arguments: Sequence[str] | None = None) -> None:
     results = Results.read(RESULTS)
     wanted = [table for table in TABLES if not chosen.only or table.name in chosen.only]
     if not chosen.render:
-        with running_service(chosen.folder, keep=True) as url, Client(url) as client:
+        with stoppable(), running_service(chosen.folder, keep=True) as url, Client(url) as client:
             for table in wanted:
                 _run(client, url, table, results)
     PAGE.write_text(render(results, all_facts(GuideResults.read(GUIDE_RESULTS))))
+
+
+@contextmanager
+def stoppable() -> Iterator[None]:
+    """Let SIGTERM stop the body as Ctrl-C does, and SIGINT in the background too, where shells have it ignored.
+
+    Else what the run took is lost, and its service goes on.
+    """
+    before = {one: signal.signal(one, signal.default_int_handler) for one in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for one, handler in before.items():
+            signal.signal(one, handler)
 
 
 def _run(client: Client, url: str, table: Table, results: Results) -> None:

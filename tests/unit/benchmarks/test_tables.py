@@ -1,5 +1,7 @@
 """Job files of the tables are good jobs, the page says what was measured, and claims are judged by intervals."""
 
+import os
+import signal
 import subprocess
 import sys
 from contextlib import suppress
@@ -9,7 +11,7 @@ import pytest
 
 from benchmarks.guide.rendering import all_facts
 from benchmarks.guide.results import Results as GuideResults
-from benchmarks.tables.__main__ import GUIDE_RESULTS, PAGE, RESULTS
+from benchmarks.tables.__main__ import GUIDE_RESULTS, PAGE, RESULTS, stoppable
 from benchmarks.tables.claims import CLAIMS, Claim, Kind, judge
 from benchmarks.tables.page import render
 from benchmarks.tables.plan import FOLDER, TABLES, Table
@@ -117,6 +119,17 @@ def test_processor_time_is_that_of_children_and_is_read_also_where_a_run_is_stop
     assert spent.n_found == 1
     assert 0.2 <= spent.cpu_s <= spent.wall_s + 0.2
     assert spent.others_cpu_s >= 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_run_that_is_told_to_end_stops_as_by_hand(number: signal.Signals) -> None:
+    before = signal.signal(number, signal.SIG_IGN)
+    try:
+        with pytest.raises(KeyboardInterrupt), stoppable():
+            os.kill(os.getpid(), number)
+        assert signal.getsignal(number) is signal.SIG_IGN, "as it was"
+    finally:
+        signal.signal(number, before)
 
 
 def test_bands_are_left_out_of_what_is_kept() -> None:
