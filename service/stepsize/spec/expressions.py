@@ -33,6 +33,8 @@ _COMPARISONS: dict[str, Callable[[float, float], bool]] = {
     "==": operator.eq,
     "!=": operator.ne,
 }
+_TOLERANCE_FRAC = 1e-12
+"""Of the larger side: closer sides are the same, for 0.1 + 0.2 is a little more than 0.3. Whole numbers are exact."""
 _ARITHMETIC: dict[str, Callable[[float, float], float]] = {
     "+": operator.add,
     "-": operator.sub,
@@ -88,6 +90,12 @@ def is_number(value: Scalar | None) -> bool:
     return isinstance(value, int) or math.isfinite(value)
 
 
+def _evened(left: float, right: float) -> tuple[float, float]:
+    """Return two sides of a comparison, made the same where rounding alone sets them apart."""
+    is_exact = float(left).is_integer() and float(right).is_integer()
+    return (left, left) if not is_exact and math.isclose(left, right, rel_tol=_TOLERANCE_FRAC) else (left, right)
+
+
 class _Parser:
     """Reads one text from left to right."""
 
@@ -107,7 +115,7 @@ class _Parser:
         if self._next < len(self._tokens):
             more = self._quoting() or "; what must hold together is two constraints"
             raise self._error(f"nothing more is expected{more}")
-        return lambda values: compare(left(values), right(values))
+        return lambda values: compare(*_evened(left(values), right(values)))
 
     def _sum(self) -> _Value:
         return self._chain(self._product, "+", "-")
