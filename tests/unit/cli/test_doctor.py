@@ -2,6 +2,7 @@
 
 import json
 import re
+import sqlite3
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -70,7 +71,7 @@ def test_an_odd_data_directory_is_told_once_with_its_mend(
     ("variable", "value", "said"),
     [
         ("STEPSIZE_LEASE_S", "soon", "STEPSIZE_LEASE_S: a number is expected here"),
-        ("STEPSIZE_LEASE_S", "0", "STEPSIZE_LEASE_S: must be above 0"),
+        ("STEPSIZE_LEASE_S", "0", "STEPSIZE_LEASE_S: must be at least 0.01"),
         ("STEPSIZE_ALLOWED_HOSTS", "a/b", "STEPSIZE_ALLOWED_HOSTS: has characters that can't stand here"),
         ("STEPSIZE_DATABASE_URL", "mysql://x", "STEPSIZE_DATABASE_URL: write sqlite:////path/to.db or postgresql"),
         ("STEPSIZE_LOG_LEVEL", "loud", "STEPSIZE_LOG_LEVEL: expected is 'DEBUG'"),
@@ -104,6 +105,18 @@ def test_a_database_of_this_version_is_fine_and_one_without_tables_is_not(tmp_pa
     upgrade(settings.url)
     code, found = examine("--data-dir", str(settings.data_dir))
     assert (code, found["database"]["verdict"]) == (0, "ok")
+
+
+def test_a_database_ahead_of_the_code_is_not_to_be_migrated(tmp_path: Path) -> None:
+    settings = Settings(data_dir=tmp_path / "data")
+    settings.make_data_dir()
+    upgrade(settings.url)
+    with sqlite3.connect(settings.data_dir / "stepsize.db") as connection:
+        connection.execute("UPDATE stepsize_alembic_version SET version_num = '9999'")
+    connection.close()
+    _, found = examine("--data-dir", str(settings.data_dir))
+    assert "needs a later Stepsize: install that" in found["database"]["said"]
+    assert found["database"]["mend"] == ""
 
 
 def test_what_is_wrong_comes_with_its_mend(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
