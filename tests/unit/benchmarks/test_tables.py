@@ -15,11 +15,12 @@ from benchmarks.tables.__main__ import GUIDE_RESULTS, PAGE, RESULTS, stoppable
 from benchmarks.tables.claims import CLAIMS, Claim, Kind, judge
 from benchmarks.tables.page import render
 from benchmarks.tables.plan import FOLDER, TABLES, Table
-from benchmarks.tables.results import Results, key_of, without_bands
+from benchmarks.tables.results import Measured, Results, key_of, without_bands
 from benchmarks.tables.spending import Meter, Spent, metered
 from stepsize.application.catalogue import built_in_cards, make_catalogue
 from stepsize.application.submission import resolve
-from stepsize.domain.jobs_report import SettingTable
+from stepsize.domain.estimate import Estimate
+from stepsize.domain.jobs_report import JobsReport, SettingTable
 from stepsize.spec.job import JobSpec
 from tests.waiting import wait_for
 
@@ -65,10 +66,17 @@ def test_tables_that_were_not_run_are_named_with_the_command_that_runs_them() ->
 def test_a_job_without_an_answer_says_why_and_a_table_whose_time_is_unknown_says_so() -> None:
     results = Results.read(RESULTS)
     results.spent.pop("tasks", None)
+    (table,) = [table for table in TABLES if table.name == "tasks"]
+    report = JobsReport.model_validate(results.tables["tasks"].jobs)
+    unknown = Estimate(value=None, low=None, high=None, caveat="nothing was heard")
+    silent = {"job_name": "tasks, silence", "recommended_rate": unknown}
+    report = report.model_copy(update={"jobs": [report.jobs[0].model_copy(update=silent)]})
+    jobs = report.model_dump(mode="json")
+    results.tables["tasks"] = Measured(table.specs, jobs, {})
 
     page = render(results, all_facts(GuideResults.read(GUIDE_RESULTS)))
 
-    assert "- language: the values do not show at which rate they are best\n" in page
+    assert "- silence: nothing was heard\n" in page
     assert "[examples/tables/tasks](../../examples/tables/tasks). How long they take was not measured." in page
 
 
