@@ -10,7 +10,7 @@ from benchmarks.tables.claims import CLAIMS, judge
 from benchmarks.tables.plan import TABLES, Table
 from benchmarks.tables.results import Measured, Results, key_of
 from benchmarks.tables.spending import Spent
-from stepsize.analysis.markdown import batch_size_table, interval, rate_table, setting_table
+from stepsize.analysis.markdown import batch_size_table, interval, rate_table, rows_stand_already, setting_table
 from stepsize.domain.estimate import Estimate
 from stepsize.domain.jobs_report import JobRow, JobsReport, SettingTable
 from stepsize.domain.report import ByBatchSize, ByLearningRate, ScalingLaw
@@ -122,7 +122,7 @@ def _section(table: Table, measured: Measured) -> list[str]:
             f"{_said_of(table, report)} Their values are about different things: no two are compared.",
         ]
     for at, found in enumerate(shown):
-        blocks += [*([] if _are_the_rows_of(shown[:at], found) else [setting_table(found)]), _differences(found)]
+        blocks += [*([] if rows_stand_already(found, shown[:at]) else [setting_table(found)]), _differences(found)]
     if table.by_batch_size:
         blocks += _batch_sizes(measured, report.jobs[0])
     if table.by_learning_rate:
@@ -170,11 +170,6 @@ def _task(row: JobRow) -> str:
 def _said_of(table: Table, report: JobsReport) -> str:
     """Return the report's sentence, in which a job that is called, e.g., `tasks, images` is `images`."""
     return report.sentence.replace(f"({table.name}, ", "(")
-
-
-def _are_the_rows_of(others: Sequence[SettingTable], found: SettingTable) -> bool:
-    """Return whether the same jobs stand in the table of another setting already, one a row."""
-    return any({tuple(row.job_ids) for row in one.rows} == {tuple(row.job_ids) for row in found.rows} for one in others)
 
 
 def _differences(found: SettingTable) -> str:

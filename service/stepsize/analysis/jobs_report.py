@@ -282,5 +282,4 @@ def _compare_sentence(rows: Sequence[JobRow], pairs: Sequence[JobPair]) -> str:
 
 
 def _name(row: JobRow) -> str:
-    settings = ", ".join(f"{name} {choice}" for name, choice in row.differs.items() if choice is not None)
-    return row.job_name or settings or row.job_id
+    return row.job_name or row.job_id

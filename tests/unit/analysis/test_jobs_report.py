@@ -268,3 +268,16 @@ def test_tables_in_markdown_say_what_differs_and_escape_names() -> None:
     assert "| first | second | times the rate | at batch size | better by | so |" in text
     assert "## By learning rate: one" in text
     assert "<script" not in to_html(text)
+
+
+def test_rows_that_two_settings_tell_apart_stand_once_and_a_job_without_a_name_goes_by_its_id() -> None:
+    one = _job("one", model="mlp", width=8)
+    two = replace(_job("two", seed=1, lr_opt=0.1, model="cnn", width=16), job_name="")
+
+    report = compare_jobs([one, two])
+    parts = {part.partition("\n")[0]: part for part in jobs_markdown(report).split("\n## ")}
+
+    assert ["| best learning rate |" in parts[name] for name in ("By model", "By width")] == [True, False]
+    assert "Not enough" in parts["By width"] or "No two" in parts["By width"]
+    assert "job_two" in report.sentence
+    assert "job_two" in report.pairs[0].sentence
