@@ -27,8 +27,9 @@ from benchmarks.truth.tasks import TASKS, Role
 from benchmarks.truth.valleys import read_landscapes
 
 SURE = ("well_supported", "fairly_sure")
-KNOWN_B = 0.1
-"""Standard error up to which a landscape's b is known: an answer's interval reaches 0.3 to either side."""
+KNOWN = 0.1
+"""Standard error up to which a landscape's b, or a valley's best rate in decades, is known: intervals of answers reach
+0.2 to 0.3 to either side."""
 WORDS = (*SURE, "low", "none")
 
 
@@ -125,15 +126,20 @@ def judge(scores: Sequence[Score], claims: Sequence[Claim]) -> list[Target]:
         }
         for differs in (False, True)
     }
-    known = {
-        task: [one.b_covers for one in mine if one.b_covers is not None and one.b_error <= KNOWN_B]
+    known_rates = {
+        task: [one.rate_covers for one in mine if one.rate_covers is not None and (one.rate_error or 0.0) <= KNOWN]
+        for task, mine in by_task.items()
+    }
+    known_b = {
+        task: [one.b_covers for one in mine if one.b_covers is not None and one.b_error <= KNOWN]
         for task, mine in by_task.items()
     }
     return [
         Target("rate: interval covers, %", "90 to 99", share("rate_covers"), 0.90, 0.99),
+        Target("rate, where the truth has an error ≤ 0.1", "90 to 99", measure(known_rates, mean), 0.90, 0.99),
         Target("rate, rows by batch size, %", "90 to 99", measure(flat("rows_cover"), mean), 0.90, 0.99),
         Target("b: interval covers, %", "90 to 99", share("b_covers"), 0.90, 0.99),
-        Target("b, where the truth has an error ≤ 0.1", "90 to 99", measure(known, mean), 0.90, 0.99),
+        Target("b, where the truth has an error ≤ 0.1", "90 to 99", measure(known_b, mean), 0.90, 0.99),
         Target("rate: median width, decades", "≤ 0.5", measure(widths, median), high=0.5, scale=1, digits=2),
         Target("at least fairly sure, %", "≥ 60", measure(sure, mean), low=0.60),
         Target("true difference found, %", "≥ 70", measure(claimed[True], mean), low=0.70),

@@ -20,6 +20,8 @@ class Score:
     words: str
     rate_covers: bool | None
     """Whether the interval of the recommended rate holds the best rate at that batch size; None: no interval."""
+    rate_error: float | None
+    """Standard error of the true best rate there, in decades."""
     rate_width: float | None
     """Decades."""
     rows_cover: tuple[bool, ...]
@@ -71,6 +73,7 @@ def score(job: Job) -> Score:
         is_live=job.is_live,
         words=answer.words,
         rate_covers=answer.rate.holds(valley.best) if valley and answer.rate else None,
+        rate_error=valley.best_error if valley else None,
         rate_width=answer.rate.width if answer.rate else None,
         rows_cover=tuple(covers for covers, _ in rows),
         row_widths=tuple(width for _, width in rows),

@@ -16,16 +16,16 @@ from stepsize.analysis.findings import (
 )
 from stepsize.analysis.intervals import scaled, unknown
 from stepsize.analysis.landscape import Landscape, Spot
-from stepsize.analysis.sample import ACCUMULATION_NAME, BATCH_NAME, RATE_NAMES, Sample, make_sample
+from stepsize.analysis.sample import Sample, make_sample
 from stepsize.analysis.sensitivity import Plateau
 from stepsize.analysis.tables import rate_of, value_of
 from stepsize.domain.answer import Alternative, Answer, ValleyPoint, Words
-from stepsize.domain.confirmation import rate_name
 from stepsize.domain.estimate import Estimate
 from stepsize.domain.evidence import Evidence
 from stepsize.domain.job import JobKind
 from stepsize.domain.range_test import RangeTestResult
 from stepsize.domain.report import BestTrial
+from stepsize.spec.roles import ACCUMULATION_NAME, BATCH_NAME, RATE_NAMES, rate_name
 from stepsize.spec.space import Scalar
 from stepsize.spec.wording import counted
 

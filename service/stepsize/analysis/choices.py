@@ -15,9 +15,10 @@ import numpy as np
 from stepsize.analysis.arrays import Floats, Mask
 from stepsize.analysis.landscape import Landscape, fit_landscape, usable_trials
 from stepsize.analysis.layout import SEED_DEPTH_SD, searched_with_one_seed
-from stepsize.analysis.sample import BATCH_NAME, RATE_NAMES, Sample
+from stepsize.analysis.sample import Sample
 from stepsize.analysis.valley import Effort
-from stepsize.spec.space import CategoricalParameter, Scalar, SearchSpace
+from stepsize.spec.roles import choices_of
+from stepsize.spec.space import Scalar, SearchSpace
 
 MIN_PER_CHOICE = 4
 """Trials with a value from which a choice is fitted."""
@@ -55,17 +56,6 @@ class Contest:
         draws = self.costs[over] - self.costs[at]
         low, value, high = np.quantile(draws, [(1 - self.level) / 2, 0.5, (1 + self.level) / 2])
         return float(low), float(value), float(high)
-
-
-def choices_of(space: SearchSpace) -> dict[str, CategoricalParameter]:
-    """Return the parameters that are a choice between several: optimizers, schedules, but not listed rates."""
-    return {
-        name: parameter
-        for name, parameter in space.items()
-        if isinstance(parameter, CategoricalParameter)
-        and len(parameter.choices) > 1
-        and name not in (*RATE_NAMES, BATCH_NAME)
-    }
 
 
 def hold_contests(sample: Sample, space: SearchSpace, *, seed: int) -> list[Contest]:

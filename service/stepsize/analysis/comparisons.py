@@ -1,6 +1,6 @@
 """The choices of a categorical parameter as a report shows them."""
 
-from stepsize.analysis.choices import MIN_PER_CHOICE, Contest, choices_of
+from stepsize.analysis.choices import MIN_PER_CHOICE, Contest
 from stepsize.analysis.findings import Findings
 from stepsize.analysis.intervals import known, of_draws, power_of_ten, scaled, unknown
 from stepsize.analysis.landscape import Landscape, Spot
@@ -8,6 +8,7 @@ from stepsize.analysis.sample import Sample
 from stepsize.analysis.tables import best_value, mean_value, rate_of, value_of
 from stepsize.domain.estimate import Estimate
 from stepsize.domain.report import ChoiceRow, Comparison
+from stepsize.spec.roles import choices_of
 from stepsize.spec.space import CategoricalParameter, Scalar, SearchSpace
 
 _MOST_CHOICES = 30

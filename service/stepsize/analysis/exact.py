@@ -14,7 +14,8 @@ import numpy as np
 
 from stepsize.analysis.arrays import Floats, Mask
 from stepsize.analysis.landscape import NEAR_DECADES, Spot
-from stepsize.analysis.sample import BATCH_NAME, RATE_NAMES, Sample
+from stepsize.analysis.sample import Sample
+from stepsize.spec.roles import BATCH_NAME, RATE_NAMES
 from stepsize.spec.space import SearchSpace
 
 _LEAST_BESIDE = 4

@@ -18,9 +18,9 @@ from stepsize.analysis.layout import knows_no_seed, searched_with_one_seed
 from stepsize.analysis.sample import Sample
 from stepsize.analysis.sensitivity import Plateau, exact_plateau, find_plateau
 from stepsize.analysis.valley import MISFIT_DECADES
-from stepsize.domain.confirmation import rate_name
 from stepsize.domain.evidence import Evidence
 from stepsize.domain.seeds import derive_seed
+from stepsize.spec.roles import rate_name
 from stepsize.spec.space import CategoricalParameter, FloatParameter, IntParameter, SearchSpace
 from stepsize.spec.wording import counted
 

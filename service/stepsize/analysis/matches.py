@@ -20,12 +20,13 @@ from stepsize.analysis.findings import Findings, Unclear, find
 from stepsize.analysis.intervals import of_draws, power_of_ten, scaled, unknown
 from stepsize.analysis.landscape import MIN_TRIALS, Landscape, Spot, usable_trials
 from stepsize.analysis.layout import searched_with_one_seed
-from stepsize.analysis.sample import BATCH_NAME, Sample, merge
+from stepsize.analysis.sample import Sample, merge
 from stepsize.analysis.settings import APART, Axis, Setup, axis_of, choices_in, setup_of
 from stepsize.analysis.tables import Limits, edge_caveat, last_values, limits_of, rate_of, value_of
 from stepsize.domain.estimate import Estimate
 from stepsize.domain.evidence import Evidence
 from stepsize.domain.seeds import derive_seed
+from stepsize.spec.roles import BATCH_NAME
 from stepsize.spec.space import CategoricalParameter, Scalar, SearchSpace
 
 _MOST_ROWS = 16

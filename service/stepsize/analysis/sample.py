@@ -15,12 +15,8 @@ from stepsize.analysis.arrays import Floats, Ints, Mask
 from stepsize.analysis.scale import Scale, choose_scale
 from stepsize.domain.evidence import Evidence
 from stepsize.domain.trial import TrialReason, TrialState
+from stepsize.spec.roles import ACCUMULATION_NAME, BATCH_NAME, RATE_NAMES
 from stepsize.spec.space import Scalar
-
-RATE_NAMES = ("learning_rate", "lr")
-"""What trainers call the learning rate; external ones choose their own names."""
-BATCH_NAME = "batch_size"
-ACCUMULATION_NAME = "grad_accumulation"
 
 _MIN_GAINS = 2
 """Completed trials that a pruned one is compared with at its step."""

@@ -7,9 +7,9 @@ no difference between them: every default is written into a job, so it belongs t
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from stepsize.analysis.choices import choices_of
-from stepsize.analysis.sample import BATCH_NAME, RATE_NAMES, Sample
+from stepsize.analysis.sample import Sample
 from stepsize.domain.evidence import Evidence
+from stepsize.spec.roles import BATCH_NAME, RATE_NAMES, choices_of
 from stepsize.spec.space import CategoricalParameter, IntParameter, Scalar, SearchSpace
 
 TRAINER = "trainer"

@@ -9,10 +9,11 @@ from stepsize.analysis.arrays import Floats, Mask
 from stepsize.analysis.findings import Edge, Findings, Unclear
 from stepsize.analysis.intervals import at_least, held_within, mean, of_draws, scaled, share, unknown
 from stepsize.analysis.landscape import Spot
-from stepsize.analysis.sample import RATE_NAMES, Sample
+from stepsize.analysis.sample import Sample
 from stepsize.domain.estimate import Estimate
 from stepsize.domain.evidence import Evidence
 from stepsize.domain.report import BatchSizeRow, ByBatchSize, ByLearningRate, RateBand
+from stepsize.spec.roles import RATE_NAMES
 
 Limits = tuple[float | None, float | None]
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from stepsize.domain.answer import Answer
 from stepsize.domain.replication import Replication
 from stepsize.domain.trial import Trial, TrialPurpose, TrialState
+from stepsize.spec.roles import BATCH_NAME, rate_name
 from stepsize.spec.space import (
     CategoricalParameter,
     Parameter,
@@ -20,8 +21,6 @@ from stepsize.spec.space import (
     is_same,
 )
 
-RATE_NAMES = ("learning_rate", "lr")
-BATCH_NAME = "batch_size"
 ALL_AT_THE_RATE_BELOW = 9
 """With fewer checks all of them train the recommended rate: a mean of four says little."""
 NEIGHBOUR_DECADES = 0.25
@@ -54,11 +53,6 @@ class Recommendation:
             return None
         rivals = [Rival(one.parameter, one.choice, one.learning_rate) for one in answer.alternatives]
         return cls(answer.learning_rate.value, answer.batch_size, answer.choices, rivals)
-
-
-def rate_name(space: SearchSpace) -> str | None:
-    """Return the parameter that is the searched learning rate, or None."""
-    return next((name for name in RATE_NAMES if name in space), None)
 
 
 def draw_checks(

@@ -24,12 +24,13 @@ from stepsize.analysis.figures.style import (
     scale_values,
     title_of,
 )
-from stepsize.analysis.sample import BATCH_NAME, Sample
+from stepsize.analysis.sample import Sample
 from stepsize.domain.evidence import Curve, Evidence
 from stepsize.domain.front import non_dominated
 from stepsize.domain.report import Importances
 from stepsize.domain.trial import TrialReason, TrialState
 from stepsize.spec.objective import Direction
+from stepsize.spec.roles import BATCH_NAME
 from stepsize.spec.space import CategoricalParameter, IntParameter, Parameter
 from stepsize.spec.wording import counted
 
