@@ -41,7 +41,7 @@ def _free_port() -> int:
     return port
 
 
-def _wait_until_ready(url: str, process: "subprocess.Popen[bytes]", log: Path, *, timeout_s: float = 120.0) -> None:
+def _wait_until_ready(url: str, process: "subprocess.Popen[bytes]", log: Path, *, timeout_s: float = 600.0) -> None:
     deadline = time.monotonic() + timeout_s
     while process.poll() is None and time.monotonic() < deadline:
         try:
