@@ -10,7 +10,7 @@ from benchmarks.tables.claims import CLAIMS, judge
 from benchmarks.tables.plan import TABLES, Table
 from benchmarks.tables.results import Measured, Results, key_of
 from benchmarks.tables.spending import Spent
-from stepsize.analysis.markdown import batch_size_table, interval, rate_table, rows_stand_already, setting_table
+from stepsize.analysis.markdown import batch_size_table, interval, rate_table, setting_table
 from stepsize.domain.estimate import Estimate
 from stepsize.domain.jobs_report import JobRow, JobsReport, SettingTable
 from stepsize.domain.report import ByBatchSize, ByLearningRate, ScalingLaw
@@ -121,8 +121,9 @@ def _section(table: Table, measured: Measured) -> list[str]:
             *_without_answer(report.jobs),
             f"{_said_of(table, report)} Their values are about different things: no two are compared.",
         ]
-    for at, found in enumerate(shown):
-        blocks += [*([] if rows_stand_already(found, shown[:at]) else [setting_table(found)]), _differences(found)]
+    for found in shown:
+        stands = any(one.parameter in found.same_rows_as for one in shown)
+        blocks += [*([] if stands else [setting_table(found)]), _differences(found)]
     if table.by_batch_size:
         blocks += _batch_sizes(measured, report.jobs[0])
     if table.by_learning_rate:

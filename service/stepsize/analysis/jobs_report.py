@@ -69,14 +69,16 @@ def compare_jobs(evidences: Sequence[Evidence], findings: Sequence[Findings] | N
     varied = names_to_compare([job.setup for job in jobs], [job.findings.sample for job in jobs])
     if len(varied) > _MOST_TABLES:
         caveats.append(f"Not compared: {', '.join(varied[_MOST_TABLES:])}. Ask about fewer jobs.")
-    tables = [_table(match_setting(jobs, name)) for name in varied[:_MOST_TABLES]]
+    tables: list[SettingTable] = []
+    for name in varied[:_MOST_TABLES]:
+        tables.append(_table(match_setting(jobs, name), tables))
     return JobsReport(
         jobs=rows, tables=tables, by_setting=by_setting, pairs=pairs,
         sentence=_compare_sentence(rows, pairs), caveats=caveats,
     )  # fmt: skip
 
 
-def _table(match: Match) -> SettingTable:
+def _table(match: Match, earlier: Sequence[SettingTable]) -> SettingTable:
     where = _where(match.rows)
     rows = [_row(*one) for one in zip(match.rows, match.valleys, where, strict=True)]
     pairs = [_setting_pair(rows, difference) for difference in match.differences]
@@ -91,7 +93,15 @@ def _table(match: Match) -> SettingTable:
         pairs=pairs,
         sentence=_table_sentence(match.name, rows, pairs),
         caveat="; ".join(caveats) or None,
+        same_rows_as=tuple(one.parameter for one in earlier if _jobs_of(rows) == _jobs_of(one.rows) is not None),
     )
+
+
+def _jobs_of(rows: Sequence[SettingRow]) -> list[list[str]] | None:
+    """Return the jobs of each row, in order; None: a job's trials stand in several rows."""
+    jobs = sorted(sorted(row.job_ids) for row in rows)
+    ids = [one for row in jobs for one in row]
+    return jobs if len(ids) == len(set(ids)) else None
 
 
 def _row(row: Row, valley: Valley, where: dict[str, Scalar | None]) -> SettingRow:

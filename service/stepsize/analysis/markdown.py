@@ -102,8 +102,8 @@ def jobs_markdown(report: JobsReport) -> str:
     blocks = ["# Learning rates of several jobs", f"**{_text(report.sentence)}**", _table(head, rows)]
     if report.caveats:
         blocks.append("\n".join(f"- {_text(caveat)}" for caveat in report.caveats))
-    for at, found in enumerate(report.tables):
-        blocks += _setting(found, stands_already=rows_stand_already(found, report.tables[:at]))
+    for found in report.tables:
+        blocks += _setting(found)
     if report.pairs:
         lines = [f"- {_text(pair.sentence)}" for pair in report.pairs]
         blocks += ["## Jobs two by two", "\n".join(lines)]
@@ -113,29 +113,16 @@ def jobs_markdown(report: JobsReport) -> str:
     return "\n\n".join(blocks) + "\n"
 
 
-def _setting(found: SettingTable, *, stands_already: bool) -> list[str]:
+def _setting(found: SettingTable) -> list[str]:
     """Return the choices of one setting: each one's best rate, value and training time, and what differs."""
     blocks = [f"## By {_text(found.parameter)}", _text(found.sentence)]
-    if not stands_already:
+    if not found.same_rows_as:
         blocks.append(setting_table(found))
     if found.pairs:
         blocks.append(_pairs(found))
     if found.caveat:
         blocks.append(_text(f"{found.caveat[0].upper()}{found.caveat[1:]}."))
     return blocks
-
-
-def rows_stand_already(found: SettingTable, others: Sequence[SettingTable]) -> bool:
-    """Return whether the table of another setting has the same rows: jobs that fix both are one row in each."""
-    jobs = _jobs_of_rows(found)
-    return jobs is not None and any(_jobs_of_rows(one) == jobs for one in others)
-
-
-def _jobs_of_rows(found: SettingTable) -> list[list[str]] | None:
-    """Return the jobs of each row, in order; None: a job's trials stand in several rows."""
-    jobs = sorted(sorted(row.job_ids) for row in found.rows)
-    ids = [one for row in jobs for one in row]
-    return jobs if len(ids) == len(set(ids)) else None
 
 
 def setting_table(found: SettingTable) -> str:

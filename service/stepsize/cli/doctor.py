@@ -167,8 +167,7 @@ def _database(settings: "Settings") -> Finding:
         said = f"{error.filename}: {error.strerror}" if error.strerror else str(error)
         return Finding("database", Verdict.WRONG, said, "mend STEPSIZE_DATABASE_URL or the permissions")
     if wrong:
-        # One that is ahead says itself what it needs, and no migration helps.
-        return Finding("database", Verdict.WRONG, wrong, "stepsize migrate" if "stepsize migrate" in wrong else "")
+        return Finding("database", Verdict.WRONG, wrong.said, wrong.command)
     return Finding("database", Verdict.OK, "its tables are of this version")
 
 

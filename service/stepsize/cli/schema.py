@@ -9,7 +9,7 @@ from stepsize.cli.printing import duration, fail, say
 from stepsize.errors import SchemaAheadError
 from stepsize.settings import Settings
 from stepsize.store.database import Database, DatabaseError, is_transient, reason_of
-from stepsize.store.migrate import upgrade, why_not_at_head
+from stepsize.store.migrate import SchemaProblem, upgrade, why_not_at_head
 from stepsize.store.outages import Outage
 
 _LOOK_EVERY_S = 1.0
@@ -56,7 +56,7 @@ def require_tables(settings: Settings) -> None:
                 continue
         outage.end()
         if wrong:
-            fail(wrong)
+            fail(str(wrong))
         return
 
 
@@ -70,7 +70,7 @@ def warn_without_tables(settings: Settings) -> None:
             say(f"warning: the database does not answer: {_reason(error)}")
 
 
-def head_problem(settings: Settings) -> str | None:
+def head_problem(settings: Settings) -> SchemaProblem | None:
     """Return what is wrong with the tables, or None where they are of this version.
 
     Raises:

@@ -235,6 +235,8 @@ class SettingTable(Answer):
     pairs: list[SettingPair]
     sentence: str
     caveat: str | None = None
+    same_rows_as: tuple[str, ...] = ()
+    """Settings of earlier tables whose rows are these: to show one of them is enough."""
 
 
 class JobPair(Compared):

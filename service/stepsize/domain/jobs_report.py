@@ -103,6 +103,8 @@ class SettingTable(Part):
     """Rows two by two, where they differ in this setting alone."""
     sentence: str
     caveat: str | None = None
+    same_rows_as: tuple[str, ...] = ()
+    """Settings of earlier tables whose rows are these: jobs that fix both settings are one row in each."""
 
 
 class JobsReport(Part):

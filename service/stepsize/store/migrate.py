@@ -6,6 +6,7 @@ leaves nothing half done.
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -74,13 +75,24 @@ def is_at_head(connection: Connection) -> bool:
     return _current(connection) == (head(),)
 
 
-def why_not_at_head(connection: Connection) -> str | None:
-    """Say what is wrong with the database's schema and what to do, or return None where nothing is."""
+@dataclass(frozen=True)
+class SchemaProblem:
+    """What is wrong with the database's schema, and the command that mends it; "": what is said says what to do."""
+
+    said: str
+    command: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.said}; run `{self.command}`" if self.command else self.said
+
+
+def why_not_at_head(connection: Connection) -> SchemaProblem | None:
+    """Return what is wrong with the database's schema, or None where nothing is."""
     if is_at_head(connection):
         return None
     if ahead := find_ahead(connection):
-        return str(ahead)
-    return "the database's tables are missing or of another version; run `stepsize migrate`"
+        return SchemaProblem(str(ahead))
+    return SchemaProblem("the database's tables are missing or of another version", "stepsize migrate")
 
 
 def find_ahead(connection: Connection) -> SchemaAheadError | None:

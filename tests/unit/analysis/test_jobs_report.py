@@ -277,6 +277,8 @@ def test_rows_that_two_settings_tell_apart_stand_once_and_a_job_without_a_name_g
     report = compare_jobs([one, two])
     parts = {part.partition("\n")[0]: part for part in jobs_markdown(report).split("\n## ")}
 
+    same = {table.parameter: table.same_rows_as for table in report.tables}
+    assert same == {"model": (), "width": ("model",), "batch_size": ()}
     assert ["| best learning rate |" in parts[name] for name in ("By model", "By width")] == [True, False]
     assert "Not enough" in parts["By width"] or "No two" in parts["By width"]
     assert "job_two" in report.sentence

@@ -32,6 +32,6 @@ def readyz(request: Request, site: AnySite) -> Response:
     return problem(
         HTTPStatus.SERVICE_UNAVAILABLE,
         title="Database not migrated",
-        detail=wrong,
+        detail=str(wrong),
         instance=request.url.path,
     )

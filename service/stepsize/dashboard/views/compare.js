@@ -66,7 +66,7 @@ function Comparison({ ids }) {
       <header><h2>Side by side</h2></header>
       <${SideBySide} rows=${rows} reports=${reports.error ? [] : reports.data?.jobs} />
     </section>
-    ${reports.data?.tables.map((table, at, all) => html`<${SettingTable} key=${table.parameter} table=${table} standsAlready=${standsAlready(table, all.slice(0, at))} />`)}
+    ${reports.data?.tables.map((table) => html`<${SettingTable} key=${table.parameter} table=${table} />`)}
     ${reports.data?.pairs.length > 0 && html`<${JobPairs} report=${reports.data} />`}
     ${reports.data && html`<${RatesOfJobs} jobs=${reports.data.jobs} />`}
   </div>`;
@@ -149,14 +149,14 @@ function SideBySide({ rows, reports }) {
 }
 
 /** The choices of one setting, as every report of several jobs has them: each one's best rate and value, and what differs. */
-function SettingTable({ table, standsAlready }) {
+function SettingTable({ table }) {
   const name = words(table.parameter);
   const others = [...new Set(table.rows.flatMap((row) => Object.keys(row.where)))];
   const notes = reasonsOf(table.rows.flatMap((row) => [row.learning_rate, row.value, row.train_time_s]));
   return html`<section class="card">
     <header><h2>By ${name}</h2></header>
     <div class="body"><p>${table.sentence}</p></div>
-    ${!standsAlready && html`<${Table} label="By ${name}" notes=${notes} texts=${others.map(words)} headings=${[name, ...others.map(words), "Trials", "Best learning rate", "At batch size", "Value there", "Seconds", "Diverged"]}>
+    ${table.same_rows_as.length === 0 && html`<${Table} label="By ${name}" notes=${notes} texts=${others.map(words)} headings=${[name, ...others.map(words), "Trials", "Best learning rate", "At batch size", "Value there", "Seconds", "Diverged"]}>
       ${table.rows.map(
         (row) => html`<tr>
           <th scope="row">${String(row.choice)}</th>
@@ -211,19 +211,6 @@ function RatesOfJobs({ jobs }) {
       ${job.by_learning_rate.bands.length ? html`<${BandTable} bands=${job.by_learning_rate.bands} metric=${job.objective.metric} />` : html`<div class="body"><p class="note">${job.by_learning_rate.caveat}</p></div>`}
     </details>`,
   );
-}
-
-/** Whether the table of another setting has the same rows: jobs that fix both are one row in each. */
-function standsAlready(table, others) {
-  const jobs = jobsOfRows(table);
-  return jobs !== null && others.some((other) => jobsOfRows(other) === jobs);
-}
-
-/** The jobs of each row, as text; null: a job's trials stand in several rows. */
-function jobsOfRows({ rows }) {
-  const ids = rows.flatMap((row) => row.job_ids);
-  if (new Set(ids).size < ids.length) return null;
-  return rows.map((row) => [...row.job_ids].sort().join()).sort().join(" ");
 }
 
 function rowName(row) {
