@@ -24,12 +24,9 @@ from benchmarks.orchestration import print_table
 from benchmarks.truth.data import TRACES
 from benchmarks.truth.inputs import write_inputs
 from benchmarks.truth.tasks import TASKS, Role
-from benchmarks.truth.valleys import read_landscapes
+from benchmarks.truth.valleys import KNOWN, read_landscapes
 
 SURE = ("well_supported", "fairly_sure")
-KNOWN = 0.1
-"""Standard error up to which a landscape's b, or a valley's best rate in decades, is known: intervals of answers reach
-0.2 to 0.3 to either side."""
 WORDS = (*SURE, "low", "none")
 
 

@@ -29,9 +29,8 @@ from benchmarks.truth.training import Training, train
 from benchmarks.truth.valleys import make_valley
 
 _FEW_SEEDS = 3
-_MORE = 8
+_MORE = 16
 """Seeds added at once."""
-_NEAR_DECADES = 0.42
 
 
 def main() -> None:
@@ -85,17 +84,13 @@ def complete(task: TruthTask, batch_size: int) -> None:
 
 
 def thicken(task: TruthTask, batch_size: int) -> None:
-    """Train more seeds near the best rates until the means there are known well enough, or there are MOST_SEEDS."""
+    """Train more seeds at rates that may be best until the best one is known well enough, or there are MOST_SEEDS."""
     for n_seeds in range(N_SEEDS + _MORE, MOST_SEEDS + 1, _MORE):
         cell = read_cells(task)[batch_size]
         valleys = [make_valley(task, batch_size, metric, cell) for metric in cell.values]
-        unsure = [valley for valley in valleys if not valley.is_dense]
-        near = {
-            row
-            for valley in unsure
-            for row in np.flatnonzero(np.abs(valley.decades - valley.best) < _NEAR_DECADES).tolist()
-        }
-        missing = [(row, seed) for row in sorted(near) for seed in range(n_seeds) if not cell.trained[row, seed]]
+        unsure = [valley.may_be_best for valley in valleys if not valley.is_dense]
+        rows = np.flatnonzero(np.any(unsure, axis=0)).tolist() if unsure else []
+        missing = [(row, seed) for row in rows for seed in range(n_seeds) if not cell.trained[row, seed]]
         if missing:
             train_and_keep(task, batch_size, cell, missing)
 

@@ -15,7 +15,7 @@ import numpy as np
 from stepsize.spec.space import Scalar
 
 N_SEEDS = 16
-MOST_SEEDS = 48
+MOST_SEEDS = 144
 
 
 class Role(StrEnum):

@@ -24,6 +24,12 @@ HIGHEST_CHANCE = 0.05
 """The highest chance to diverge at which a rate may be called the best."""
 LARGEST_ERROR = 0.03
 """Relative standard error of the smoothed mean at the best rate up to which a cell has a dense truth."""
+KNOWN = 0.1
+"""Standard error up to which a best rate, in decades, or a landscape's b is known well enough to judge others by:
+intervals of answers reach 0.2 to 0.3 to either side."""
+_NEAR_DECADES = 0.42
+_CLEARLY = 3.0
+"""Standard errors by which a rate's mean lies above the lowest one where the best rate is certainly another."""
 _NEAR = math.log(2.0)
 """Means up to this factor above the lowest are smoothed."""
 _REACH = 0.5
@@ -103,7 +109,14 @@ class Valley:
     @property
     def is_dense(self) -> bool:
         """Whether this is known well enough to judge others by."""
-        return self.error <= LARGEST_ERROR
+        return self.error <= LARGEST_ERROR and self.best_error <= KNOWN
+
+    @property
+    def may_be_best(self) -> NDArray[np.bool_]:
+        """(R,): the rates around the best one, and those whose means are not clearly above its mean."""
+        means, errors = _log_means(self.costs, self.grain)
+        above = means - math.log(self.best_cost)
+        return (np.abs(self.decades - self.best) < _NEAR_DECADES) | (above < _CLEARLY * np.hypot(errors, self.error))
 
     @property
     def is_inside(self) -> bool:

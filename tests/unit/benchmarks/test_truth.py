@@ -16,11 +16,11 @@ TASK = TruthTask("made-up", "image_classifier", {}, (32,))
 BEST, FLOOR, EDGE = -2.13, 0.2, -0.5
 
 
-def valley(noise: float = 0.2, metric: str = "val_loss", seed: int = 0) -> Valley:
-    """Return a valley that rises by a factor e at 0.7 decade from its bottom; trainings beyond the edge diverge."""
+def valley(noise: float = 0.2, metric: str = "val_loss", seed: int = 0, width: float = 0.7) -> Valley:
+    """Return a valley that rises by a factor e at `width` decades from its bottom; trainings beyond the edge diverge."""
     rng = np.random.default_rng(seed)
     decades = np.log10(TASK.rates)
-    means = FLOOR * np.exp(((decades - BEST) / 0.7) ** 2)
+    means = FLOOR * np.exp(((decades - BEST) / width) ** 2)
     costs = means[:, None] * (1 + noise * rng.normal(size=(len(decades), N_SEEDS)))
     diverged = np.where(decades > EDGE, 1, 0)[:, None] + np.zeros(costs.shape, dtype=np.int16)
     values = (costs if metric == "val_loss" else 1 - costs).astype(np.float32)
@@ -41,6 +41,7 @@ def test_more_noise_makes_the_truth_less_certain() -> None:
     assert quiet.error < loud.error
     assert quiet.best_error < loud.best_error
     assert not loud.is_dense
+    assert set(np.flatnonzero(quiet.may_be_best)) <= set(np.flatnonzero(loud.may_be_best))
 
 
 def test_nothing_beyond_the_edge_is_best() -> None:
@@ -101,3 +102,9 @@ def test_what_is_kept_belongs_to_its_task() -> None:
 def test_constants_are_chosen_on_other_tasks_than_figures_are_told_about() -> None:
     chosen_on = {task.name for task in TASKS if task.role is Role.CHOOSES}
     assert chosen_on == {"digits-sgd", "digits-adam", "cancer-sgd", "cancer-adam"}
+
+
+def test_rates_that_may_be_best_are_all_those_of_a_flat_bottom() -> None:
+    steep, flat = valley(noise=0.05), valley(noise=0.05, width=5.0)
+    assert steep.may_be_best.sum() < flat.may_be_best.sum()
+    assert abs(steep.decades[steep.may_be_best] - BEST).max() < 0.6
