@@ -17,7 +17,7 @@ BEST, FLOOR, EDGE = -2.13, 0.2, -0.5
 
 
 def valley(noise: float = 0.2, metric: str = "val_loss", seed: int = 0, width: float = 0.7) -> Valley:
-    """Return a valley that rises by a factor e at `width` decades from its bottom; trainings beyond the edge diverge."""
+    """Return a valley that rises by a factor e `width` decades from its bottom; trainings beyond the edge diverge."""
     rng = np.random.default_rng(seed)
     decades = np.log10(TASK.rates)
     means = FLOOR * np.exp(((decades - BEST) / width) ** 2)
