@@ -1,12 +1,16 @@
 """A job's search without a service: trials one after another, as a worker would run them."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from typing import Any
 
-from stepsize.domain.trial import TrialReason, TrialState
+from stepsize.domain.soft_bounds import Edge, next_decision
+from stepsize.domain.trial import Trial, TrialPurpose, TrialReason, TrialState
+from stepsize.domain.tuning import TuningFindings
 from stepsize.spec.resolved import ResolvedJobSpec
 from stepsize.spec.space import Scalar
 from stepsize_workers.search import Search
+from stepsize_workers.widening import decide
 
 Params = Mapping[str, Scalar]
 Train = Callable[[int, Params], float | None]
@@ -28,17 +32,26 @@ class Played:
 class Game:
     """One job's trials."""
 
-    def __init__(self, spec: ResolvedJobSpec, train: Train) -> None:
+    def __init__(self, spec: ResolvedJobSpec, train: Train, *, soft: Sequence[Edge] = ()) -> None:
+        """Begin with none.
+
+        Args:
+            soft: bounds of the learning rate that a range test found: they are moved as a worker moves them.
+        """
         self.played: list[Played] = []
+        self.spec = spec
+        """With the bounds that are searched now."""
         self._train = train
-        self._direction = spec.objectives[0].direction
+        self._objective = spec.objectives[0]
         self._search = Search("bench", spec)
+        self._findings = TuningFindings(search_space=spec.search_space, soft=list(soft))
         self._worst: float | None = None
         self._waiting: list[int] = []
 
     def search(self, n_trials: int) -> None:
         """Search on, as a worker does: an infeasible trial gets the worst feasible value so far as its stand-in."""
         for number in range(len(self.played), len(self.played) + n_trials):
+            self._widen()
             proposal = self._search.propose(number)
             assert proposal is not None, "a continuous space has no end"
             self._search.open(number, proposal)
@@ -55,13 +68,34 @@ class Game:
             number = len(self.played)
             self.played.append(Played(number, dict(params), self._train(number, params), checks=True))
 
+    def _widen(self) -> None:
+        if self._findings.soft and next_decision(len(self.played), self._findings.considered_at) is not None:
+            ended = [self._recorded(one) for one in self.played if not one.checks]
+            self._findings, found = decide(self._findings, ended, self._objective.direction)
+            if found is not None:
+                self.spec = self.spec.model_copy(update={"search_space": self._findings.search_space})
+                self._search = Search("bench", self.spec)
+                self._search.restore(ended, ())
+
+    def _recorded(self, one: Played) -> Trial:
+        """Return a trial as the record would have it."""
+        stand_in = None if self._worst is None else (self._worst,)
+        outcome: dict[str, Any] = (
+            {"state": TrialState.INFEASIBLE, "reason": TrialReason.DIVERGED, "stand_in": stand_in, "values": {}}
+            if one.value is None
+            else {"state": TrialState.COMPLETED, "values": {self._objective.metric: one.value}, "objective": one.value}
+        )
+        blank: dict[str, Any] = dict.fromkeys(field.name for field in fields(Trial))
+        known = {"number": one.number, "params": one.params, "purpose": TrialPurpose.SEARCH, "study_attrs": {}}
+        return Trial(**blank | known | outcome | {"attempt": 1})
+
     def _fail(self, number: int) -> None:
         stand_in = None if self._worst is None else [self._worst]
         self._search.close(number, TrialState.INFEASIBLE, stand_in, reason=TrialReason.DIVERGED)
         self._waiting += [number] if stand_in is None else []
 
     def _succeed(self, number: int, value: float) -> None:
-        if self._worst is None or self._direction.is_better(self._worst, than=value):
+        if self._worst is None or self._objective.direction.is_better(self._worst, than=value):
             self._worst = value
         self._search.close(number, TrialState.COMPLETED, [value])
         for other in self._waiting:

@@ -31,6 +31,7 @@ from benchmarks.truth.valleys import Landscape, Valley, read_landscapes
 from stepsize.domain.estimate import Estimate
 from stepsize.domain.range_test import RangeTestFindings, RangeTestResult
 from stepsize.domain.seeds import derive_seed
+from stepsize.domain.soft_bounds import Edge
 from stepsize.domain.trial import Report, Trial, TrialState
 from stepsize.spec.range_test import RangeTestRule, RangeTestSpec
 from stepsize_workers.range_tests import bounds_from, conclude_range_test
@@ -183,15 +184,16 @@ def search(landscape: Landscape, n_jobs: int) -> Searched:
         found = conclude(sweeps, slice(test * N_SEEDS, (test + 1) * N_SEEDS))
         bounds = bounds_from(found, default=None)
         tested = replace(landscape, task=replace(landscape.task, low=bounds.low, high=bounds.high))
-        costs = [_cost(one, landscape, derive_seed(0, landscape.name, index)) for one in (tested, landscape)]
+        seed = derive_seed(0, landscape.name, index)
+        costs = [_cost(tested, landscape, seed, soft=bounds.found), _cost(landscape, landscape, seed)]
         differences.append(math.log(costs[0] / costs[1]))
     say(landscape.name)
     return Searched(landscape, differences)
 
 
-def _cost(searched: Landscape, truth: Landscape, seed: int) -> float:
+def _cost(searched: Landscape, truth: Landscape, seed: int, *, soft: Sequence[Edge] = ()) -> float:
     """Return the mean cost of fresh seeds at the recommended rate, or at the best trial's where nothing is said."""
-    judged = score(play_job(searched, Kept(truth, np.random.default_rng(seed)), seed=seed))
+    judged = score(play_job(searched, Kept(truth, np.random.default_rng(seed)), seed=seed, soft=soft))
     return judged.argmin_regret if judged.regret is None else judged.regret
 
 

@@ -21,6 +21,7 @@ from stepsize.analysis.answer import make_answer
 from stepsize.domain.confirmation import Recommendation, draw_checks
 from stepsize.domain.evidence import Evidence, TrialColumns
 from stepsize.domain.seeds import derive_seed
+from stepsize.domain.soft_bounds import Edge
 from stepsize.domain.trial import TrialReason, TrialState
 from stepsize.spec.confirm import n_kept
 from stepsize.spec.objective import Direction, Objective
@@ -92,10 +93,12 @@ def play_job(
     seed: int,
     factors: Mapping[str, float] = MappingProxyType({}),
     n_trials: int = N_TRIALS,
+    soft: Sequence[Edge] = (),
 ) -> Job:
     """Play one job.
 
     Args:
+        soft: bounds of the learning rate that a range test found.
         factors: the choices there are and by how much each one's costs are larger; empty: no choice is searched.
     """
     spec = spec_of(landscape, seed, list(factors))
@@ -108,12 +111,12 @@ def play_job(
         return cost if landscape.is_loss else 1.0 - min(cost, 1.0)
 
     n_checks = n_kept(True, n_trials)
-    game = Game(spec, train)
+    game = Game(spec, train, soft=soft)
     game.search(n_trials - n_checks)
-    checks = _checks(evidence_of(landscape, spec, game.played), n_checks)
+    checks = _checks(evidence_of(landscape, game.spec, game.played), n_checks)
     game.check(checks)
     game.search(n_checks - len(checks))  # without an answer they go back to the search
-    return Job(landscape, isinstance(source, Live), game.played, evidence_of(landscape, spec, game.played))
+    return Job(landscape, isinstance(source, Live), game.played, evidence_of(landscape, game.spec, game.played))
 
 
 def _checks(evidence: Evidence, n: int) -> list[dict[str, Scalar]]:

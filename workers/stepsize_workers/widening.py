@@ -1,8 +1,12 @@
 """Moves the soft bounds of a job's search: decided from the record, written to it, and only then searched."""
 
+from collections.abc import Sequence
+
 from stepsize.domain.job import Job, JobKind
 from stepsize.domain.soft_bounds import MOST_STEPS, Edge, Widening, find_widening, first_ended, next_decision
-from stepsize.domain.trial import TrialState
+from stepsize.domain.trial import Trial, TrialState
+from stepsize.domain.tuning import TuningFindings
+from stepsize.spec.objective import Direction
 from stepsize.spec.space import FloatParameter, SearchSpace
 from stepsize_workers.held_job import HeldJob
 
@@ -37,7 +41,26 @@ def _due(job: Job) -> int | None:
 
 
 def _decide(held: HeldJob, at: int) -> bool:
-    findings = held.job.tuning_findings
+    trials = first_ended(held.load_trials(), at)
+    findings, found = decide(held.job.tuning_findings, trials, held.objectives[0].direction)
+    warnings = list(held.job.warnings)
+    if found is not None:
+        warnings.append(_told(found, at))
+    document = findings.model_dump(mode="json")
+    held.transact(lambda ledger: ledger.set_job(findings=document, warnings=warnings))
+    held.read(held.refresh)
+    return found is not None
+
+
+def decide(
+    findings: TuningFindings, trials: Sequence[Trial], direction: Direction
+) -> tuple[TuningFindings, Widening | None]:
+    """Return what is known after a decision, and which bound it moves.
+
+    Args:
+        findings: with a search space that a range test found.
+        trials: that have ended, as many as the decision is due at.
+    """
     space = findings.search_space
     assert space is not None, "soft bounds are those of a space that was found"
     rate = space[_RATE]
@@ -45,23 +68,11 @@ def _decide(held: HeldJob, at: int) -> bool:
     assert rate.low is not None, "bounds were found"
     assert rate.high is not None, "bounds were found"
     movable = [edge for edge in findings.soft if findings.widened.count(edge) < MOST_STEPS]
-    found = find_widening(
-        first_ended(held.load_trials(), at),
-        name=_RATE,
-        low=rate.low,
-        high=rate.high,
-        soft=movable,
-        direction=held.objectives[0].direction,
-    )
-    changes: dict[str, object] = {"considered_at": at}
-    warnings = list(held.job.warnings)
+    found = find_widening(trials, name=_RATE, low=rate.low, high=rate.high, soft=movable, direction=direction)
+    changes: dict[str, object] = {"considered_at": len(trials)}
     if found is not None:
         changes |= {"search_space": _moved(space, rate, found), "widened": [*findings.widened, found.edge]}
-        warnings.append(_told(found, at))
-    document = findings.model_copy(update=changes).model_dump(mode="json")
-    held.transact(lambda ledger: ledger.set_job(findings=document, warnings=warnings))
-    held.read(held.refresh)
-    return found is not None
+    return findings.model_copy(update=changes), found
 
 
 def _moved(space: SearchSpace, rate: FloatParameter, found: Widening) -> SearchSpace:
