@@ -29,7 +29,7 @@ def test_a_soft_bound_moves_where_good_trials_gather() -> None:
     rate = game.spec.search_space["learning_rate"]
     assert isinstance(rate, FloatParameter)
     assert rate.low is not None
-    assert math.isclose(rate.low, LOW * 10**-STEP_DECADES)
+    assert math.isclose(rate.low, LOW * 10 ** (-2 * STEP_DECADES)), "after 10 trials, and again after 15"
     assert rate.high == HIGH
     assert [one.number for one in game.played] == list(range(40))
     best = min(game.played, key=lambda one: math.inf if one.value is None else one.value)
