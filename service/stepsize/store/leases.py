@@ -38,9 +38,12 @@ class Precedence:
 
 
 def find_claimable(connection: Connection, offer: Offer) -> Precedence | None:
-    """Return where the best claimable job stands, without claiming it."""
+    """Return where the best claimable job stands, without claiming it.
+
+    It runs nothing: trials still recorded as running went away with the worker that had it, and must not set it back.
+    """
     row = connection.execute(_claimable(offer)).one_or_none()
-    return row and Precedence(-row.priority, row.n_running, row.created_at, row.id)
+    return row and Precedence(-row.priority, 0, row.created_at, row.id)
 
 
 def find_claimable_external(connection: Connection) -> str | None:
@@ -97,9 +100,9 @@ def give_up_leases(connection: Connection, owner: str) -> None:
 
 # A worker asks many times a second, and to build these takes longer than to run them.
 @cache
-def _claimable(offer: Offer) -> Select[str, int, int, float]:
+def _claimable(offer: Offer) -> Select[str, int, float]:
     return (
-        select(jobs.c.id, jobs.c.priority, jobs.c.n_running, jobs.c.created_at)
+        select(jobs.c.id, jobs.c.priority, jobs.c.created_at)
         .where(
             _is_claimable(),
             jobs.c.engine.is_(None),
@@ -107,7 +110,7 @@ def _claimable(offer: Offer) -> Select[str, int, int, float]:
             jobs.c.gpus <= offer.gpus,
             jobs.c.cpus <= offer.cpus,
         )
-        .order_by(jobs.c.priority.desc(), jobs.c.n_running, jobs.c.created_at, jobs.c.id)
+        .order_by(jobs.c.priority.desc(), jobs.c.created_at, jobs.c.id)
         .limit(1)
     )
 

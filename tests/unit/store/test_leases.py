@@ -41,13 +41,17 @@ def test_the_highest_priority_goes_first(database: Database) -> None:
         assert _next(connection) == high.id
 
 
-def test_of_equal_priority_the_one_with_fewest_running_trials_goes_first(database: Database) -> None:
+def test_trials_left_behind_by_a_worker_do_not_set_their_job_back(database: Database) -> None:
     with database.write() as connection:
-        busy = make_job(connection, state=JobState.RUNNING, created_at=1.0)
-        make_trial(connection, busy.id, state=TrialState.RUNNING)
-        idle = make_job(connection, state=JobState.RUNNING, created_at=2.0)
+        interrupted = make_job(connection, state=JobState.RUNNING, created_at=1.0)
+        make_trial(connection, interrupted.id, state=TrialState.RUNNING)
+        make_job(connection, created_at=2.0)
 
-        assert _next(connection) == idle.id
+        found = find_claimable(connection, OFFER)
+
+    assert found is not None
+    assert found.job_id == interrupted.id
+    assert found.n_running == 0, "nobody runs them"
 
 
 def test_of_equals_the_oldest_goes_first(database: Database) -> None:
@@ -61,16 +65,14 @@ def test_of_equals_the_oldest_goes_first(database: Database) -> None:
 
 def test_precedence_sorts_held_jobs_as_the_database_sorts_claimable_ones(database: Database) -> None:
     with database.write() as connection:
-        for priority, n_running, created_at in [(0, 0, 3.0), (0, 0, 2.0), (1, 1, 1.0), (1, 0, 4.0)]:
-            job = make_job(connection, spec=make_spec(priority=priority), created_at=created_at)
-            for _ in range(n_running):
-                make_trial(connection, job.id, state=TrialState.RUNNING)
+        for priority, created_at in [(0, 3.0), (0, 2.0), (1, 4.0), (1, 1.0)]:
+            make_job(connection, spec=make_spec(priority=priority), created_at=created_at)
         found = []
         while precedence := find_claimable(connection, OFFER):
             found.append(precedence)
             take_lease(connection, precedence.job_id)
 
-    assert [precedence.created_at for precedence in found] == [4.0, 1.0, 2.0, 3.0]
+    assert [precedence.created_at for precedence in found] == [1.0, 4.0, 2.0, 3.0]
     assert found == sorted(found)
 
 
