@@ -49,8 +49,9 @@ class ParamsSchema:
         """Return why a value is none the parameter can take, or None if it is one."""
         validator = self._validator.evolve(schema=self._property(name))
         error = next(validator.iter_errors(value), None)
-        if error is not None and error.validator == "enum" and isinstance(value, str):
-            return f"{name} is never {value!r}; {hint(value, map(str, error.validator_value))}"
+        if error is not None and error.validator in ("enum", "const") and isinstance(value, str):
+            known = error.validator_value if error.validator == "enum" else [error.validator_value]
+            return f"{name} is never {value!r}; {hint(value, map(str, known))}"
         return None if error is None else schema_words(str(error.validator), error.validator_value, value)
 
     def when(self, name: str) -> When:

@@ -196,6 +196,12 @@ def test_what_a_card_forbids_is_refused_where_it_stands(fields: dict[str, Any], 
     assert message in errors[pointer]
 
 
+def test_the_one_value_that_there_is_is_named() -> None:
+    card = _card(params_schema={"properties": {"model": {"type": "string", "const": "detector"}}})
+    message = _errors(card, params={"model": "yolo"})["/trainer/params/model"]
+    assert message == "model is never 'yolo'; known: detector"
+
+
 def test_a_parameter_that_is_one_for_all_trials_is_not_searched() -> None:
     properties = {"split_seed": {"type": "integer", "default": 0, "x-searchable": False}}
     card = _card(params_schema={"type": "object", "properties": properties}, default_search_space={})
