@@ -25,7 +25,7 @@ from stepsize.analysis.matches import (
 )
 from stepsize.analysis.report import objective_of, sensitivity
 from stepsize.analysis.sample import make_sample
-from stepsize.analysis.settings import axis_of, names_to_compare, setup_of
+from stepsize.analysis.settings import APART, axis_of, names_to_compare, setup_of
 from stepsize.analysis.tables import best_value, by_learning_rate, mean_time, rate_bands
 from stepsize.domain.estimate import Estimate
 from stepsize.domain.evidence import Evidence
@@ -164,7 +164,15 @@ def _table_sentence(name: str, rows: Sequence[SettingRow], pairs: Sequence[Setti
     values = sum(not _holds(pair.improvement, 0.0) for pair in told)
     beside = f", and the values in {values}" if told else "; their values can't stand on one axis"
     n = "one pair that differs" if len(pairs) == 1 else f"{len(pairs)} pairs that differ"
-    return f"Of {n} in {name} alone, the best learning rates can be told apart in {rates}{beside}."
+    alone = _differing_with(name, rows, pairs)
+    return f"Of {n} in {alone} alone, the best learning rates can be told apart in {rates}{beside}."
+
+
+def _differing_with(name: str, rows: Sequence[SettingRow], pairs: Sequence[SettingPair]) -> str:
+    """Return a setting and those that differ with it: a trainer comes with its data."""
+    wheres = [(rows[one].where, rows[two].where) for one, two in (pair.rows for pair in pairs)]
+    others = [other for other in rows[0].where if any(one.get(other) != two.get(other) for one, two in wheres)]
+    return " and ".join([name, *(other for other in others if other in APART)])
 
 
 def _holds(estimate: Estimate, value: float) -> bool:

@@ -202,6 +202,13 @@ def test_values_on_other_data_or_of_another_trainer_are_never_compared(other: di
     assert "compare their rates, not their values" in report.caveats[0]
 
 
+def test_a_trainer_and_data_that_differ_together_are_both_named() -> None:
+    other = replace(_job("two", seed=1, lr_opt=0.1, dataset="wine", model="mlp"), trainer="tabular_classifier")
+    report = compare_jobs([_job("one", dataset="digits", model="mlp"), other])
+    for name, both in (("trainer", "trainer and dataset"), ("dataset", "dataset and trainer")):
+        assert _table(report, name).sentence.startswith(f"Of one pair that differs in {both} alone, ")
+
+
 def test_another_metric_or_direction_makes_no_pair() -> None:
     losses = _job("one", model="mlp")
     other = _job("two", seed=1, model="cnn")
