@@ -13,6 +13,7 @@ from torch.nn.functional import mse_loss
 from stepsize_workers.trainers.base import Diverged, NotFusedError
 from stepsize_workers.trainers.image_classifier import ImageClassifier
 from stepsize_workers.trainers.text_classifier import TextClassifier
+from stepsize_workers.training.fused.joint_run import JointRun
 from stepsize_workers.training.fused.optimizers import STACKED, JointSteps, OwnSteps, RowSteps, joint_steps
 from stepsize_workers.training.fused.stack import Stack
 from stepsize_workers.training.optimizers import ParameterGroup
@@ -227,6 +228,27 @@ def test_who_joins_begins_at_its_first_epoch_or_after_its_checkpoint(tmp_path: P
     assert [step for step, _ in fresh.reports] == [1, 2, 3]
     assert [step for step, _ in interrupted.reports] == [3, 4]
     check_as_alone(NetTask, *first, fresh, interrupted)
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adamw", "nadam", "adagrad", "muon"])
+def test_the_only_one_left_goes_on_as_alone_and_who_joins_it_as_one_with_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, optimizer: str
+) -> None:
+    sizes: list[int] = []
+    make_update = JointRun.make_update
+
+    def noting(joint: JointRun, update: int, groups: Sequence[Sequence[object]]) -> Tensor:
+        if update == 0:
+            sizes.append(len(joint.runs))
+        return make_update(joint, update, groups)
+
+    monkeypatch.setattr(JointRun, "make_update", noting)
+    amounts: dict[str, object] = {"learning_rate": 0.01, "optimizer": optimizer, "clip_norm": 0.5}
+    first = make_contexts(tmp_path / "first", {"epochs": 2}, {"epochs": 6}, **amounts)
+    later = make_contexts(tmp_path / "later", {"epochs": 1}, **amounts)
+    train_group(NetTask, first, [], [], [], later)  # its epochs: 2 members, 2, 1, 1, 2, 1
+    assert sizes == [2, 2, 2]
+    check_as_alone(NetTask, *first, *later)
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adamw", "nadam", "muon"])

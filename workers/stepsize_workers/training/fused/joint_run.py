@@ -71,6 +71,34 @@ class JointRun:
         return total
 
 
+class LoneRun:
+    """What `JointRun` is, for one training: its updates are those it makes alone.
+
+    Mapped over one member, the updates of a small mlp took two to three times as long.
+    """
+
+    def __init__(self, run: Run[Any, Any]) -> None:
+        """Take a training over from a stack, if it was in one."""
+        self._run = run
+        for state in run.optimizer.state.values():
+            for name, amount in state.items():
+                if isinstance(amount, Tensor) and not amount.dim():
+                    # A stack counts once for all of a member's parameters, its own optimiser once for each.
+                    state[name] = amount.clone()
+
+    def begin_epoch(self, rates: Sequence[Sequence[float]]) -> None:
+        """Take the learning rates of an epoch's updates."""
+        self._rates = [rate for (rate,) in rates]
+
+    def make_update(self, update: int, groups: Sequence[Sequence[object]]) -> Tensor:
+        """Update the training by the mean gradient of a group of batches, and return the mean loss (1,)."""
+        (batches,) = groups
+        self._run.rates.set(self._rates[update])
+        loss = self._run.backward(batches)
+        self._run.step()
+        return torch.tensor([loss])
+
+
 @dataclass(frozen=True)
 class Clip:
     """Scales down gradients to each member's highest norm, as `clip_grad_norm_` does."""

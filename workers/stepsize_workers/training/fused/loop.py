@@ -16,7 +16,8 @@ from torch import Tensor
 from stepsize.infeasibility import is_out_of_memory
 from stepsize_workers.trainers.base import Diverged, GroupContext, NotFusedError, TrialContext
 from stepsize_workers.training.epoch import Epoch
-from stepsize_workers.training.fused.joint_run import JointRun
+from stepsize_workers.training.fused.joint_run import JointRun, LoneRun
+from stepsize_workers.training.fused.losses import JointLosses
 from stepsize_workers.training.loop import Loop
 from stepsize_workers.training.params import TrainingParams
 from stepsize_workers.training.run import Run
@@ -51,6 +52,7 @@ class GroupLoop(Generic[P, B]):
         self._group = group
         self._members: list[Member[P, B]] = []
         self._joint: JointRun | None = None
+        self._losses: JointLosses | None = None
         self._has_reported = False
 
     def train(self) -> None:
@@ -124,11 +126,19 @@ class GroupLoop(Generic[P, B]):
                 trained[member] = epoch.complete(seconds)
         return trained
 
-    def _stack_up(self, members: Sequence[Member[P, B]]) -> JointRun:
-        """Return the members as one run, stacked anew if others were in it."""
+    def _stack_up(self, members: Sequence[Member[P, B]]) -> JointRun | LoneRun:
+        """Return the members as one run, stacked anew if others were in it.
+
+        Whoever is by itself goes on as alone, but for its first epoch: that tells whether others can join, while
+        nothing was reported. It follows from the member's own progress, so that an interrupted group goes on alike.
+        """
         runs = [member.run for member in members]
+        if len(runs) == 1 and runs[0].progress.epoch > 0:
+            self._joint = None
+            return LoneRun(runs[0])
         if self._joint is None or list(map(id, self._joint.runs)) != list(map(id, runs)):
-            self._joint = JointRun(runs, self._joint.losses if self._joint else None)
+            self._joint = JointRun(runs, self._losses)
+            self._losses = self._joint.losses
         return self._joint
 
     def _look(self, watched: "_Watched[P, B]") -> None:
