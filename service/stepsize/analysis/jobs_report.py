@@ -65,6 +65,8 @@ def compare_jobs(evidences: Sequence[Evidence], findings: Sequence[Findings] | N
     names = dict.fromkeys(name for row in rows for name in row.differs)
     by_setting = [group for name in names for group in _group(rows, name)]
     pairs = _pairs(rows, evidences, found)
+    if sum(isinstance(one.best, Spot) for one in found) > _MOST_PAIRED:
+        caveats.append(f"Compared two by two: the first {_MOST_PAIRED} jobs with an answer. Ask about fewer jobs.")
     jobs = [found_job(*one) for one in zip(evidences, found, strict=True) if one[0].kind is not JobKind.RANGE_TEST]
     varied = names_to_compare([job.setup for job in jobs], [job.findings.sample for job in jobs])
     if len(varied) > _MOST_TABLES:
@@ -291,7 +293,10 @@ def _compare_sentence(rows: Sequence[JobRow], pairs: Sequence[JobPair]) -> str:
     assert high.recommended_rate.value is not None, "known"
     factor = high.recommended_rate.value / low.recommended_rate.value
     differ = [pair for pair in pairs if (pair.rate_ratio.low or 0) > 1 or (pair.rate_ratio.high or math.inf) < 1]
-    told = "no two of which can be told apart" if not differ else f"and {len(differ)} of {len(pairs)} pairs differ"
+    first = f" of the first {_MOST_PAIRED}" if len(known_ones) > _MOST_PAIRED else ""
+    told = f"and {len(differ)} of {len(pairs)} pairs{first} differ"
+    if not differ:
+        told = f"no two{first or ' of which'} can be told apart"
     return (
         f"The best learning rate runs from {low.recommended_rate.value:.2g} ({_name(low)}) to "
         f"{high.recommended_rate.value:.2g} ({_name(high)}), a factor of {_times(factor)}, "

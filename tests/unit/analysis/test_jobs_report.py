@@ -290,3 +290,12 @@ def test_rows_that_two_settings_tell_apart_stand_once_and_a_job_without_a_name_g
     assert "Not enough" in parts["By width"] or "No two" in parts["By width"]
     assert "job_two" in report.sentence
     assert "job_two" in report.pairs[0].sentence
+
+
+def test_it_says_that_of_many_jobs_only_the_first_are_compared_two_by_two() -> None:
+    jobs = [_job(f"{at}", seed=at) for at in range(11)]
+    report, fewer = compare_jobs(jobs), compare_jobs(jobs[:10])
+    assert "Compared two by two: the first 10 jobs with an answer. Ask about fewer jobs." in report.caveats
+    assert "of the first 10" in report.sentence
+    assert len(report.pairs) == len(fewer.pairs) == 45
+    assert not any("first 10" in said for said in (fewer.sentence, *fewer.caveats))
