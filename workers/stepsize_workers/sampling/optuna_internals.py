@@ -5,22 +5,26 @@ samplers and pruners note in a study, neither of which Optuna offers. Its versio
 resume suite fails where one of these moves.
 """
 
-from collections.abc import Mapping
+import math
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from types import MappingProxyType
 from typing import Any
 
-from optuna.distributions import BaseDistribution
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.samplers import BaseSampler, GPSampler, NSGAIISampler, TPESampler
 from optuna.samplers._lazy_random_state import LazyRandomState
 from optuna.samplers._tpe.parzen_estimator import _ParzenEstimator
 from optuna.samplers._tpe.sampler import _get_pruned_trial_score, default_gamma
 from optuna.study import Study, StudyDirection
-from optuna.trial import FrozenTrial, Trial
+from optuna.trial import FrozenTrial, Trial, TrialState
 
 from stepsize_workers.sampling.observations import Observations
 
 FIXED_PARAMS = "fixed_params"
 """The key among a trial's attributes for the parameters of an enqueued one."""
+_SPREAD_OVER = 24
+"""Random draws of which the one in the widest gap is taken."""
 
 
 def seed_generators(sampler: BaseSampler, seed: int) -> None:
@@ -81,6 +85,9 @@ class TpeBesideGiven(TPESampler):
     Its candidates come from where good trials lie, and that one is taken which is likeliest among good trials and
     unlikeliest among the others. Put into the candidates before that is judged, what is given tells which learning rate
     goes with this batch size; put into the one that was taken, it would come with the rate of another.
+
+    While nothing is known yet, what is drawn beside given parameters is spread: at random, eight learning rates at one
+    batch size leave gaps, which drawn freely other batch sizes make up for.
     """
 
     given: Mapping[str, float] = MappingProxyType({})
@@ -115,6 +122,35 @@ class TpeBesideGiven(TPESampler):
         best = self._compare(samples, self._compute_acquisition_func(samples, good, others))
         return {name: distribution.to_external_repr(best[name]) for name, distribution in search_space.items()}
 
+    def sample_independent(
+        self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
+    ) -> Any:
+        """Draw one parameter as Optuna's own does; at random beside given ones, it is spread."""
+        draw = partial(super().sample_independent, study, trial, param_name, param_distribution)
+        beside = self._beside(study, param_name) if self.given and self._draws_at_random(study) else []
+        if not beside or isinstance(param_distribution, CategoricalDistribution):
+            return draw()
+        place = _place_in(param_distribution)
+        taken = [place(value) for value in beside]
+        return max((draw() for _ in range(_SPREAD_OVER)), key=lambda value: _gap(place(value), taken))
+
+    def _draws_at_random(self, study: Study) -> bool:
+        states = (TrialState.COMPLETE, TrialState.PRUNED)
+        return len(study._get_trials(deepcopy=False, states=states, use_cache=True)) < self._n_startup_trials
+
+    def _beside(self, study: Study, name: str) -> list[Any]:
+        """Return a parameter's values in the trials that have what is given; what failed is as if never drawn."""
+        return [
+            one.params[name]
+            for one in study._get_trials(deepcopy=False)
+            if name in one.params
+            and one.state is not TrialState.FAIL
+            and all(
+                key in one.params and one.distributions[key].to_internal_repr(one.params[key]) == value
+                for key, value in self.given.items()
+            )
+        ]
+
     def _compute_acquisition_func(
         self, samples: dict[str, Any], mpe_below: _ParzenEstimator, mpe_above: _ParzenEstimator
     ) -> Any:
@@ -122,6 +158,19 @@ class TpeBesideGiven(TPESampler):
             if name in samples:
                 samples[name][:] = value
         return super()._compute_acquisition_func(samples, mpe_below, mpe_above)
+
+
+def _place_in(distribution: BaseDistribution) -> Callable[[float], float]:
+    """Return what tells where in a range a value lies, from 0 to 1, on the axis it is drawn along."""
+    assert isinstance(distribution, FloatDistribution | IntDistribution), "numbers have places"
+    along = math.log if distribution.log else float
+    low, high = along(distribution.low), along(distribution.high)
+    return lambda value: (along(value) - low) / (high - low)
+
+
+def _gap(place: float, taken: Sequence[float]) -> float:
+    """Return how far a place is from all that are taken, around the ends: else most would go there."""
+    return min(min(abs(place - one), 1 - abs(place - one)) for one in taken)
 
 
 class OrderedNsgaii(NSGAIISampler):
