@@ -34,6 +34,7 @@ def test_a_group_is_seen_in_the_list_on_a_trials_page_and_where_it_runs(site: Si
         slot = workers.locator(".slot.busy")
         expect(slot).to_have_count(1)
         expect(slot).to_contain_text("as one: its shape")
+        assert slot.evaluate("box => box.scrollWidth <= box.clientWidth"), "its words stay inside"
         for number in range(3):
             expect(slot.get_by_role("link", name=str(number), exact=True)).to_be_visible()
 
