@@ -68,6 +68,18 @@ def test_groups_share_a_batch_size_and_are_refilled(stage: Stage) -> None:
     assert all(str(members[0].number) == name for name, members in groups.items())
 
 
+@pytest.mark.parametrize("searches_batch", [True, False])
+def test_whoever_completes_is_replaced_only_where_there_is_one_shape(stage: Stage, *, searches_batch: bool) -> None:
+    space = SPACE if searches_batch else {"learning_rate": SPACE["learning_rate"]}
+    job_id = add(stage, n=32, search_space=space, sampler={"name": "random", "seed": 1})
+    stage.play(job_id, lambda params: valley({"batch_size": 16, **params}))
+    groups = by_group(stage.trials(job_id)).values()
+    assert sum(map(len, groups)) == 32
+    assert any(trial.group and trial.group.joined for members in groups for trial in members), "short ones are replaced"
+    most = max(sum(trial.state is TrialState.COMPLETED for trial in members) for members in groups)
+    assert (most <= 4) is searches_batch, "one of 32 trials' shapes is not to have a quarter of them"
+
+
 def test_a_trainer_that_cannot_fuse_trains_each_alone_and_says_why(stage: Stage) -> None:
     stage.cards = [make_card()]
     job_id = add(stage, n=3)

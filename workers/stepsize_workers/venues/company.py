@@ -17,7 +17,7 @@ from stepsize_workers.venues.choosing import choose_size
 from stepsize_workers.venues.conclusions import Running
 
 _MOST_TURNS = 2
-"""How many times over a group's places are filled: then it runs out, and the next group may be of another shape."""
+"""How many times over a group's places are filled at most: then it runs out, and the next may be of another shape."""
 WHY_FUSED = "its shape is that of the others, and its trainer trains them as one"
 WHY_APART = "its group ended, and nobody can say through which of its trials: each is tried by itself"
 WHY_MEASURING = "how many like it train fastest together is being measured"
@@ -36,6 +36,8 @@ class Group:
 
     n_trials: int = 0
     """All that were ever in it."""
+    n_short: int = 0
+    """Those of them that ended before they were complete."""
     refills_from: int = 0
     """The round in which the last of those that ended did: no place is filled before the others are as far."""
 
@@ -99,9 +101,7 @@ class Company:
 
     def like(self, params: Params) -> dict[str, Scalar]:
         """Return what a trial that trains with this one must share."""
-        card = self._card
-        free = set(card.capabilities.fuse.free) if card and card.capabilities.fuse else set()
-        return {name: value for name, value in params.items() if name not in free}
+        return {name: value for name, value in params.items() if name not in self._free}
 
     def shape_of(self, params: Params) -> Shape:
         """Return what stands for `like` in look-ups."""
@@ -194,12 +194,21 @@ class Company:
         known = self._groups.get(group.id, Group())
         if clock < known.refills_from:
             return 0
-        return max(0, min(n_free, _MOST_TURNS * group.most - known.n_trials))
+        return max(0, min(n_free, self._capacity(group, known) - known.n_trials))
 
     def awaits_round(self, group: TrialGroup, *, clock: int) -> bool:
         """Tell whether a group has places that are to be filled in a later round."""
         known = self._groups.get(group.id, Group())
-        return clock < known.refills_from and known.n_trials < _MOST_TURNS * group.most
+        return clock < known.refills_from and known.n_trials < self._capacity(group, known)
+
+    def _capacity(self, group: TrialGroup, known: Group) -> int:
+        """Return how many trials a group may take in, first and last.
+
+        Where shapes are searched, whoever completes is not replaced: that would train one shape twice over, and with
+        few groups leave other shapes untried.
+        """
+        more = known.n_short if self._searches_shapes else group.most
+        return group.most + min(more, (_MOST_TURNS - 1) * group.most)
 
     def enter(self, run: Running, *, is_new: bool) -> None:
         """Note that a trial is under way in its group."""
@@ -249,6 +258,10 @@ class Company:
         return replace(group, is_over=True, why=why, most=most, measured=self._measured.get(shape, ()))
 
     @property
+    def _searches_shapes(self) -> bool:
+        return not self._free.issuperset(self.held.spec.search_space)
+
+    @property
     def _why_never(self) -> str | None:
         card, sampler = self._card, self.held.spec.sampler
         if card is None or card.capabilities.fuse is None:
@@ -256,6 +269,11 @@ class Company:
         if sampler.is_heavy:
             return f"{sampler.name} proposes one configuration at a time, none beside another"
         return None
+
+    @property
+    def _free(self) -> frozenset[str]:
+        card = self._card
+        return frozenset(card.capabilities.fuse.free) if card and card.capabilities.fuse else frozenset()
 
     @property
     def _card(self) -> TrainerCard | None:
@@ -267,6 +285,7 @@ class Company:
 
     def _left(self, group: TrialGroup, step: int | None, state: TrialState) -> None:
         known = self._groups.setdefault(group.id, Group())
+        known.n_short += state is not TrialState.COMPLETED
         breaks_off = state in (TrialState.INFEASIBLE, TrialState.FAILED)  # in the round after its last report
         known.refills_from = max(known.refills_from, group.joined + (step or 0) + breaks_off)
 
