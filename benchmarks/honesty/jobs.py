@@ -185,6 +185,7 @@ def evidence_of(landscape: Landscape, spec: ResolvedJobSpec, trials: Sequence[Pl
             seed=[derive_seed(spec.sampler.seed or 0, trial.number) for trial in trials],
             started_at=[1.0 for _ in trials],
             finished_at=[2.0 for _ in trials],
+            attempt=[1 for _ in trials],
         ),
         seed=spec.seed,
         rungs=[],

@@ -40,10 +40,14 @@ CLAIMS: dict[str, Sequence[Claim]] = {
     ),
     "decay": (
         Claim("Step decay does better than a constant rate.", "schedule", "constant", "step", Kind.BETTER),
+        Claim("Step decay at milestones does better.", "schedule", "constant", "multi_step", Kind.BETTER),
         Claim("Exponential decay does better.", "schedule", "constant", "exponential", Kind.BETTER),
         Claim("Polynomial decay does better.", "schedule", "constant", "polynomial", Kind.BETTER),
         Claim("Time-based decay does better.", "schedule", "constant", "time_based", Kind.BETTER),
+        Claim("Inverse square root decay does better.", "schedule", "constant", "inverse_sqrt", Kind.BETTER),
+        Claim("Linear decay does better.", "schedule", "constant", "linear", Kind.BETTER),
         Claim("Cosine decay does better.", "schedule", "constant", "cosine", Kind.BETTER),
+        Claim("One cycle does better.", "schedule", "constant", "one_cycle", Kind.BETTER),
         Claim("One cycle allows higher rates.", "schedule", "constant", "one_cycle", Kind.HIGHER_RATE),
     ),
     "methods": (

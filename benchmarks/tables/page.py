@@ -10,7 +10,7 @@ from benchmarks.tables.claims import CLAIMS, judge
 from benchmarks.tables.plan import TABLES, Table
 from benchmarks.tables.results import Measured, Results, key_of
 from benchmarks.tables.spending import Spent
-from stepsize.analysis.markdown import batch_size_table, interval, rate_table, setting_table
+from stepsize.analysis.markdown import batch_size_table, interval, rate_table, setting_table, without_answer
 from stepsize.domain.estimate import Estimate
 from stepsize.domain.jobs_report import JobRow, JobsReport, SettingTable
 from stepsize.domain.report import ByBatchSize, ByLearningRate, ScalingLaw
@@ -118,7 +118,7 @@ def _section(table: Table, measured: Measured) -> list[str]:
     if not table.settings and not measured.first:
         blocks += [
             _jobs(report.jobs),
-            *_without_answer(report.jobs),
+            *without_answer(report.jobs, _task),
             f"{_said_of(table, report)} Their values are about different things: no two are compared.",
         ]
     for found in shown:
@@ -152,16 +152,6 @@ def _jobs(rows: Sequence[JobRow]) -> str:
             for row in rows
         ],
     )
-
-
-def _without_answer(rows: Sequence[JobRow]) -> list[str]:
-    """Return why some jobs don't say which rate is best."""
-    whys = [
-        f"- {_task(row)}: {row.recommended_rate.caveat}"
-        for row in rows
-        if row.recommended_rate.value is None and row.recommended_rate.caveat
-    ]
-    return ["\n".join(["No answer, because:", "", *whys])] if whys else []
 
 
 def _task(row: JobRow) -> str:

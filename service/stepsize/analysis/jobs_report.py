@@ -134,7 +134,14 @@ def _where(rows: Sequence[Row]) -> list[dict[str, Scalar | None]]:
         having = [row.others[name] for row in rows if name in row.others]
         if len(having) > 1 and len(set(having)) > 1:
             told.append(name)
-    return [{name: row.jobs[0].setup.fixed.get(name) for name in told if name in row.others} for row in rows]
+    where: list[dict[str, Scalar | None]] = [
+        {name: row.jobs[0].setup.fixed.get(name) for name in told if name in row.others} for row in rows
+    ]
+    labels = [(row.choice, *one.items()) for row, one in zip(rows, where, strict=True)]
+    if len(set(labels)) < len(labels):  # one job fixes what another searches
+        for row, one in zip(rows, where, strict=True):
+            one["job"] = ", ".join(job.evidence.job_name or job.evidence.job_id for job in row.jobs)
+    return where
 
 
 def _setting_pair(rows: Sequence[SettingRow], difference: Difference) -> SettingPair:

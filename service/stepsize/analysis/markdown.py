@@ -4,7 +4,7 @@ Names come from users: everything that isn't ours is escaped for Markdown, and r
 """
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from markdown_it import MarkdownIt
 
@@ -100,6 +100,7 @@ def jobs_markdown(report: JobsReport) -> str:
         for row in report.jobs
     ]
     blocks = ["# Learning rates of several jobs", f"**{_text(report.sentence)}**", _table(head, rows)]
+    blocks += without_answer(report.jobs, _job_name)
     if report.caveats:
         blocks.append("\n".join(f"- {_text(caveat)}" for caveat in report.caveats))
     for found in report.tables:
@@ -111,6 +112,16 @@ def jobs_markdown(report: JobsReport) -> str:
         blocks += [f"## By learning rate: {_text(_job_name(row))}"]
         blocks += [rate_table(row.by_learning_rate, row.objective.metric)]
     return "\n\n".join(blocks) + "\n"
+
+
+def without_answer(rows: Sequence[JobRow], name_of: Callable[[JobRow], str]) -> list[str]:
+    """Return why some jobs don't say which rate is best; nothing where all do."""
+    whys = [
+        f"- {_text(name_of(row))}: {_text(row.recommended_rate.caveat)}"
+        for row in rows
+        if row.recommended_rate.value is None and row.recommended_rate.caveat
+    ]
+    return ["\n".join(["No answer, because:", "", *whys])] if whys else []
 
 
 def _setting(found: SettingTable) -> list[str]:

@@ -13,7 +13,7 @@ import numpy as np
 
 from stepsize.analysis.arrays import Floats, Ints, Mask
 from stepsize.analysis.scale import Scale, choose_scale
-from stepsize.domain.evidence import Evidence
+from stepsize.domain.evidence import Evidence, TrialColumns
 from stepsize.domain.trial import TrialReason, TrialState
 from stepsize.spec.roles import ACCUMULATION_NAME, BATCH_NAME, RATE_NAMES
 from stepsize.spec.space import Scalar
@@ -50,6 +50,7 @@ class Sample:
     y_sd: Floats
     """How uncertain y is: 0 for what was measured."""
     duration_s: Floats
+    """NaN where a trial was interrupted: what lies between its start and its end is not what it took."""
     group: Ints
     """The trial of which this one is a replicate, else its own number."""
     seed: Ints
@@ -137,7 +138,7 @@ def make_sample(evidence: Evidence) -> Sample:
         cost=cost,
         y=y,
         y_sd=y_sd,
-        duration_s=_floats(trials.finished_at[row] for row in rows) - _floats(trials.started_at[row] for row in rows),
+        duration_s=_floats(_duration(trials, row) for row in rows),
         group=np.array(
             [trials.number[row] if (of := trials.replicate_of[row]) is None else of for row in rows], dtype=np.int64
         ),
@@ -226,6 +227,11 @@ def _spread(values: Floats) -> float:
 
 def _first(params: dict[str, Scalar], names: tuple[str, ...]) -> Scalar | None:
     return next((params[name] for name in names if name in params), None)
+
+
+def _duration(trials: TrialColumns, row: int) -> float | None:
+    began, ended = trials.started_at[row], trials.finished_at[row]
+    return None if began is None or ended is None or trials.attempt[row] > 1 else ended - began
 
 
 def _floats(values: Iterable[Scalar | None]) -> Floats:

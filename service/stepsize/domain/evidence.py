@@ -27,6 +27,8 @@ class TrialColumns:
     started_at: list[float | None]
     finished_at: list[float | None]
     """Unix seconds."""
+    attempt: list[int]
+    """How often each was begun: above 1, what lies between start and end is not what it took."""
 
 
 @dataclass(frozen=True)

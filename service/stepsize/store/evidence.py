@@ -32,6 +32,7 @@ _COLUMNS = [
     trials.c.seed,
     trials.c.started_at,
     trials.c.finished_at,
+    trials.c.attempt,
 ]
 
 

@@ -94,6 +94,7 @@ def evidence(trials: list[dict[str, Any]], **changes: Any) -> Evidence:
         seed=[one.get("seed", number) for number, one in enumerate(trials)],
         started_at=[1.0 for _ in trials],
         finished_at=[1.0 + one.get("duration_s", 1.0) for one in trials],
+        attempt=[one.get("attempt", 1) for one in trials],
     )
     fields: dict[str, Any] = {
         "job_id": "job_1",
