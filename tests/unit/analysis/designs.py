@@ -71,7 +71,7 @@ def trial(params: dict[str, Any], *, state: Any = "completed", **fields: Any) ->
     """Return one trial; further `fields` that are no column are values."""
     columns: dict[str, Any] = {
         name: fields.pop(name)
-        for name in ("reason", "step", "replicate_of", "purpose", "seed", "duration_s")
+        for name in ("reason", "step", "replicate_of", "purpose", "seed", "duration_s", "attempt")
         if name in fields
     }
     return {"state": state, "params": params, "values": fields, **columns}

@@ -299,3 +299,26 @@ def test_it_says_that_of_many_jobs_only_the_first_are_compared_two_by_two() -> N
     assert "of the first 10" in report.sentence
     assert len(report.pairs) == len(fewer.pairs) == 45
     assert not any("first 10" in said for said in (fewer.sentence, *fewer.caveats))
+
+
+def test_a_choice_that_one_job_fixes_and_another_searches_has_rows_that_say_whose_they_are() -> None:
+    searching = _job("searches")
+    halves = [{**params, "activation": ("relu", "tanh")[at % 2]} for at, params in enumerate(searching.trials.params)]
+    choices = CategoricalParameter(type="categorical", choices=["relu", "tanh"])
+    searching = replace(
+        searching, trials=replace(searching.trials, params=halves), space={**SPACE, "activation": choices}
+    )
+
+    table = _table(compare_jobs([_job("fixes", seed=1, activation="relu"), searching]), "activation")
+
+    labels = [(row.choice, row.where.get("job")) for row in table.rows]
+    assert sorted(labels) == [("relu", "fixes"), ("relu", "searches"), ("tanh", "searches")]
+
+
+def test_a_job_without_an_answer_says_why() -> None:
+    few = evidence([trial({"learning_rate": 0.1, "batch_size": 32}, loss=1.0)], job_id="job_few", job_name="few")
+
+    text = jobs_markdown(compare_jobs([_job("one"), few]))
+
+    assert "No answer, because:" in text
+    assert "- few: 1 trial with a value is too few" in text

@@ -194,6 +194,17 @@ def test_no_interval_of_a_duration_begins_below_zero() -> None:
     assert min(low for low in lows if low is not None) == 0.0
 
 
+def test_what_lies_between_start_and_end_of_an_interrupted_trial_is_not_what_it_took() -> None:
+    trials = [
+        trial(params, **values, duration_s=3600.0 if at % 4 == 0 else 2.0, attempt=2 if at % 4 == 0 else 1)
+        for at, (params, values) in enumerate(_pairs(valley_evidence(40)))
+    ]
+    report = make_report(evidence(trials))
+
+    seconds = [row.train_time_s.value for row in report.by_batch_size.rows]
+    assert {one for one in seconds if one is not None} == {2.0}
+
+
 def test_a_batch_size_whose_best_rate_was_not_searched_is_not_recommended() -> None:
     def up_to_a_twentieth(rng: np.random.Generator, sizes: np.ndarray, **_: float) -> np.ndarray:
         return rng.uniform(-5, math.log10(0.05), len(sizes))
