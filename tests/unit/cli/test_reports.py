@@ -46,6 +46,15 @@ def test_a_report_of_several_jobs_compares_them(service: FakeService, command: s
     assert service.requests[0].url.params.get_list("job") == ["job_1", "job_2"]
 
 
+@pytest.mark.parametrize("ids", [["job_1"], ["job_1", "job_1"]])
+def test_one_job_is_compared_with_nothing(service: FakeService, ids: list[str]) -> None:
+    result = CliRunner().invoke(app, ["compare", *ids])
+
+    assert result.exit_code == 2
+    assert "two different jobs" in result.output
+    assert not service.requests
+
+
 def test_an_export_is_written_to_a_file(service: FakeService, tmp_path: Path) -> None:
     service.on("GET /v1/jobs/job_1/export", httpx.Response(200, content=b"number\r\n0\r\n"))
     path = tmp_path / "trials.csv"
