@@ -59,7 +59,7 @@ def answer_of(findings: Findings, evidence: Evidence) -> Answer:
     assert isinstance(findings.landscape, Landscape), "a spot lies in a landscape"
     words = _words(findings, best)
     missing = None
-    if words is Words.LOW and not findings.doubts and best.as_good is None:
+    if words is Words.LOW and not findings.doubts and not best.is_beside_a_cliff:
         missing = missing_trials(best, len(findings.landscape.sample))
     return Answer(
         sentence=_sentence(findings, best, words, missing, evidence),

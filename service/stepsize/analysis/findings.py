@@ -125,6 +125,8 @@ def find(sample: Sample, evidence: Evidence) -> Findings:
             doubts = _doubts(landscape, best) + [_SAME_VALUES] * repeats
             if _shows_little(best, about):
                 best = _little(best, plateau, len(landscape.sample))
+    spots = {at: spot if at in exacts else _wider_if_rough(spot, plateaus[at]) for at, spot in spots.items()}
+    best = spots[best.log_batch] if isinstance(best, Spot) else best
     confirmation = confirm(known, contests, seed=seed)
     return Findings(
         sample, about, landscape, spots, edges, best, plateau, contests, landscape.danger, doubts, confirmation,
@@ -144,12 +146,18 @@ def _as_wide_as_known(spot: Spot, plateau: Plateau) -> Spot:
     return replace(spot, core=plateau.core, as_good=(plateau.low, plateau.high) if spot.is_beside_a_cliff else None)
 
 
+def _wider_if_rough(spot: Spot, plateau: Plateau) -> Spot:
+    """Return the spot; one whose valley is hardly known, with all rates that do as well within the noise."""
+    return replace(spot, as_good=(plateau.low, plateau.high)) if spot.width > FAIR_DECADES else spot
+
+
 def missing_trials(spot: Spot, n_trials: int) -> int | None:
     """Return about how many more trials make an answer fairly sure; None where it is, or nobody can say.
 
     Intervals shrink with the root of the number of trials, down to what the fitted shape leaves open. Where that asks
     for more than a thousand, something else than their number is missing.
     """
+    spot = replace(spot, as_good=None)
     first, last = spot.core or (spot.rate, spot.rate)
     fixed = max(_FIXED_DECADES, last - first)
     if spot.width <= FAIR_DECADES or fixed >= FAIR_DECADES:

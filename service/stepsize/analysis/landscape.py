@@ -65,7 +65,8 @@ class Spot:
     core: tuple[float, float] | None = None
     """From where to where the fitted shape can't tell which rate is the best; None: the draws tell."""
     as_good: tuple[float, float] | None = None
-    """From where to where rates do as well, where one side is a cliff; None: the draws tell."""
+    """From where to where rates do as well, where one side is a cliff or hardly anything is known; None: the draws
+    tell."""
 
     @property
     def interval(self) -> tuple[float, float]:
