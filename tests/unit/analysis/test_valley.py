@@ -177,8 +177,8 @@ def test_an_interval_that_no_number_of_trials_narrows_names_no_number() -> None:
     spot = _spot(_fit(valley_evidence(40)), 64)
 
     def wide(decades: float, core: float = 0.1) -> Spot:
-        ends = (spot.rate - decades / 2, spot.rate + decades / 2)
-        return replace(spot, core=(spot.rate, spot.rate + core), as_good=ends)
+        ends = np.repeat([spot.rate - decades / 2, spot.rate + decades / 2], len(spot.rates) // 2)
+        return replace(spot, core=(spot.rate, spot.rate + core), rates=ends)
 
     assert missing_trials(wide(1.0), 30) == 40
     assert missing_trials(wide(4.0), 30) is None
