@@ -25,14 +25,14 @@ decay"` those of some tables. Stop it at any time: it goes on where it was. The 
 `stepsize report JOB JOB …`, which gives the same tables [for jobs of your
 own](../how-to/read-the-report.md#several-jobs).
 
-Every trial trains with a seed of its own, and every interval (95 %) is about fresh seeds. Each value says of which metric
-it is: that of a task whose usual one hardly depends on the rate in so short a training (win rates of the board game, the
-last return of Acrobot) is what it got while it learned. A choice is tuned before it is compared: all rates are best
-rates. *How sure* is [the answer's word](../what-the-words-mean.md); a *guess* rests on fewer than three trials. The
-intervals of the differences in one table hold together; how many times one rate is the other is the middle of the ratios
-that the trials leave open, a little off from the ratio of the two that are told. Seconds are those of one training that
-was not interrupted, whatever else the machine did meanwhile: compare them inside a table at most. Networks are small and
-trainings short: expect the directions to carry over, not the numbers.
+Every trial trains with a seed of its own, and every interval (95 %) is about fresh seeds. Each value says of which
+metric it is: that of a task whose usual one hardly depends on the rate in so short a training (win rates of the board
+game, the last return of Acrobot) is what it got while it learned. A choice is tuned before it is compared: all rates
+are best rates. *How sure* is [the answer's word](../what-the-words-mean.md); a *guess* rests on fewer than three
+trials. The intervals of the differences in one table hold together; how many times one rate is the other is the
+middle of the ratios that the trials leave open, a little off from the ratio of the two that are told. Seconds are
+those of one training that was not interrupted, whatever else the machine did meanwhile: compare them inside a table
+at most. Networks are small and trainings short: expect the directions to carry over, not the numbers.
 """
 
 _RATES_NOTE = (

@@ -64,7 +64,8 @@ def compare(
 ) -> None:
     """Say what differs between jobs, and the best rate of each choice that they make."""
     if len(set(job_ids)) < 2:
-        raise typer.BadParameter("name two different jobs or more; `stepsize report JOB` tells of one", param_hint="JOB…")
+        told = "name two different jobs or more; `stepsize report JOB` tells of one"
+        raise typer.BadParameter(told, param_hint="JOB…")
     with connected(server) as client:
         if as_json:
             print_json(client.compare(job_ids))
