@@ -75,7 +75,8 @@ def running_site(folder: Path) -> Iterator[Site]:
         process = subprocess.Popen(command, stdout=log, stderr=log, env=clean)
     try:
         url = wait_for(lambda: _url_in(folder / "up.log", process), timeout_s=60)
-        with httpx.Client(base_url=url, timeout=30) as http:
+        # A kept connection may be closed by the server just as it is used again, seconds later.
+        with httpx.Client(base_url=url, timeout=30, limits=httpx.Limits(max_keepalive_connections=0)) as http:
             yield Site(url, folder, http)
         process.send_signal(signal.SIGTERM)
         process.wait(30)
