@@ -35,7 +35,7 @@ from stepsize.domain.soft_bounds import Edge
 from stepsize.domain.trial import Report, Trial, TrialState
 from stepsize.spec.range_test import RangeTestRule, RangeTestSpec
 from stepsize_workers.range_tests import bounds_from, conclude_range_test
-from stepsize_workers.trainers.base import TRAINING_UPDATES
+from stepsize_workers.trainers.base import TRAINING_UPDATES, UNTRAINED_LOSS
 from stepsize_workers.training.range_test import Array
 
 N_SEEDS = 3
@@ -102,20 +102,21 @@ def conclude(sweeps: dict[int, CellSweeps], part: slice, rule: RangeTestRule | N
     trials: list[Trial] = []
     reports: list[Report] = []
     for size, swept in sweeps.items():
-        for losses in swept.losses[part]:
+        for losses, untrained in zip(swept.losses[part], swept.untrained[part], strict=True):
             blank: dict[str, Any] = dict.fromkeys(field.name for field in fields(Trial))
             number = len(trials)
             known = {"number": number, "params": {"batch_size": size}, "state": TrialState.COMPLETED}
             trials.append(Trial(**blank | known))
-            reports += _reports(number, losses, swept.training_updates)
+            beside = {TRAINING_UPDATES: float(swept.training_updates)}
+            reports += _reports(number, losses, untrained, beside)
     return conclude_range_test(spec, trials, reports)
 
 
-def _reports(number: int, losses: Array, training_updates: int) -> Iterator[Report]:
-    for step, loss in enumerate(losses, start=1):
+def _reports(number: int, losses: Array, untrained: Array, beside: dict[str, float]) -> Iterator[Report]:
+    for step, (loss, of_untrained) in enumerate(zip(losses, untrained, strict=True), start=1):
         if math.isfinite(loss):
-            values = {"learning_rate": LONGEST.rate(step), "loss": float(loss), TRAINING_UPDATES: training_updates}
-            yield Report(number, step, values, 0.0)
+            values = {"learning_rate": LONGEST.rate(step), "loss": float(loss), UNTRAINED_LOSS: float(of_untrained)}
+            yield Report(number, step, values | beside, 0.0)
 
 
 _LIGHTNING = (("Lightning's, against the rate itself", False), ("Lightning's, per point of the sweep", True))

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from benchmarks.truth.data import DATA, TRACES
 from benchmarks.truth.tasks import TruthTask
 from benchmarks.truth.training import prepared
-from stepsize_workers.trainers.base import TRAINING_UPDATES, Diverged, Sweep
+from stepsize_workers.trainers.base import TRAINING_UPDATES, UNTRAINED_LOSS, Diverged, Sweep
 
 SWEEP = Sweep(low=1e-7, high=10.0, steps=100)
 """The service's own default."""
@@ -30,6 +30,8 @@ class CellSweeps:
 
     losses: NDArray[np.float64]
     """(N_SWEEPS, rates of LONGEST)."""
+    untrained: NDArray[np.float64]
+    """What the untrained model loses on the same batches, (N_SWEEPS, rates of LONGEST)."""
     training_updates: int
 
 
@@ -41,7 +43,8 @@ def write_sweeps(task: TruthTask) -> bool:
     arrays: dict[str, NDArray[np.generic]] = {}
     for size in task.batch_sizes:
         swept = [sweep_cell(task, size, seed) for seed in range(N_SWEEPS)]
-        arrays[f"{size}/losses"] = np.array([losses for losses, _ in swept], dtype=np.float32)
+        for name, row in (("losses", 0), ("untrained", 1)):
+            arrays[f"{size}/{name}"] = np.array([curves[row] for curves, _ in swept], dtype=np.float32)
         arrays[f"{size}/updates"] = np.array([updates for _, updates in swept]).max()
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}")
@@ -57,13 +60,17 @@ def read_sweeps(task: TruthTask) -> dict[int, CellSweeps]:
     with np.load(_path(task)) as saved:
         sizes = sorted(int(name.split("/")[0]) for name in saved.files if name.endswith("/losses"))
         return {
-            size: CellSweeps(saved[f"{size}/losses"].astype(np.float64), int(saved[f"{size}/updates"]))
+            size: CellSweeps(
+                saved[f"{size}/losses"].astype(np.float64),
+                saved[f"{size}/untrained"].astype(np.float64),
+                int(saved[f"{size}/updates"]),
+            )
             for size in sizes
         }
 
 
-def sweep_cell(task: TruthTask, batch_size: int, seed: int) -> tuple[list[float], int]:
-    """Return the losses of one sweep at the rates of LONGEST, and how many updates a training makes."""
+def sweep_cell(task: TruthTask, batch_size: int, seed: int) -> tuple[NDArray[np.float64], int]:
+    """Return the losses of one sweep and the untrained model's, (2, rates of LONGEST), and a training's updates."""
     with (
         prepared(task, batch_size=batch_size, learning_rate=SWEEP.low, seed=seed, data_dir=TRACES) as (
             trainer,
@@ -72,10 +79,10 @@ def sweep_cell(task: TruthTask, batch_size: int, seed: int) -> tuple[list[float]
         suppress(Diverged),
     ):
         trainer.sweep(context, SWEEP)
-    losses = [math.nan] * LONGEST.steps
+    curves = np.full((2, LONGEST.steps), math.nan)
     for _, values in context.reports:
-        losses[_index(values["learning_rate"])] = values["loss"]
-    return losses, int(context.reports[0][1][TRAINING_UPDATES]) if context.reports else 0
+        curves[:, _index(values["learning_rate"])] = values["loss"], values[UNTRAINED_LOSS]
+    return curves, int(context.reports[0][1][TRAINING_UPDATES]) if context.reports else 0
 
 
 def _index(rate: float) -> int:

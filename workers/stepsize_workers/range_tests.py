@@ -15,7 +15,7 @@ from stepsize.domain.trial import Report, Trial, TrialReason, TrialState
 from stepsize.spec.range_test import RangeTestSpec
 from stepsize.spec.space import FloatParameter, Parameter
 from stepsize.spec.wording import counted
-from stepsize_workers.trainers.base import TRAINING_UPDATES, Sweep
+from stepsize_workers.trainers.base import TRAINING_UPDATES, UNTRAINED_LOSS, Sweep
 from stepsize_workers.training.range_test import (
     Array,
     RangeTestInconclusive,
@@ -49,6 +49,8 @@ class _Swept:
 
     losses: Mapping[float, float]
     """By learning rate."""
+    untrained: Mapping[float, float]
+    """What the untrained model loses on the same batches, as far as that is known."""
     n_updates: int | None
     """Of a whole training."""
 
@@ -79,10 +81,11 @@ def conclude_range_test(spec: RangeTestSpec, trials: Sequence[Trial], reports: I
 
 
 def _read(reports: Sequence[Report]) -> _Swept:
-    known = [report.values[TRAINING_UPDATES] for report in reports if TRAINING_UPDATES in report.values]
-    return _Swept(
-        {report.values["learning_rate"]: report.values["loss"] for report in reports}, int(known[0]) if known else None
-    )
+    def by_rate(name: str) -> dict[float, float]:
+        return {one.values["learning_rate"]: one.values[name] for one in reports if name in one.values}
+
+    n_updates = next(iter(by_rate(TRAINING_UPDATES).values()), None)
+    return _Swept(by_rate("loss"), by_rate(UNTRAINED_LOSS), None if n_updates is None else int(n_updates))
 
 
 def bounds_from(findings: RangeTestFindings, *, default: Parameter | None) -> Bounds:
@@ -123,24 +126,29 @@ def _conclude(
     batch_size: int | None, trials: Sequence[Trial], swept: Mapping[int, _Swept], spec: RangeTestSpec
 ) -> RangeTestResult:
     base = Sweep(spec.low, spec.high, spec.steps)
-    ended = [swept.get(trial.number, _Swept({}, None)) for trial in trials if _ran_to_its_end(trial)]
+    ended = [swept.get(trial.number, _Swept({}, {}, None)) for trial in trials if _ran_to_its_end(trial)]
     extensions = [_n_extensions(base, one) for one in ended]
     rates = _rates(base.extended(max(extensions, default=0)))
-    padded = [_padded(one, _rates(base.extended(n))) for one, n in zip(ended, extensions, strict=True)]
-    smoothed, refusals = _smooth_all(rates, padded)
+    own_rates = [_rates(base.extended(n)) for n in extensions]
+    padded = [_padded(one.losses, its) for one, its in zip(ended, own_rates, strict=True)]
+    untrained = [_padded(one.untrained, its) for one, its in zip(ended, own_rates, strict=True)]
+    smoothed, refusals = _smooth_all(own_rates, padded, untrained)
+    caveat = f"{len(smoothed)} of {len(trials)} sweeps were conclusive" if len(smoothed) < len(trials) else None
+    if 2 * len(smoothed) < len(trials):
+        smoothed = _smooth_mean(own_rates, padded, untrained) if 2 * len(ended) >= len(trials) else []
+        caveat = f"read from the mean of {len(ended)} sweeps, as too few of them were conclusive alone"
     curve = RangeTestCurve(
         learning_rate=rates.tolist(),
         losses=[_shown(losses, len(rates)) for losses in padded],
         smoothed=_mean_smoothed(smoothed, len(rates)),
     )
-    why_not = _why_inconclusive(trials, len(ended), len(smoothed), refusals)
+    why_not = None if smoothed else _why_inconclusive(trials, len(ended), refusals)
     if why_not is not None:
         return RangeTestResult(
             batch_size=batch_size, low=None, suggestion=None, high=None, curve=curve, inconclusive=why_not
         )
     n_updates = next((one.n_updates for one in ended if one.n_updates), None)
     spacing = math.log10(spec.high / spec.low) / (spec.steps - 1)
-    caveat = f"{len(smoothed)} of {len(trials)} sweeps were conclusive" if len(smoothed) < len(trials) else None
     return RangeTestResult(
         batch_size=batch_size,
         low=_estimate([find_low(one, n_updates) for one in smoothed], spacing, caveat),
@@ -165,10 +173,10 @@ def _ran_to_its_end(trial: Trial) -> bool:
     return diverged or trial.state is TrialState.COMPLETED
 
 
-def _padded(swept: _Swept, rates: Array) -> Array:
+def _padded(by_rate: Mapping[float, float], rates: Array) -> Array:
     """Return a sweep's losses at its rates; those it did not live to report are infinite."""
     losses = np.full(len(rates), np.inf)
-    for rate, loss in swept.losses.items():
+    for rate, loss in by_rate.items():
         losses[int(np.argmin(np.abs(np.log(rates / rate))))] = loss
     return losses
 
@@ -178,15 +186,28 @@ def _shown(losses: Array, n_rates: int) -> list[float | None]:
     return [*[None] * (n_rates - len(losses)), *losses[np.isfinite(losses)].tolist()]
 
 
-def _smooth_all(rates: Array, padded: Sequence[Array]) -> tuple[list[SmoothCurve], list[str]]:
+def _smooth_all(
+    rates: Sequence[Array], losses: Sequence[Array], untrained: Sequence[Array]
+) -> tuple[list[SmoothCurve], list[str]]:
     """Return the curves that say something, and why the others don't."""
     smoothed, refusals = [], []
-    for losses in padded:
+    for curve in zip(rates, losses, untrained, strict=True):
         try:
-            smoothed.append(smooth(rates[len(rates) - len(losses) :], losses))
+            smoothed.append(smooth(*curve))
         except RangeTestInconclusive as error:
             refusals.append(str(error))
     return smoothed, refusals
+
+
+def _smooth_mean(rates: Sequence[Array], losses: Sequence[Array], untrained: Sequence[Array]) -> list[SmoothCurve]:
+    """Return the curve of the mean of all sweeps, where it says something.
+
+    It reaches from where all sweeps had begun up to where the first one ended.
+    """
+    n = min(len(one) for one in rates)
+    means = [np.mean([one[-n:] for one in curves], axis=0) for curves in (losses, untrained)]
+    smoothed, _ = _smooth_all([rates[0][-n:]], *([mean] for mean in means))
+    return smoothed
 
 
 def _mean_smoothed(curves: Sequence[SmoothCurve], n_rates: int) -> list[float | None]:
@@ -199,10 +220,8 @@ def _mean_smoothed(curves: Sequence[SmoothCurve], n_rates: int) -> list[float | 
     return [float(np.mean(begun[index])) if index < reached and begun[index] else None for index in range(n_rates)]
 
 
-def _why_inconclusive(trials: Sequence[Trial], n_swept: int, n_conclusive: int, refusals: Sequence[str]) -> str | None:
-    """Return why there is no result, or None where at least half of the sweeps speak."""
-    if 2 * n_conclusive >= len(trials):
-        return None
+def _why_inconclusive(trials: Sequence[Trial], n_swept: int, refusals: Sequence[str]) -> str:
+    """Return why there is no result."""
     if refusals:
         return Counter(refusals).most_common(1)[0][0]
     ends = Counter(_why_ended(trial) for trial in trials if not _ran_to_its_end(trial))
@@ -224,7 +243,7 @@ def _estimate(rates: Sequence[float], spacing: float, caveat: str | None) -> Est
     decades = np.log10(rates)
     mean = float(decades.mean())
     if len(rates) < 2:
-        alone = "one sweep says nothing about the spread over seeds"
+        alone = "one curve says nothing about the spread over seeds"
         return Estimate(value=10**mean, low=None, high=None, caveat=f"{caveat}; {alone}" if caveat else alone)
     spread = max(float(decades.std(ddof=1)), spacing / math.sqrt(12))
     half = t_quantile(0.975, df=len(rates) - 1) * spread / math.sqrt(len(rates))

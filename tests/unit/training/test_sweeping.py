@@ -19,6 +19,7 @@ from stepsize_workers.trainers.base import Diverged, Sweep
 from stepsize_workers.trainers.divergence import SweepWatch
 from stepsize_workers.training.optimizers import ParameterGroup, build_optimizer
 from stepsize_workers.training.sweeping import preserved, sweep_learning_rate
+from stepsize_workers.training.untrained import BesideUntrained
 from tests.fakes import RecordingContext
 from tests.unit.training.tiny import TinyParams, TinyTask
 
@@ -164,6 +165,35 @@ def test_every_update_has_its_rate_and_reports_the_loss_it_led_to(tmp_path: Path
     assert [values["learning_rate"] for _, values in context.reports] == pytest.approx(rates, rel=1e-12)
     sums = [-math.fsum(rates[: index + 1]) for index in range(9)]
     assert [values["loss"] for _, values in context.reports] == pytest.approx(sums, rel=1e-6)  # float32 weights
+
+
+class DroppingTask(TinyTask):
+    """Half of what the model says is dropped, and its loss is asked for again and again."""
+
+    def loss(self, model: nn.Module, batch: Tensor) -> Tensor:
+        return super().loss(model, batch) * torch.nn.functional.dropout(torch.ones(8)).mean()
+
+
+def test_the_untrained_model_sees_the_same_batches_with_the_same_dropout(tmp_path: Path) -> None:
+    still = make_context(tmp_path)
+    DroppingTask().sweep(still, Sweep(low=1e-12, high=1e-11, steps=9))
+    for _, values in still.reports:  # at such rates nothing is learned
+        assert values["loss"] == pytest.approx(values["untrained_loss"], rel=1e-6)
+    assert len({values["loss"] for _, values in still.reports}) == 9
+    moving = make_context(tmp_path)
+    DroppingTask().sweep(moving, Sweep(low=1e-2, high=1e-1, steps=9))
+    assert [values["untrained_loss"] for _, values in moving.reports[:9]] == pytest.approx(
+        [values["untrained_loss"] for _, values in still.reports], rel=1e-6
+    )
+    assert moving.reports[8][1]["loss"] < 0.9 * moving.reports[8][1]["untrained_loss"]
+
+
+def test_looking_at_the_untrained_model_changes_no_update(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    looking, blind = make_context(tmp_path), make_context(tmp_path)
+    DroppingTask().sweep(looking, SWEEP)
+    monkeypatch.setattr(BesideUntrained, "backward", lambda self: self._run.backward(next(self._groups)))
+    DroppingTask().sweep(blind, SWEEP)
+    assert [values["loss"] for _, values in looking.reports] == [values["loss"] for _, values in blind.reports]
 
 
 def test_a_sweep_clips_and_accumulates_as_training_does(tmp_path: Path) -> None:

@@ -124,7 +124,21 @@ def test_a_single_sweep_has_no_interval_and_says_why(make_trial: Callable[..., T
     (result,) = conclude([make_trial()], diverge_above=0.5).results
     assert result.suggestion is not None
     assert (result.suggestion.low, result.suggestion.high) == (None, None)
-    assert "one sweep" in (result.suggestion.caveat or "")
+    assert "one curve" in (result.suggestion.caveat or "")
+
+
+def test_sweeps_too_noisy_alone_are_read_from_their_mean(make_trial: Callable[..., Trial]) -> None:
+    noisy: dict[str, Any] = {"lr_opt": 0.01, "diverge_above": 1.0, "noise": 0.7}
+    trials = [make_trial() for _ in range(8)]
+    alone = [conclude([trial], **noisy).results[0] for trial in trials]
+    assert sum(result.inconclusive is None for result in alone) < 4
+    (result,) = conclude(trials, **noisy).results
+    assert result.inconclusive is None
+    assert result.low
+    assert result.suggestion
+    assert "read from the mean of 8 sweeps" in (result.low.caveat or "")
+    assert (result.low.low, result.low.high) == (None, None)
+    assert decades(result.suggestion.value) == pytest.approx(-1.5, abs=0.7)  # from the steepest point to the edge
 
 
 def test_twenty_seeds_have_an_interval(make_trial: Callable[..., Trial]) -> None:

@@ -52,6 +52,8 @@ class Checkpoint:
 
 TRAINING_UPDATES = "training_updates"
 """What a sweep may report beside its losses: how many updates a whole training makes."""
+UNTRAINED_LOSS = "untrained_loss"
+"""And what the untrained model's loss would be on each update's batch: easy batches are told from learning by it."""
 
 
 @dataclass(frozen=True)

@@ -25,6 +25,7 @@ from stepsize_workers.training.params import TrainingParams
 from stepsize_workers.training.run import Run, as_numbers
 from stepsize_workers.training.sweeping import sweep_learning_rate
 from stepsize_workers.training.task import Task
+from stepsize_workers.training.untrained import BesideUntrained
 
 P = TypeVar("P", bound=TrainingParams)
 B = TypeVar("B")
@@ -104,14 +105,15 @@ class Loop(Generic[P, B]):
         groups = run.endless_groups()
         length = {TRAINING_UPDATES: float(self._params.epochs * len(run.groups(1)))}
         first = next(groups)
-        updates = chain([first], groups)
+        beside = BesideUntrained(run, chain([first], groups))
         sweep_learning_rate(
             run.model,
             run.optimizer,
             sweep,
-            backward=lambda: run.backward(next(updates)),
+            backward=beside.backward,
             step=run.step,
             report=lambda step, values: self._context.report(step, {**values, **length}),
+            untrained=lambda: beside.loss,
             base_rate=self._params.learning_rate,
             batch_size=run.samples_of(first),
         )

@@ -21,6 +21,8 @@ Array = NDArray[np.float64]
 
 _BANDWIDTH = 0.2
 """Standard deviation of the smoothing, in decades: 2.5 points either way of a default sweep, never less than one."""
+_WIDER = 0.6
+"""Standard deviation in decades over which noise, and the batches' part in it, are averaged: they change slowly."""
 _ALREADY = 0.25
 """Share of the fall within the first decade from which a sweep began too high: noise alone makes up to a tenth."""
 _USUAL = 100
@@ -79,13 +81,15 @@ class SmoothCurve:
         return self.initial - float(self.loss[self.lowest])
 
 
-def smooth(lrs: Array, losses: Array) -> SmoothCurve:
+def smooth(lrs: Array, losses: Array, untrained: Array) -> SmoothCurve:
     """Return the curve of one sweep.
 
     Args:
         lrs: shape (n_steps,), strictly increasing, > 0.
         losses: shape (n_steps,), the loss after the update at each rate. One that isn't finite says that the sweep
             exploded there, and so do all after it.
+        untrained: shape (n_steps,), what the untrained model would have lost on the same batches; not finite where that
+            is not known.
 
     Raises:
         RangeTestInconclusive: fewer than 5 finite points, no descent, or one that begins with the first rate.
@@ -98,6 +102,7 @@ def smooth(lrs: Array, losses: Array) -> SmoothCurve:
             f"the loss stayed finite for only {n} updates, at rates from {lrs[0]:.2g} on; start from a lower rate, or "
             "look for missing or infinite values in the data"
         )
+    losses = np.concatenate((without_batches(lrs[:n], losses[:n], untrained[:n]), losses[n:]))
     if begins_too_high(lrs[:n], losses[:n], surely=True):
         raise RangeTestInconclusive(
             f"the loss falls from the first rate on, {lrs[0]:.2g}: lower ones learn as well; start from a lower rate"
@@ -121,6 +126,31 @@ def smooth(lrs: Array, losses: Array) -> SmoothCurve:
             "the loss never fell clearly below where it began; give more steps, or another range of rates"
         )
     return curve
+
+
+def without_batches(lrs: Array, losses: Array, untrained: Array) -> Array:
+    """Return what the losses would be if all batches were equally hard, as far as the untrained model can tell.
+
+    A batch that is hard for the untrained model is as hard for one that has learned nothing, and the less so the more
+    was learned: what share of the untrained model's surplus to take off is estimated around each rate, as a control
+    variate's coefficient is.
+
+    Args:
+        lrs: shape (n_steps,), strictly increasing, > 0.
+        losses, untrained: shape (n_steps,), on the same batches. Where one of `untrained` is not finite, nothing is
+            known of the batches.
+    """
+    if not np.isfinite(untrained).all():
+        return losses
+    decades = np.log10(lrs)
+    surplus = untrained - untrained.mean()
+    values, _ = _line_kernels(decades)
+    bounded = np.minimum(losses, untrained.max())
+    loss_beside, surplus_beside = bounded - values @ bounded, surplus - values @ surplus
+    nearby = np.exp(-0.5 * ((decades[None, :] - decades[:, None]) / _WIDER) ** 2)
+    spread = nearby @ surplus_beside**2
+    share = np.clip((nearby @ (loss_beside * surplus_beside)) / np.where(spread > 0, spread, 1.0), 0.0, 1.0)
+    return np.asarray(losses - share * surplus, dtype=np.float64)
 
 
 def begins_too_high(lrs: Array, losses: Array, *, surely: bool = False) -> bool:
@@ -159,7 +189,8 @@ def suggest_steepest(curve: SmoothCurve) -> float:
 def suggest_valley(curve: SmoothCurve) -> float:
     """Return the middle, in decades, of the stretch over which the smoothed loss falls furthest without a rise."""
     turns = np.flatnonzero(np.diff(np.sign(np.diff(curve.loss)))) + 1
-    ends = np.concatenate(([0], turns, [len(curve.loss) - 1]))
+    first = _last_above(curve, curve.initial - _BEGAN * curve.fall) or 0  # slow drift before would draw it far down
+    ends = np.concatenate(([first], turns[turns > first], [len(curve.loss) - 1]))
     stretch = int(np.argmin(np.diff(curve.loss[ends])))
     return _rate((curve.decades[ends[stretch]] + curve.decades[ends[stretch + 1]]) / 2)
 
@@ -261,7 +292,10 @@ def _has_fallen(curve: SmoothCurve, losses: Array, kernel: Array, n_initial: int
         kernel: the lowest point's row of the smoothing, shape (n_steps,).
     """
     before = slice(0, curve.lowest + 1)
-    noise = _noise(losses[before], curve.loss[before])
+    # Around the lowest point there may be more of it: losses less what their batches explain have none at first.
+    weight = np.exp(-0.5 * ((curve.decades[before] - curve.decades[curve.lowest]) / _WIDER) ** 2)
+    local = math.sqrt(float(weight @ (losses[before] - curve.loss[before]) ** 2 / weight.sum()))
+    noise = max(_noise(losses[before], curve.loss[before]), local)
     # Variances of the lowest point and of the initial median, in units of σ².
     error = noise * math.sqrt(float(kernel @ kernel) + math.pi / 2 / n_initial)
     return curve.fall > _SIGNIFICANCE * error + 1e-6 * abs(curve.initial)

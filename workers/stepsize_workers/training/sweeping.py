@@ -17,10 +17,10 @@ from torch import nn
 from torch.amp.grad_scaler import GradScaler
 from torch.optim import Optimizer
 
-from stepsize_workers.trainers.base import Diverged, Sweep
+from stepsize_workers.trainers.base import UNTRAINED_LOSS, Diverged, Sweep
 from stepsize_workers.trainers.divergence import SweepWatch
 from stepsize_workers.training.optimizers import GroupRates
-from stepsize_workers.training.range_test import Array, begins_too_high
+from stepsize_workers.training.range_test import Array, begins_too_high, without_batches
 from stepsize_workers.training.seeding import preserved_generators
 
 _MOST_EXTENSIONS = 3
@@ -35,6 +35,7 @@ def sweep_learning_rate(
     backward: Callable[[], float],
     step: Callable[[], object],
     report: Callable[[int, Mapping[str, float]], bool],
+    untrained: Callable[[], float] | None = None,
     base_rate: float | None = None,
     batch_size: int | None = None,
     scaler: GradScaler | None = None,
@@ -48,8 +49,10 @@ def sweep_learning_rate(
     Args:
         backward: leaves the next batch's gradient in the parameters and returns its loss.
         step: updates the parameters with that gradient, e.g. `optimizer.step`.
-        report: gets the step, from 1, with its `learning_rate` and `loss`; True ends the sweep. Rates rise from step
-            to step, but where the sweep goes on below.
+        report: gets the step, from 1, with its `learning_rate` and `loss`, and `untrained_loss` where that is known;
+            True ends the sweep. Rates rise from step to step, but where the sweep goes on below.
+        untrained: returns what the model as it is now would lose on the batch that `backward` used last, so that easy
+            batches are told from learning; None: not known.
         base_rate: what the rates of the optimiser's parameter groups are ratios of, which they keep; None: the first
             group's rate.
         batch_size: samples of an update, so that small batches are judged over more of them; None: they are not small.
@@ -64,6 +67,7 @@ def sweep_learning_rate(
         backward=backward,
         step=step,
         report=report,
+        untrained=untrained,
         base_rate=base_rate,
         batch_size=batch_size,
         preserved=lambda: preserved(model, optimizer, scaler=scaler, generators=generators),
@@ -85,15 +89,23 @@ class _Training:
     backward: Callable[[], float]
     step: Callable[[], object]
     report: Callable[[int, Mapping[str, float]], bool]
+    untrained: Callable[[], float] | None
     base_rate: float | None
     batch_size: int | None
     preserved: Callable[[], AbstractContextManager[None]]
-    losses: dict[float, float] = field(default_factory=dict)
+    reported: dict[float, Mapping[str, float]] = field(default_factory=dict)
+    """By rate."""
 
     def curve(self) -> tuple[Array, Array]:
-        """Return the rates in rising order and the loss after an update at each, both of shape (n_reported,)."""
-        rates = np.array(sorted(self.losses))
-        return rates, np.array([self.losses[rate] for rate in rates])
+        """Return the rates in rising order and the loss after an update at each, both of shape (n_reported,).
+
+        Easy and hard batches are taken out of it, as far as the untrained model knows them.
+        """
+        rates = np.array(sorted(self.reported))
+        losses, untrained = (
+            np.array([self.reported[rate].get(name, math.nan) for rate in rates]) for name in ("loss", UNTRAINED_LOSS)
+        )
+        return rates, without_batches(rates, losses, untrained)
 
     def sweep(self, rates: Sequence[float]) -> bool:
         """Make an update at each rate and tell whether the sweep was stopped; everything is then as before.
@@ -111,11 +123,13 @@ class _Training:
                 self.step()
                 loss = self.backward()  # of the next batch: what the update led to
                 if not watch.is_finite(loss):
-                    if not self.losses:
+                    if not self.reported:
                         raise _nothing_finite(initial, loss, rate)
                     return False
-                self.losses[rate] = loss
-                if self.report(len(self.losses), {"learning_rate": rate, "loss": loss}):
+                untrained = math.nan if self.untrained is None else self.untrained()
+                beside = {UNTRAINED_LOSS: untrained} if math.isfinite(untrained) else {}
+                self.reported[rate] = {"learning_rate": rate, "loss": loss, **beside}
+                if self.report(len(self.reported), self.reported[rate]):
                     return True
                 if watch.has_exploded(loss):
                     return False
