@@ -1,16 +1,17 @@
 """A job's search without a service: trials one after another, as a worker would run them."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any
 
 from stepsize.domain.soft_bounds import Edge, next_decision
-from stepsize.domain.trial import Trial, TrialPurpose, TrialReason, TrialState
+from stepsize.domain.trial import Trial, TrialReason, TrialState
 from stepsize.domain.tuning import TuningFindings
 from stepsize.spec.resolved import ResolvedJobSpec
 from stepsize.spec.space import Scalar
 from stepsize_workers.search import Search
 from stepsize_workers.widening import decide
+from tests.builders import bare_trial
 
 Params = Mapping[str, Scalar]
 Train = Callable[[int, Params], float | None]
@@ -85,9 +86,7 @@ class Game:
             if one.value is None
             else {"state": TrialState.COMPLETED, "values": {self._objective.metric: one.value}, "objective": one.value}
         )
-        blank: dict[str, Any] = dict.fromkeys(field.name for field in fields(Trial))
-        known = {"number": one.number, "params": one.params, "purpose": TrialPurpose.SEARCH, "study_attrs": {}}
-        return Trial(**blank | known | outcome | {"attempt": 1})
+        return bare_trial(one.number, params=one.params, **outcome)
 
     def _fail(self, number: int) -> None:
         stand_in = None if self._worst is None else [self._worst]

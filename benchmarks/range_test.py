@@ -15,9 +15,8 @@ import math
 import os
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from statistics import NormalDist, median
-from typing import Any
 
 import numpy as np
 
@@ -37,6 +36,7 @@ from stepsize.spec.range_test import RangeTestRule, RangeTestSpec
 from stepsize_workers.range_tests import bounds_from, conclude_range_test
 from stepsize_workers.trainers.base import TRAINING_UPDATES, UNTRAINED_LOSS
 from stepsize_workers.training.range_test import Array
+from tests.builders import bare_trial
 
 N_SEEDS = 3
 N_TESTS = N_SWEEPS // N_SEEDS
@@ -103,10 +103,8 @@ def conclude(sweeps: dict[int, CellSweeps], part: slice, rule: RangeTestRule | N
     reports: list[Report] = []
     for size, swept in sweeps.items():
         for losses, untrained in zip(swept.losses[part], swept.untrained[part], strict=True):
-            blank: dict[str, Any] = dict.fromkeys(field.name for field in fields(Trial))
             number = len(trials)
-            known = {"number": number, "params": {"batch_size": size}, "state": TrialState.COMPLETED}
-            trials.append(Trial(**blank | known))
+            trials.append(bare_trial(number, params={"batch_size": size}, state=TrialState.COMPLETED))
             beside = {TRAINING_UPDATES: float(swept.training_updates)}
             reports += _reports(number, losses, untrained, beside)
     return conclude_range_test(spec, trials, reports)

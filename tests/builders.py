@@ -3,6 +3,7 @@
 What they record goes through the store's own functions, so counters, changes and best trials are as in real life.
 """
 
+from dataclasses import fields
 from typing import Any
 
 from sqlalchemy import Connection, func, select, update
@@ -11,7 +12,7 @@ from stepsize.clock import new_id
 from stepsize.domain.job import Job, JobReason, JobState
 from stepsize.domain.lease import Lease
 from stepsize.domain.trainer import TrainerCard
-from stepsize.domain.trial import Report, Trial, TrialReason, TrialState
+from stepsize.domain.trial import Report, Trial, TrialPurpose, TrialReason, TrialState
 from stepsize.spec.resolved import ResolvedJobSpec
 from stepsize.spec.space import Scalar
 from stepsize.store.jobs import NewJob, get_job, insert_job
@@ -42,6 +43,20 @@ def make_spec(**changes: Any) -> ResolvedJobSpec:
         "budget": {"max_trials": 40},
     }
     return ResolvedJobSpec.model_validate(body | changes)
+
+
+def bare_trial(number: int, **known: Any) -> Trial:
+    """Return a trial of a search as the record would have it; whatever is not known is None."""
+    unknown: dict[str, Any] = dict.fromkeys(field.name for field in fields(Trial))
+    usual = {
+        "number": number,
+        "attempt": 1,
+        "params": {},
+        "values": {},
+        "study_attrs": {},
+        "purpose": TrialPurpose.SEARCH,
+    }
+    return Trial(**unknown | usual | known)
 
 
 def make_card(name: str = "synthetic", **changes: Any) -> TrainerCard:

@@ -5,20 +5,20 @@ import random
 import threading
 import time
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from stepsize.domain.trial import Report, Trial, TrialPurpose, TrialReason, TrialState
+from stepsize.domain.trial import Report, Trial, TrialReason, TrialState
 from stepsize.spec.resolved import ResolvedJobSpec
 from stepsize.spec.space import Scalar, applies
 from stepsize.store.database import Database
 from stepsize.store.trials import load_trials
 from stepsize_workers.engines.base import Outcome
 from stepsize_workers.search import Proposal, Search
-from tests.builders import expire_lease, make_job, make_spec
+from tests.builders import bare_trial, expire_lease, make_job, make_spec
 from tests.fake_engine import FakeEngine
 from tests.job_play import take_over
 
@@ -172,7 +172,7 @@ class Book:
     def _start(self, number: int) -> None:
         proposal = self._propose(number)
         attrs = dict(proposal.study_attrs)
-        self.trials.append(a_trial(number, state=TrialState.QUEUED, params=proposal.params, study_attrs=attrs))
+        self.trials.append(bare_trial(number, state=TrialState.QUEUED, params=proposal.params, study_attrs=attrs))
         self.search.open(number, proposal)
 
     def _propose(self, number: int) -> Proposal:
@@ -283,14 +283,4 @@ def test_ten_thousand_trials_are_rebuilt_in_two_seconds() -> None:
 def finished_trial(number: int) -> Trial:
     loss = 1.0 + number % 7
     params: dict[str, Scalar] = {"learning_rate": 1e-5 * (1 + number)}
-    return a_trial(number, state=TrialState.COMPLETED, params=params, values={"loss": loss}, objective=loss)
-
-
-def a_trial(number: int, **known: Any) -> Trial:
-    """Return a trial as the record would have it, as far as a search looks."""
-    unknown: dict[str, Any] = dict.fromkeys(field.name for field in fields(Trial))
-    return Trial(
-        **unknown
-        | {"number": number, "attempt": 1, "study_attrs": {}, "values": {}, "purpose": TrialPurpose.SEARCH}
-        | known
-    )
+    return bare_trial(number, state=TrialState.COMPLETED, params=params, values={"loss": loss}, objective=loss)

@@ -1,6 +1,5 @@
 """When a bound that a range test found is moved."""
 
-from dataclasses import fields
 from typing import Any
 
 import pytest
@@ -8,6 +7,7 @@ import pytest
 from stepsize.domain.soft_bounds import Edge, Widening, find_widening, first_ended, next_decision
 from stepsize.domain.trial import Trial, TrialPurpose, TrialState
 from stepsize.spec.objective import Direction
+from tests.builders import bare_trial
 
 BOTH = (Edge.LOW, Edge.HIGH)
 
@@ -15,15 +15,12 @@ BOTH = (Edge.LOW, Edge.HIGH)
 def ended(number: int, rate: float, loss: float | None, **more: Any) -> Trial:
     state = TrialState.COMPLETED if loss is not None else TrialState.INFEASIBLE
     known: dict[str, Any] = {
-        "number": number,
         "state": state,
-        "purpose": TrialPurpose.SEARCH,
         "params": {"learning_rate": rate},
         "objective": loss,
         "finished_at": float(number),
     }
-    nothing: dict[str, Any] = dict.fromkeys(field.name for field in fields(Trial))
-    return Trial(**nothing | known | more)
+    return bare_trial(number, **known | more)
 
 
 def spread(optimum: float, *, sign: float = 1.0) -> list[Trial]:

@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import fields
 from itertools import count
 from typing import Any
 
@@ -15,6 +14,7 @@ from stepsize.spec.space import FloatParameter, Scalar
 from stepsize_workers.range_tests import Bounds, bounds_from, conclude_range_test
 from stepsize_workers.trainers.base import Sweep
 from stepsize_workers.trainers.synthetic import Synthetic, SyntheticParams, best_lr
+from tests.builders import bare_trial
 from tests.fakes import RecordingContext
 
 DEFAULT = FloatParameter(type="float", low=1e-4, high=0.5, log=True)
@@ -46,9 +46,7 @@ def make_trial() -> Callable[..., Trial]:
         reason: TrialReason | None = None,
         error: TrialError | None = None,
     ) -> Trial:
-        blank: dict[str, Any] = dict.fromkeys(field.name for field in fields(Trial))
-        known = {"number": next(numbers), "params": params or {}, "state": state, "reason": reason, "error": error}
-        return Trial(**blank | known)
+        return bare_trial(next(numbers), params=params or {}, state=state, reason=reason, error=error)
 
     return make
 
