@@ -1,6 +1,7 @@
 """The command line against the real thing: `stepsize up` with its API, its worker and its slot processes."""
 
 import contextlib
+import http.client
 import json
 import os
 import re
@@ -120,6 +121,17 @@ def own_service(tmp_path: Path) -> Iterator[Service]:
     own = Service(tmp_path)
     yield own
     own.close()
+
+
+@pytest.mark.slow
+def test_a_client_that_polls_every_few_seconds_keeps_its_connection(service: Service) -> None:
+    address = service.url.removeprefix("http://")
+    with contextlib.closing(http.client.HTTPConnection(address, timeout=PATIENCE_S)) as connection:
+        for pause_s in (0, 6):
+            time.sleep(pause_s)
+            connection.request("GET", "/healthz")
+            assert connection.getresponse().read()
+            connection.auto_open = 0  # a closed connection would be an error from here on
 
 
 def test_a_job_from_submission_to_its_best_trial(service: Service, tmp_path: Path) -> None:

@@ -22,6 +22,8 @@ from stepsize.settings import Settings
 
 _DRAIN_S = 3
 """Open requests get this long at the end."""
+_KEEP_ALIVE_S = 75
+"""How long a connection may idle: longer than polls and load balancers do, which would meet its end as an error."""
 _SWITCH_S = 0.0005
 """How long a thread that computes may keep the event loop waiting, each time that it has something to do; Python's own
 5 ms are longer than most answers take."""
@@ -75,6 +77,7 @@ class _Server(uvicorn.Server):
                 log_config=None,
                 access_log=False,
                 server_header=False,
+                timeout_keep_alive=_KEEP_ALIVE_S,
                 timeout_graceful_shutdown=_DRAIN_S,
             )
         )
