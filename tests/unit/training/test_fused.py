@@ -1,6 +1,9 @@
 """Trials that train as one, where it could go wrong. That they are as alone: tests/contracts/test_fused.py."""
 
+import copy
+import json
 import math
+import pickle
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -66,6 +69,41 @@ class CollectingTask(NetTask):
 
     def collect(self, model: nn.Module, epoch: int, rng: torch.Generator) -> None:
         """Do nothing: that it may is enough."""
+
+
+class ReadingTask(NetTask):
+    """It reads its parameters here and there."""
+
+    def read(self, where: str) -> float:
+        """Return what this place knows of the parameters; it may refuse to know any."""
+        return 0.0
+
+    def prepare(self, params: TinyParams, *, device: torch.device, data_dir: Path) -> None:
+        super().prepare(params, device=device, data_dir=data_dir)
+        self.read("prepare")
+
+    def batches(self, epoch: int, rng: torch.Generator) -> Sequence[Tensor]:
+        self.read("batches")
+        return super().batches(epoch, rng)
+
+    def loss(self, model: nn.Module, batch: Tensor) -> Tensor:
+        return super().loss(model, batch) + self.read("loss")
+
+    def evaluate(self, model: nn.Module) -> Metrics:
+        return {"val_loss": super().evaluate(model)["val_loss"] + self.read("evaluate")}
+
+    def test(self, model: nn.Module) -> Metrics:
+        return {"test_value": self.read("test")}
+
+
+def reading(at: str, read: Callable[[TinyParams], float]) -> type[ReadingTask]:
+    """Return a task that reads its parameters at one place."""
+
+    class Reading(ReadingTask):
+        def read(self, where: str) -> float:
+            return read(self.params) if where == at else 0.0
+
+    return Reading
 
 
 def make_contexts(directory: Path, *own: dict[str, object], **shared: object) -> list[RecordingContext[TinyParams]]:
@@ -317,6 +355,70 @@ def test_a_loss_that_cant_be_mapped_says_why_before_anything_is_reported(
     assert "bug" not in str(caught.value), "torch asks its own authors to look"
     assert not group.n_reports
     assert not group.errors
+
+
+@pytest.mark.parametrize("where", ["prepare", "batches", "loss", "evaluate"])
+@pytest.mark.parametrize(
+    "read",
+    [
+        lambda params: params.weight_decay,
+        lambda params: params.model_dump()["weight_decay"],
+        lambda params: len(params.model_dump_json()),
+        lambda params: params.model_copy(update={"batch_size": 3}).weight_decay,
+        lambda params: copy.deepcopy(params).weight_decay,
+        lambda params: pickle.loads(pickle.dumps(params)).weight_decay,
+        lambda params: dict(params)["weight_decay"],
+        lambda params: vars(params)["weight_decay"],
+    ],
+    ids=["itself", "dumped", "as JSON", "changed", "copied", "pickled", "iterated", "vars"],
+)
+def test_what_differs_between_members_is_not_read_for_all_of_them(
+    tmp_path: Path, where: str, read: Callable[[TinyParams], float]
+) -> None:
+    group = RecordingGroup(make_contexts(tmp_path, {"weight_decay": 0.1}, {"weight_decay": 0.2}))
+    with pytest.raises(NotFusedError, match="reads weight_decay"):
+        reading(where, read)().train_group(group)
+    assert not group.n_reports
+    assert not group.errors
+
+
+@pytest.mark.parametrize("where", ["prepare", "batches", "loss", "evaluate", "test"])
+@pytest.mark.parametrize(
+    "read",
+    [
+        lambda params: params.weight_decay + params.chosen_optimizer().momentum,
+        lambda params: pickle.loads(pickle.dumps(params)).model_dump()["weight_decay"],
+    ],
+)
+def test_what_members_share_is_read_as_ever(tmp_path: Path, where: str, read: Callable[[TinyParams], float]) -> None:
+    shared = {"weight_decay": 0.1, "momentum": 0.5, "learning_rate": 0.01}
+    members = make_contexts(tmp_path, {}, {}, **shared)
+    task = reading(where, read)
+    train_group(task, members)
+    check_as_alone(task, *members)
+
+
+@pytest.mark.parametrize("where", ["prepare", "batches", "loss", "evaluate"])
+def test_members_that_differ_in_what_is_not_read_train_as_one(tmp_path: Path, where: str) -> None:
+    members = make_contexts(tmp_path, {"learning_rate": 0.1}, {"learning_rate": 0.01}, weight_decay=0.1)
+    task = reading(where, lambda params: params.weight_decay)
+    train_group(task, members)
+    check_as_alone(task, *members)
+
+
+def test_what_is_read_for_one_member_at_its_end_is_its_own(tmp_path: Path) -> None:
+    members = make_contexts(tmp_path, {"weight_decay": 0.1}, {"weight_decay": 0.2})
+    train_group(reading("test", lambda params: params.model_dump()["weight_decay"] + params.weight_decay), members)
+    configs = [json.loads((member.directory / "artifacts/config.json").read_text()) for member in members]
+    assert [config["metrics"]["test_value"] for config in configs] == [0.2, 0.4]
+
+
+def test_who_joins_with_another_value_of_what_was_read_ends_the_group(tmp_path: Path) -> None:
+    first = make_contexts(tmp_path / "first", {"epochs": 1}, {"epochs": 3}, weight_decay=0.1)
+    later = make_contexts(tmp_path / "later", {"weight_decay": 0.2})
+    group = RecordingGroup(first, [later])
+    with pytest.raises(RuntimeError, match="no longer be trained as one: the task reads weight_decay"):
+        reading("loss", lambda params: params.weight_decay)().train_group(group)
 
 
 def test_what_is_known_to_stand_in_the_way_is_said_beforehand() -> None:

@@ -57,7 +57,11 @@ class Task(Trainer[P], Generic[P, B]):
     """What `constant_answer` is, in words that follow "no better than"."""
 
     def prepare(self, params: P, *, device: torch.device, data_dir: Path) -> None:
-        """Load what the other methods need, and put it on the device."""
+        """Load what the other methods need, and put it on the device.
+
+        Trials that train as one are prepared once, and reading a parameter that differs between them has them train
+        alone.
+        """
 
     @abstractmethod
     def build(self, params: P, rng: torch.Generator) -> nn.Module:

@@ -6,7 +6,7 @@ fifth. A member that explodes goes at once; its row goes on to the epoch's end, 
 
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -15,9 +15,11 @@ from torch import Tensor
 
 from stepsize.infeasibility import is_out_of_memory
 from stepsize_workers.trainers.base import Diverged, GroupContext, NotFusedError, TrialContext
+from stepsize_workers.training.devices import use_device
 from stepsize_workers.training.epoch import Epoch
 from stepsize_workers.training.fused.joint_run import JointRun, LoneRun
 from stepsize_workers.training.fused.losses import JointLosses
+from stepsize_workers.training.fused.shared_params import SharedParams
 from stepsize_workers.training.loop import Loop
 from stepsize_workers.training.params import TrainingParams
 from stepsize_workers.training.run import Run
@@ -50,6 +52,8 @@ class GroupLoop(Generic[P, B]):
     def __init__(self, task: Task[P, B], group: GroupContext[P]) -> None:
         self._task = task
         self._group = group
+        fusing = task.capabilities.fuse
+        self._shared = SharedParams(group.members[0].params, frozenset(fusing.free if fusing else ()))
         self._members: list[Member[P, B]] = []
         self._joint: JointRun | None = None
         self._losses: JointLosses | None = None
@@ -62,8 +66,20 @@ class GroupLoop(Generic[P, B]):
             NotFusedError: it can't be done; nothing was reported.
             MemoryError: the group does not fit.
         """
+        try:
+            self._train()
+        except NotFusedError as error:
+            if self._has_reported:
+                raise RuntimeError(f"a group can no longer be trained as one: {error}") from error
+            raise
+
+    def _train(self) -> None:
         arrived: Sequence[TrialContext[P]] = self._group.members
-        Loop(self._task, arrived[0]).prepare(n_members=len(arrived))
+        first, *others = arrived
+        for other in others:
+            self._shared.admit(other.params)
+        self._task.prepare(self._shared.view, device=use_device(first.device), data_dir=first.data_dir)
+        Loop(self._task, first).check_memory(n_members=len(arrived))
         while arrived or self._members:
             for context in arrived:
                 self._begin(context)
@@ -71,23 +87,21 @@ class GroupLoop(Generic[P, B]):
             if self._members:
                 self._train_epoch()
             arrived = self._group.joined()
+            for context in arrived:
+                self._shared.admit(context.params)
 
     def _begin(self, context: TrialContext[P]) -> None:
         loop = Loop(self._task, context)
         try:
-            self._members.append(Member(context, loop, loop.begin()))
+            with self._asked_for(context):
+                self._members.append(Member(context, loop, loop.begin()))
         except Exception as error:  # noqa: BLE001 - what fails one member is its result
             _raise_if_of_all(error)
             self._group.ended(context, error)
 
     def _train_epoch(self) -> None:
         """Train an epoch of each member, report it, and let go who is done."""
-        try:
-            trained = self._make_updates()
-        except NotFusedError as error:
-            if self._has_reported:
-                raise RuntimeError(f"a group can no longer be trained as one: {error}") from error
-            raise
+        trained = self._make_updates()
         reports: dict[TrialContext[P], tuple[int, dict[str, float]]] = {}
         for member, values in trained.items():
             with self._ending_if_failed(member):
@@ -104,16 +118,18 @@ class GroupLoop(Generic[P, B]):
         started = time.perf_counter()
         members = list(self._members)
         joint = self._stack_up(members)
-        watched = _Watched([(member, Epoch(member.run)) for member in members])
+        watched = _Watched([(member, self._begin_epoch(member)) for member in members])
         epochs = [epoch for _, epoch in watched.all]
         n_updates = len(epochs[0].groups)
         if any(len(epoch.groups) != n_updates for epoch in epochs):
             raise NotFusedError("the members' epochs have different numbers of updates")
         joint.begin_epoch([[epoch.rate(update) for epoch in epochs] for update in range(n_updates)])
         share_data = len({(member.context.seed, epoch.number) for member, epoch in watched.all}) == 1
+        is_lone = isinstance(joint, LoneRun)
         for update in range(n_updates):
             groups = [epoch.groups[update] for epoch in (epochs[:1] if share_data else epochs)]
-            watched.losses.append(joint.make_update(update, groups))
+            with self._asked_for(members[0].context) if is_lone else nullcontext():
+                watched.losses.append(joint.make_update(update, groups))
             if (update + 1) % _UPDATES_A_LOOK == 0 or update + 1 == n_updates:
                 self._look(watched)
                 if not watched.left:
@@ -125,6 +141,10 @@ class GroupLoop(Generic[P, B]):
             with self._ending_if_failed(member):
                 trained[member] = epoch.complete(seconds)
         return trained
+
+    def _begin_epoch(self, member: Member[P, B]) -> Epoch[P, B]:
+        with self._asked_for(member.context):
+            return Epoch(member.run)
 
     def _stack_up(self, members: Sequence[Member[P, B]]) -> JointRun | LoneRun:
         """Return the members as one run, stacked anew if others were in it.
@@ -161,7 +181,8 @@ class GroupLoop(Generic[P, B]):
         for member in list(done):
             error: Exception | None = None
             try:
-                member.loop.complete(member.run)
+                with self._asked_for(member.context):
+                    member.loop.complete(member.run)
             except Exception as raised:  # noqa: BLE001 - what fails one member is its result
                 _raise_if_of_all(raised)
                 error = raised
@@ -171,10 +192,18 @@ class GroupLoop(Generic[P, B]):
     def _ending_if_failed(self, member: Member[P, B]) -> Iterator[None]:
         """End a member with what its body raises; the others go on."""
         try:
-            yield
+            with self._asked_for(member.context):
+                yield
         except Exception as error:  # noqa: BLE001 - what fails one member is its result
             _raise_if_of_all(error)
             self._end(member, error)
+
+    def _asked_for(self, context: TrialContext[P]) -> AbstractContextManager[None]:
+        """Let the task work in the body for one member alone.
+
+        Until the first report it may not read what differs even so: it might keep that for all of them.
+        """
+        return self._shared.all_of(context.params) if self._has_reported else nullcontext()
 
     def _end(self, member: Member[P, B], error: Exception | None = None) -> None:
         self._members.remove(member)
@@ -193,6 +222,6 @@ class _Watched(Generic[P, B]):
 
 
 def _raise_if_of_all(error: Exception) -> None:
-    """Raise what is about the whole group: memory that it needs together."""
-    if is_out_of_memory(error):
+    """Raise what is about the whole group: memory that it needs together, and that it can't be one."""
+    if is_out_of_memory(error) or isinstance(error, NotFusedError):
         raise error
