@@ -379,10 +379,32 @@ def _fuse_warnings(spec: ResolvedJobSpec, card: TrainerCard) -> Iterator[str]:
     if spec.resources.fuse == 1:  # "auto" is a wish too
         return
     if card.capabilities.fuse is None:
-        yield f"resources.fuse changes nothing: {card.name} can't train several trials as one"
+        yield f"resources.fuse changes nothing: {card.name} can't train several trials as one; leave it out"
     elif spec.sampler.is_heavy:
         able = sampler_names(lambda sampler: not sampler.is_heavy)
         yield f"resources.fuse changes nothing: {spec.sampler.name} proposes no trials beside others; {able} do"
+    elif spec.budget.max_parallel_trials == 1:
+        yield (
+            "resources.fuse changes nothing: budget.max_parallel_trials is 1, and it counts trials, not groups; raise "
+            "it, or leave it out"
+        )
+    else:
+        yield from _alone_warnings(spec, card)
+
+
+def _alone_warnings(spec: ResolvedJobSpec, card: TrainerCard) -> Iterator[str]:
+    """Yield what a parameter is in all trials that has each train alone."""
+    schema = ParamsSchema(card)
+    for name, alone in card.trains_alone.items():
+        if not spec.search_space.keys().isdisjoint(schema.when(name)):
+            continue  # it is there in some trials only
+        searched = spec.search_space.get(name)
+        if alone.holds(spec.trainer.params.get(name)) if searched is None else alone.holds_for_all(searched):
+            at = f"trainer.params.{name}" if searched is None else f"search_space.{name}"
+            yield (
+                f"resources.fuse changes nothing: {alone.words(name)}, and {alone.why}; change {at}, or leave "
+                "resources.fuse out"
+            )
 
 
 def _batch_warnings(spec: ResolvedJobSpec) -> Iterator[str]:

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, BeforeValidator, ConfigDict
 
 from stepsize.spec.objective import Direction, Objective
-from stepsize.spec.space import Scalar, SearchSpace
+from stepsize.spec.space import CategoricalParameter, Parameter, Scalar, SearchSpace
 
 
 class _Card(BaseModel):
@@ -31,6 +31,30 @@ class Fusing(_Card):
     """Parameters that may differ between trials that train together; all others are the same."""
 
 
+class TrainsAlone(_Card):
+    """Values of a parameter with which trials can't train as one: above a number, or some that are listed."""
+
+    above: float | None = None
+    values: list[str] = []
+    why: str
+
+    def holds(self, value: Scalar | None) -> bool:
+        """Tell whether it is such a value."""
+        if isinstance(value, str):
+            return value in self.values
+        return self.above is not None and value is not None and value > self.above
+
+    def holds_for_all(self, parameter: Parameter) -> bool:
+        """Tell whether a search over this takes no other values."""
+        if isinstance(parameter, CategoricalParameter):
+            return all(map(self.holds, parameter.choices))
+        return self.holds(parameter.low)
+
+    def words(self, name: str) -> str:
+        """Say in which case of the named parameter it is so."""
+        return f"{name} > {self.above:g}" if self.above is not None else f"{name} is {' or '.join(self.values)}"
+
+
 def _as_fusing(said: object) -> object:
     """Read cards of earlier workers, which say that they can't by `false`."""
     return None if said is False else said
@@ -53,7 +77,8 @@ class TrainerCard(_Card):
     version: str
     help: str
     params_schema: dict[str, Any]
-    """JSON Schema of a flat object of scalars; a property may carry `x-when` and `x-searchable: false`."""
+    """JSON Schema of a flat object of scalars; a property may carry `x-when`, `x-searchable: false`,
+    and `x-trains-alone`, by which `TrainsAlone` is meant."""
     metrics: list[Metric]
     step_unit: str
     max_step_param: str | None = None
@@ -61,6 +86,13 @@ class TrainerCard(_Card):
     default_search_space: SearchSpace
     default_objectives: list[Objective]
     capabilities: Capabilities = Capabilities()
+
+    @property
+    def trains_alone(self) -> dict[str, TrainsAlone]:
+        """What keeps trials from training as one, by the parameter."""
+        properties = self.params_schema.get("properties", {})
+        marked = {name: schema.get("x-trains-alone") for name, schema in properties.items()}
+        return {name: TrainsAlone(**mark) for name, mark in marked.items() if mark is not None}
 
     def last_step(self, *params: Mapping[str, Scalar]) -> int | None:
         """Return the last step of a training; None where it isn't known in advance.

@@ -615,9 +615,67 @@ def test_a_wish_to_train_as_one_that_changes_nothing_is_told(fuse: int | str) ->
     assert _resolve(able, **wish).warnings == ()
     (of_trainer,) = _resolve(**wish).warnings
     (of_sampler,) = _resolve(able, sampler={"name": "gp"}, **wish).warnings
+    (of_budget,) = _resolve(able, budget={"max_parallel_trials": 1}, **wish).warnings
 
-    assert of_trainer == "resources.fuse changes nothing: net can't train several trials as one"
+    assert of_trainer == "resources.fuse changes nothing: net can't train several trials as one; leave it out"
+    assert "budget.max_parallel_trials is 1" in of_budget
     assert (
         of_sampler
         == "resources.fuse changes nothing: gp proposes no trials beside others; tpe, qmc, random and grid do"
     )
+
+
+@pytest.mark.parametrize("fuse", [8, "auto"])
+@pytest.mark.parametrize(
+    ("trainer", "fixed", "searched", "said"),
+    [
+        (
+            "image_classifier",
+            {"dropout": 0.1},
+            {},
+            "dropout > 0, and each trial draws units of its own; change trainer.",
+        ),
+        (
+            "image_classifier",
+            {},
+            {"dropout": _float(0.1, 0.5)},
+            "change search_space.dropout, or leave resources.fuse out",
+        ),
+        ("image_classifier", {}, {"dropout": _choice(0.1, 0.5)}, "change search_space.dropout"),
+        ("text_classifier", {"model": "lstm"}, {}, "model is lstm, and its layers"),
+        ("text_classifier", {}, {"model": _choice("lstm")}, "model is lstm"),
+        ("image_classifier", {"dropout": 0}, {}, None),
+        ("image_classifier", {}, {"dropout": _float(0.0, 0.5)}, None),
+        ("image_classifier", {}, {"dropout": _choice(0, 0.5)}, None),
+        ("text_classifier", {}, {"model": _choice("lstm", "gpt")}, None),
+    ],
+)
+def test_parameters_with_which_each_trial_trains_alone_are_told(
+    fuse: int | str, trainer: str, fixed: dict[str, Any], searched: dict[str, Any], said: str | None
+) -> None:
+    space = {"learning_rate": _float(log=True), **searched}
+    job = {"trainer": {"name": trainer, "params": fixed}, "search_space": space}
+    catalogue = make_catalogue(built_in_cards(), [])
+
+    plain = resolve(JobSpec.model_validate(job), catalogue)
+    fused = resolve(JobSpec.model_validate({**job, "resources": {"fuse": fuse}}), catalogue)
+
+    assert plain.warnings == ()
+    assert len(fused.warnings) == (said is not None)
+    assert said is None or said in fused.warnings[0]
+    assert all(words.startswith("resources.fuse changes nothing: ") for words in fused.warnings)
+
+
+def test_a_parameter_that_not_all_trials_have_says_nothing_of_how_they_train() -> None:
+    alone = {"x-trains-alone": {"above": 0, "why": "it is rough"}}
+    properties = dict(_card().params_schema["properties"])
+    properties["beta1"] = properties["beta1"] | alone
+    card = _card(
+        params_schema={"type": "object", "properties": properties}, capabilities={"fuse": {"free": ["learning_rate"]}}
+    )
+    wish: dict[str, Any] = {"resources": {"fuse": 8}}
+    rate = {"learning_rate": _float()}
+
+    assert len(_resolve(card, {"optimizer": "adam"}, search_space=rate, **wish).warnings) == 1
+    assert _resolve(card, {"optimizer": "sgd"}, search_space=rate, **wish).warnings == ()
+    assert _resolve(card, search_space={**rate, "optimizer": _choice("sgd", "adam")}, **wish).warnings == ()

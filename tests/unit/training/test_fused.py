@@ -426,6 +426,8 @@ def test_what_is_known_to_stand_in_the_way_is_said_beforehand() -> None:
     assert "lstm" in str(TextClassifier.why_not_fused(TextClassifier.Params.model_validate({"model": "lstm"})))
     assert "collects" in str(CollectingTask.why_not_fused(TinyParams.model_validate({})))
     assert ImageClassifier.why_not_fused(ImageClassifier.Params.model_validate({})) is None
+    assert CollectingTask.card().capabilities.fuse is None
+    assert NetTask.card().capabilities.fuse is not None
 
 
 def test_free_parameters_are_those_that_the_loop_alone_works_with() -> None:

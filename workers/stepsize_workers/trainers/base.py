@@ -26,7 +26,7 @@ from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
 from pydantic import BaseModel, ConfigDict
 
-from stepsize.domain.trainer import Capabilities, Metric, TrainerCard
+from stepsize.domain.trainer import Capabilities, Metric, TrainerCard, TrainsAlone
 from stepsize.infeasibility import Diverged as Diverged
 from stepsize.spec.objective import Objective
 from stepsize.spec.space import Scalar, SearchSpace
@@ -305,6 +305,14 @@ _SCALAR_TYPES = frozenset({"number", "integer", "boolean", "string"})
 
 ONE_FOR_ALL: dict[str, Any] = {"x-searchable": False}
 """The `json_schema_extra` of a parameter that is the same for all trials of a job: searching it is refused."""
+
+
+def trains_alone(*values: str, above: float | None = None, why: str) -> dict[str, Any]:
+    """Return the `json_schema_extra` of a parameter with some of whose values trials can't train as one, and why.
+
+    A task refuses to have them trained so; a job that can only have such values says so when it is submitted.
+    """
+    return {"x-trains-alone": TrainsAlone(above=above, values=[*values], why=why).model_dump(exclude_defaults=True)}
 
 
 def applies_when(**parents: Scalar | list[Scalar]) -> dict[str, Any]:

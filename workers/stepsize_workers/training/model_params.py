@@ -9,7 +9,7 @@ import torch
 from pydantic import Field
 from torch import nn
 
-from stepsize_workers.trainers.base import ONE_FOR_ALL, applies_when
+from stepsize_workers.trainers.base import ONE_FOR_ALL, applies_when, trains_alone
 from stepsize_workers.training.models import Init, Sizes, Use, build_model, helps_for, names_for
 from stepsize_workers.training.models.activations import ACTIVATIONS
 from stepsize_workers.training.models.starting import NoStartError, body_and_head, freeze_body, saved_model, start_from
@@ -32,10 +32,14 @@ _SAME_AS_SAVED = ("model", "width", "depth", "heads", "bottleneck", "stem")
 """Parameters that must be as they were for the saved model that a training starts from."""
 
 
+_ALONE = trains_alone("lstm", why="its layers can't be computed for several models at once")
+
+
 def model_field(use: Use, default: str) -> Any:
     """Return the field of a parameter `model`, its help the models' own."""
     helps = "; ".join(f"{name}: {help_text}" for name, help_text in helps_for(use).items())
-    return Field(default=default, description=f"{helps}.")
+    alone = _ALONE if "lstm" in names_for(use) else None
+    return Field(default=default, description=f"{helps}.", json_schema_extra=alone)
 
 
 class ModelParams(TrainingParams):
@@ -48,7 +52,9 @@ class ModelParams(TrainingParams):
     """Hidden layers."""
     activation: ActivationName = "relu"
     """Nonlinearity; the initialisation follows it."""
-    dropout: Annotated[float, Footprint.AMOUNT] = Field(default=0.0, ge=0, lt=1)
+    dropout: Annotated[float, Footprint.AMOUNT] = Field(
+        default=0.0, ge=0, lt=1, json_schema_extra=trains_alone(above=0, why="each trial draws units of its own")
+    )
     """Share of units left out at random while training."""
     init: Annotated[Literal["ours", "torch"], Footprint.NONE] = "ours"
     """Weights to begin with. ours: to suit the model and its activation; torch: as PyTorch's layers are made."""
@@ -89,12 +95,6 @@ class ModelParams(TrainingParams):
             return [ParameterGroup(tuple(model.parameters()))]
         body, head = body_and_head(model)
         return [ParameterGroup(head), ParameterGroup(body, self.body_rate_ratio)]
-
-    def why_not_fused(self) -> str | None:
-        """Return what stands in the way: random numbers in the middle of a model, or a layer that can't be mapped."""
-        if self.dropout > 0:
-            return "dropout > 0: each trial draws units of its own"
-        return "lstm: its layers can't be computed for several models at once" if self.model == "lstm" else None
 
     def start(self, model: nn.Module, data_dir: Path) -> None:
         """Give a fresh model its start, and freeze what is to stay.

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 from pydantic import Field, create_model
 from pydantic.fields import FieldInfo
 
-from stepsize.domain.trainer import Fusing
+from stepsize.domain.trainer import Fusing, TrainsAlone
 from stepsize.spec.base import Spec
 from stepsize.spec.optimizers import OptimizerBase, optimizer_types
 from stepsize.spec.schedules import ScheduleBase, schedule_types
@@ -162,6 +162,12 @@ class TrainingParams(_Choices):
 
     def why_not_fused(self) -> str | None:
         """Return why trials with these parameters can't train as one; None: nothing is known against it."""
+        for name, field in type(self).model_fields.items():
+            extra = field.json_schema_extra
+            if isinstance(extra, dict) and (mark := extra.get("x-trains-alone")) is not None:
+                alone = TrainsAlone.model_validate(mark)
+                if alone.holds(getattr(self, name)):
+                    return f"{alone.words(name)}: {alone.why}"
         return None
 
     def shaping(self) -> dict[str, Scalar]:

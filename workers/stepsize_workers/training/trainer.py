@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Generic, TypeVar
 
+from stepsize.domain.trainer import TrainerCard
 from stepsize_workers.trainers.base import GroupContext, Sweep, TrialContext
 from stepsize_workers.training.devices import tiny_as_zero
 from stepsize_workers.training.fused.loop import GroupLoop
@@ -58,6 +59,15 @@ class TaskTrainer(Task[P, B], Generic[P, B]):
         if cls.collect is not Task.collect:
             return "each trial collects data of its own"
         return super().why_not_fused(params) or params.why_not_fused()
+
+    @classmethod
+    def card(cls) -> TrainerCard:
+        """Return the description the service works with; where trials collect data of their own, they train alone."""
+        card = super().card()
+        if cls.collect is Task.collect:
+            return card
+        alone = card.capabilities.model_copy(update={"fuse": None})
+        return card.model_copy(update={"capabilities": alone})
 
     def sweep(self, context: TrialContext[P], sweep: Sweep) -> None:
         """Raise the rate from `sweep.low` to `sweep.high`, with the updates training would make."""
