@@ -58,7 +58,7 @@ class Search:
         asks_elsewhere = spec.sampler.is_heavy and not asks_here
         self._asker = Asker(job_id, spec, on_ready) if asks_elsewhere else None
         self._admission = Admission(spec)
-        self._study = WorkingStudy(job_id, spec, self._admission, is_replica=asks_here, last_step=last_step)
+        self._study = WorkingStudy(spec, self._admission, is_replica=asks_here, last_step=last_step)
         self._grid: Grid | None = None
         if isinstance(spec.sampler, GridSampler):
             self._grid = Grid(spec.sampler, spec.search_space, spec.seed, self._admission.is_allowed)

@@ -79,3 +79,13 @@ def complete(search: Search, number: int, *, loss: float) -> bool:
     would_stop = search.report(number, 1, {"loss": loss})
     search.close(number, TrialState.COMPLETED, [loss])
     return would_stop
+
+
+def test_jobs_of_one_seed_stop_the_same_trials() -> None:
+    def verdicts(job_id: str) -> list[bool]:
+        # Reporting once, at the first rung: what is stopped there follows from the brackets.
+        spec = make_spec(pruner={"name": "hyperband", "max_resource": 9}, sampler={"name": "random", "seed": 5})
+        return stopped(Search(job_id, spec, last_step=lambda params: 9), [float(n) for n in range(24)])
+
+    assert verdicts("one") == verdicts("another")
+    assert any(verdicts("one"))

@@ -43,7 +43,6 @@ class WorkingStudy:
 
     def __init__(
         self,
-        name: str,
         spec: ResolvedJobSpec,
         admission: Admission,
         *,
@@ -71,7 +70,7 @@ class WorkingStudy:
         self._kept = kept_attrs(spec.sampler)
         self._sampler = AdmittingSampler(self._built, admission)
         self._study = optuna.create_study(
-            study_name=name,
+            study_name=str(spec.seed),  # by name and number Hyperband chooses a trial's bracket
             directions=[objective.direction.value for objective in self._objectives],
             sampler=self._sampler,
             # The replica judges no reports, and Hyperband's brackets would show its sampler a part of the trials only.
