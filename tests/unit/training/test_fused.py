@@ -71,6 +71,39 @@ class CollectingTask(NetTask):
         """Do nothing: that it may is enough."""
 
 
+class KeepingTask(NetTask):
+    """Its models, or the task, keep what was fixed when they were built."""
+
+    kept_by = "nobody"
+
+    def build(self, params: TinyParams, rng: torch.Generator) -> nn.Module:
+        model = super().build(params, rng)
+        owner = {"model": model, "layer": model[0], "task": self}.get(self.kept_by)  # type: ignore[index]
+        if owner is not None:
+            owner.own = params.weight_decay
+        return model
+
+
+class KeptByModel(KeepingTask):
+    kept_by = "model"
+
+
+class KeptByLayer(KeepingTask):
+    kept_by = "layer"
+
+
+class KeptByTask(KeepingTask):
+    kept_by = "task"
+
+
+class ReplacingTask(NetTask):
+    """It keeps the parameters of whom it has built for last."""
+
+    def build(self, params: TinyParams, rng: torch.Generator) -> nn.Module:
+        self.params = params
+        return super().build(params, rng)
+
+
 class ReadingTask(NetTask):
     """It reads its parameters here and there."""
 
@@ -380,6 +413,33 @@ def test_what_differs_between_members_is_not_read_for_all_of_them(
         reading(where, read)().train_group(group)
     assert not group.n_reports
     assert not group.errors
+
+
+@pytest.mark.parametrize(
+    ("task", "words"),
+    [
+        (KeptByModel, "the model keeps own"),
+        (KeptByLayer, "the model keeps 0.own"),
+        (KeptByTask, "build changes the task's own"),
+        (ReplacingTask, "build changes the task's params"),
+    ],
+)
+def test_what_is_kept_of_one_member_is_not_taken_for_all(tmp_path: Path, task: type[TinyTask], words: str) -> None:
+    group = RecordingGroup(make_contexts(tmp_path, {"weight_decay": 0.1}, {"weight_decay": 0.2}))
+    with pytest.raises(NotFusedError, match=words):
+        task().train_group(group)
+    assert not group.n_reports
+    assert not group.errors
+
+
+@pytest.mark.parametrize("task", [KeptByModel, KeptByLayer, KeptByTask, ReplacingTask])
+def test_what_is_kept_alike_does_no_harm(tmp_path: Path, task: type[TinyTask]) -> None:
+    first = make_contexts(tmp_path / "first", {"epochs": 1}, {"epochs": 3}, weight_decay=0.1)
+    later = make_contexts(tmp_path / "later", {"epochs": 3}, weight_decay=0.1)
+    if task is ReplacingTask:  # all of the parameters are alike
+        first, later = first[1:], later
+    train_group(task, first, later)
+    check_as_alone(task, *first, *later)
 
 
 @pytest.mark.parametrize("where", ["prepare", "batches", "loss", "evaluate", "test"])

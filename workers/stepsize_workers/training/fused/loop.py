@@ -18,6 +18,7 @@ from stepsize_workers.trainers.base import Diverged, GroupContext, NotFusedError
 from stepsize_workers.training.devices import use_device
 from stepsize_workers.training.epoch import Epoch
 from stepsize_workers.training.fused.joint_run import JointRun, LoneRun
+from stepsize_workers.training.fused.kept_values import KeptValues
 from stepsize_workers.training.fused.losses import JointLosses
 from stepsize_workers.training.fused.shared_params import SharedParams
 from stepsize_workers.training.loop import Loop
@@ -54,6 +55,7 @@ class GroupLoop(Generic[P, B]):
         self._group = group
         fusing = task.capabilities.fuse
         self._shared = SharedParams(group.members[0].params, frozenset(fusing.free if fusing else ()))
+        self._kept = KeptValues(task)
         self._members: list[Member[P, B]] = []
         self._joint: JointRun | None = None
         self._losses: JointLosses | None = None
@@ -94,7 +96,10 @@ class GroupLoop(Generic[P, B]):
         loop = Loop(self._task, context)
         try:
             with self._asked_for(context):
-                self._members.append(Member(context, loop, loop.begin()))
+                self._kept.before_build()
+                run = loop.begin()
+                self._kept.after_build(run.model)
+            self._members.append(Member(context, loop, run))
         except Exception as error:  # noqa: BLE001 - what fails one member is its result
             _raise_if_of_all(error)
             self._group.ended(context, error)
