@@ -10,11 +10,19 @@ from optuna.samplers import BaseSampler, TPESampler
 from optuna.trial import Trial
 from optuna.trial import TrialState as OptunaState
 
-from stepsize_workers.sampling.optuna_internals import TpeBesideGiven
+from stepsize_workers.sampling.optuna_internals import TpeBesideGiven, n_good
 
 Direction = Literal["minimize", "maximize"]
 N_TRIALS = 90
 pytestmark = pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
+
+
+class OptunasOwn(TPESampler):
+    """With as many good trials as ours has."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        self._gamma = n_good
 
 
 def make(kind: type[TPESampler], **options: Any) -> TPESampler:
@@ -63,9 +71,13 @@ def play(sampler: BaseSampler, *, direction: Direction, is_conditional: bool, en
 def test_it_draws_what_optunas_own_draws(direction: Direction, is_conditional: bool, ends: str) -> None:
     theirs, ours = (
         list(play(make(kind, group=is_conditional), direction=direction, is_conditional=is_conditional, ends=ends))
-        for kind in (TPESampler, TpeBesideGiven)
+        for kind in (OptunasOwn, TpeBesideGiven)
     )
     assert ours == theirs
+
+
+def test_a_fifth_of_the_trials_count_as_good() -> None:
+    assert [n_good(n) for n in (1, 5, 6, 50, 1000)] == [1, 1, 2, 10, 25]
 
 
 def test_it_reads_ended_trials_once(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,7 +15,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 from optuna.samplers import BaseSampler, GPSampler, NSGAIISampler, TPESampler
 from optuna.samplers._lazy_random_state import LazyRandomState
 from optuna.samplers._tpe.parzen_estimator import _ParzenEstimator
-from optuna.samplers._tpe.sampler import _get_pruned_trial_score, default_gamma
+from optuna.samplers._tpe.sampler import _get_pruned_trial_score
 from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, Trial, TrialState
 
@@ -77,10 +77,18 @@ def raise_study_attrs(study: Study, attrs: Mapping[str, object], prefix: str) ->
             study._storage.set_study_system_attr(study._study_id, key, value)
 
 
+def n_good(n_trials: int) -> int:
+    """Return how many of the trials that have ended count as good: a fifth, but no more than 25.
+
+    Optuna's tenth is four trials of forty: the four luckiest, where trainings differ by their seeds.
+    """
+    return min(math.ceil(n_trials / 5), 25)
+
+
 class TpeBesideGiven(TPESampler):
     """Optuna's own, that can be told some parameters: the others are the best of its candidates beside these.
 
-    It draws what Optuna's own would draw, and reads the trials that have ended only once.
+    It draws what Optuna's own would draw with as many good trials, and reads the trials that have ended only once.
 
     Its candidates come from where good trials lie, and that one is taken which is likeliest among good trials and
     unlikeliest among the others. Put into the candidates before that is judged, what is given tells which learning rate
@@ -93,7 +101,11 @@ class TpeBesideGiven(TPESampler):
     given: Mapping[str, float] = MappingProxyType({})
     """Name → value inside Optuna, for the next ask."""
 
-    _observations: Observations | None = None
+    def __init__(self, **settings: Any) -> None:
+        """Take the settings of Optuna's own but `gamma`."""
+        super().__init__(**settings)
+        self._gamma = n_good  # asked for by its name, it would warn
+        self._observations: Observations | None = None
 
     def _sample(self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]) -> dict[str, Any]:
         """Draw parameters as Optuna's own does; that also knows of several objectives and of constraints."""
@@ -107,7 +119,7 @@ class TpeBesideGiven(TPESampler):
         if seen.has_infeasible:
             return super()._sample(study, trial, search_space)
         below, above = seen.split(
-            self._gamma or default_gamma,
+            n_good,
             minimizes=study.direction is StudyDirection.MINIMIZE,
             with_running=self._constant_liar,
             score_of_pruned=lambda number: _get_pruned_trial_score(trials[number], study),
