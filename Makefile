@@ -6,7 +6,7 @@ STAMP := .venv/.installed
 SOURCES := service workers migrations tests benchmarks examples
 
 .DEFAULT_GOAL := help
-.PHONY: help install chromium screenshots test test-slow gpu-check check format demo up guide tables bench bench-infeasible bench-samplers bench-suggestions bench-tune bench-polling bench-isolation bench-range-test bench-divergence bench-default-spaces bench-fused bench-auto bench-groups bench-group-search truth bench-honesty openapi cards migration first-migration clean
+.PHONY: help install chromium screenshots test test-slow gpu-check check format demo up guide tables bench bench-infeasible bench-samplers bench-searches bench-suggestions bench-tune bench-polling bench-isolation bench-range-test bench-divergence bench-default-spaces bench-fused bench-auto bench-groups bench-group-search truth bench-honesty openapi cards migration first-migration clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -102,6 +102,9 @@ bench-polling: install ## Measure what polls, pages and streams cost the API, be
 
 bench-samplers: install ## Measure how fast each sampler finds the bottom of the synthetic valley
 	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.samplers
+
+bench-searches: install ## Measure what the default search tries beside Optuna's, over the kept trainings of benchmarks/truth
+	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.searches
 
 bench-isolation: install ## Measure what a gp search costs the jobs beside it
 	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.sampler_isolation
