@@ -118,12 +118,11 @@ class Loop(Generic[P, B]):
             batch_size=run.samples_of(first),
         )
 
-    def prepare(self, *, refit: bool = False, n_members: int = 1) -> None:
+    def prepare(self, *, refit: bool = False) -> None:
         """Load what the task needs.
 
         Args:
             refit: train on validation data too.
-            n_members: trials that will train as one.
 
         Raises:
             MemoryError: a batch would not fit into memory, as two small ones foretell.
@@ -132,7 +131,7 @@ class Loop(Generic[P, B]):
         self._task.prepare(self._params, device=device, data_dir=self._context.data_dir)
         if refit:
             self._task.train_on_validation()
-        self.check_memory(n_members=n_members)
+        self.check_memory()
 
     def check_memory(self, *, n_members: int = 1) -> None:
         """Return if a batch of each of so many members fits into memory, as far as can be told; the task is prepared.
