@@ -350,3 +350,11 @@ def test_a_sweeps_rates_are_exact_at_both_ends() -> None:
     assert [SWEEP.rate(1), SWEEP.rate(9)] == [1e-4, 1.0]
     ratios = [SWEEP.rate(step + 1) / SWEEP.rate(step) for step in range(1, 9)]
     assert ratios == pytest.approx([10**0.5] * 8, rel=1e-12)
+
+
+def test_hard_batches_after_easy_ones_end_no_sweep_where_the_untrained_model_finds_them_hard_too() -> None:
+    losses = [1.2, 0.5, 0.4, 1.3, 2.4, 2.6, 1.2]
+    watch, alone = SweepWatch(1.2), SweepWatch(1.2)
+    assert not any(watch.has_exploded(loss, untrained=loss + 0.02) for loss in losses)
+    assert any(alone.has_exploded(loss) for loss in losses)
+    assert watch.has_exploded(9.0, untrained=1.2)

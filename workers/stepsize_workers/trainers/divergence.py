@@ -104,10 +104,13 @@ class ExplosionWatch:
 class SweepWatch:
     """Tells when a sweep has seen enough: its loss is not finite, or far above the lowest so far.
 
-    Losses are judged over two updates, at small batches over up to eight, so that one odd batch ends no sweep.
+    Losses are judged over two updates, at small batches over up to eight, so that one odd batch ends no sweep. Nor do
+    hard batches after easy ones, where it is known what the untrained model loses on them.
     """
 
     _RATIO = 4.0
+    _HEADROOM = 0.25
+    """How far above the untrained model's a loss must lie, as a share of the initial one: rules read nothing higher."""
     _SAMPLES = 32
     _FEWEST, _MOST = 2, 8
     """Updates: at more than eight a sweep of a hundred would see its end most of a decade late."""
@@ -122,6 +125,8 @@ class SweepWatch:
         n_updates = min(max(self._FEWEST, math.ceil(self._SAMPLES / batch_size)), self._MOST)
         self._first = initial
         self._recent: deque[float] = deque([initial], maxlen=n_updates)
+        self._above: deque[float] = deque(maxlen=n_updates)
+        """How far the last losses lie above the untrained model's on the same batches; infinite where not known."""
         self._initial: float | None = None
         self._lowest = math.inf
 
@@ -129,13 +134,17 @@ class SweepWatch:
         """Tell whether there was, and still is, a loss to speak of."""
         return math.isfinite(self._first) and math.isfinite(loss)
 
-    def has_exploded(self, loss: float) -> bool:
+    def has_exploded(self, loss: float, *, untrained: float = math.nan) -> bool:
         """Take in the next loss and tell whether the sweep is over.
 
         The bar lies at four times the lowest loss, but never nearer to it than the initial loss is to 0: a loss that
         has come close to 0 may not end the sweep by rising to a little more.
+
+        Args:
+            untrained: what the untrained model loses on the same batch; not finite where that is not known.
         """
         self._recent.append(loss)
+        self._above.append(loss - untrained if math.isfinite(untrained) else math.inf)
         if len(self._recent) < (self._recent.maxlen or 0):
             return False
         mean = fmean(self._recent)
@@ -143,4 +152,4 @@ class SweepWatch:
             self._initial = max(abs(self._first), abs(mean))
         self._lowest = min(self._lowest, mean)
         room = max((self._RATIO - 1) * abs(self._lowest), self._initial)
-        return median(self._recent) > self._lowest + room
+        return median(self._recent) > self._lowest + room and median(self._above) > self._HEADROOM * self._initial

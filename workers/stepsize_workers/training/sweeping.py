@@ -43,8 +43,9 @@ def sweep_learning_rate(
 ) -> None:
     """Report the loss after each update of the sweep; model, optimiser and random numbers are put back at the end.
 
-    It ends early once the loss is not finite or far above its lowest. Where the loss falls from the first rate on, it
-    goes on below: from two decades lower up to where it had begun, with the untouched model, up to three times.
+    It ends early once the loss is not finite, or far above its lowest and the untrained model's. Where the loss falls
+    from the first rate on, it goes on below: from two decades lower up to where it had begun, with the untouched
+    model, up to three times.
 
     Args:
         backward: leaves the next batch's gradient in the parameters and returns its loss.
@@ -131,7 +132,7 @@ class _Training:
                 self.reported[rate] = {"learning_rate": rate, "loss": loss, **beside}
                 if self.report(len(self.reported), self.reported[rate]):
                     return True
-                if watch.has_exploded(loss):
+                if watch.has_exploded(loss, untrained=untrained):
                     return False
         return False
 
