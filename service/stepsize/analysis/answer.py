@@ -1,5 +1,7 @@
 """The answer of a job, in one sentence and in numbers."""
 
+import math
+
 import numpy as np
 
 from stepsize.analysis.confirmation import Confirmation
@@ -127,6 +129,10 @@ def _is_same_rate(checked: Confirmation, best: Spot) -> bool:
     return abs(checked.log_rate - best.rate) <= _SAME_RATE
 
 
+def _is_same_batch(checked: Confirmation, best: Spot) -> bool:
+    return math.isnan(checked.log_batch) or abs(checked.log_batch - best.log_batch) < _SHOWN_ALIKE
+
+
 def _sentence(findings: Findings, best: Spot, words: Words, missing: int | None, evidence: Evidence) -> str:
     rate, size = rate_of(best), batch_size_of(findings, best)
     where = "" if size is None else f" at batch size {size}"
@@ -156,15 +162,22 @@ def _why(findings: Findings, best: Spot, words: Words, missing: int | None, evid
         around += f"; about {missing} more would make it fairly sure"
     elif best.is_held_back:
         around += "; higher ones may do better, but may diverge"
-    checked = findings.confirmation
-    if checked is not None and _is_same_rate(checked, best):
-        metric, mean = evidence.objectives[0].metric, checked.mean
-        but = "; that is not what the search had promised" if checked.is_kept is False else ""
-        at = "there" if abs(checked.log_rate - best.rate) < _SHOWN_ALIKE else f"at {10**checked.log_rate:.3g}"
-        around += f"; {checked.n} fresh trainings {at} gave {metric} {_short(mean)}{but}"
+    if (checked := findings.confirmation) is not None and _is_same_rate(checked, best):
+        around += _quote_measured(checked, best, evidence.objectives[0].metric)
     if findings.hardly_searched is not None:
         around += f"; around {10**findings.hardly_searched:.2g}, hardly searched, there may be a second valley"
     return around
+
+
+def _quote_measured(checked: Confirmation, best: Spot, metric: str) -> str:
+    """Return what fresh trainings gave, and where they were, if elsewhere than what is told."""
+    rate, at = f"at {10**checked.log_rate:.3g}", "there"
+    if not _is_same_batch(checked, best):
+        at = f"{rate} and batch size {10**checked.log_batch:.0f}"
+    elif abs(checked.log_rate - best.rate) >= _SHOWN_ALIKE:
+        at = rate
+    but = "; that is not what the search had promised" if checked.is_kept is False else ""
+    return f"; {checked.n} fresh trainings {at} gave {metric} {_short(checked.mean)}{but}"
 
 
 def _holds_for(evidence: Evidence) -> str:
@@ -238,6 +251,12 @@ def _short(estimate: Estimate) -> str:
 
 def _caveats(findings: Findings, best: Spot, evidence: Evidence) -> list[str]:
     caveats = [f"{doubt[0].upper()}{doubt[1:]}." for doubt in findings.doubts[1:]]
+    checked = findings.confirmation
+    if checked is not None and not _is_same_batch(checked, best):
+        caveats.append(
+            f"The fresh trainings were at batch size {10**checked.log_batch:.0f}: what is told of "
+            f"{10**best.log_batch:.0f} was not checked."
+        )
     if best.is_held_back:
         caveats.append(
             f"The valley falls on to where training diverges: rates above {10**best.limit:.2g} are not recommended "

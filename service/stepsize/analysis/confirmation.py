@@ -63,13 +63,13 @@ def confirm(sample: Sample, contests: Sequence[Contest], *, seed: int) -> Confir
 
 def _checks(sample: Sample) -> Mask | None:
     """Return the completed confirming trials at the configuration that was checked most often."""
-    confirming = [row for row in np.flatnonzero(sample.confirms & sample.completed) if np.isfinite(sample.cost[row])]
-    counts = Counter(repr(sorted(sample.params[row].items())) for row in confirming)
+    confirming = np.flatnonzero(sample.confirms & sample.completed & sample.has_cost).tolist()
+    counts = Counter(sample.configuration(row) for row in confirming)
     if not counts or max(counts.values()) < _MIN_CHECKS:
         return None
     commonest = counts.most_common(1)[0][0]
     checked = np.zeros(len(sample), dtype=bool)
-    checked[[row for row in confirming if repr(sorted(sample.params[row].items())) == commonest]] = True
+    checked[[row for row in confirming if sample.configuration(row) == commonest]] = True
     return checked
 
 

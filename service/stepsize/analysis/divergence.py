@@ -9,6 +9,7 @@ Legend: x log10 rate, z log10 effective batch size minus its mean, `n` trials, `
 """
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,6 +20,7 @@ from stepsize.analysis.intervals import power_of_ten, share
 from stepsize.analysis.sample import Sample
 from stepsize.domain.estimate import Estimate
 from stepsize.domain.report import Divergence, FrontierRow
+from stepsize.spec.space import Scalar
 from stepsize.spec.wording import counted
 
 MOST_CHANCE = 0.05
@@ -144,8 +146,12 @@ def _where_it_matters(edges: Floats, weighed: tuple[Floats, ...]) -> Floats:
     return np.linspace(edges[first], edges[last], len(edges))
 
 
-def divergence(sample: Sample, danger: Danger | None) -> Divergence:
-    """Return the divergence frontier and what ran out of memory."""
+def divergence(sample: Sample, danger: Danger | None, *, choices: Mapping[str, Scalar] | None = None) -> Divergence:
+    """Return the divergence frontier and what ran out of memory.
+
+    Args:
+        choices: those of all trials of the sample, where others of the job were left out.
+    """
     n_diverged, n_oom = int(sample.diverged.sum()), int(sample.out_of_memory.sum())
     rows, caveat = _frontier(danger, has_batch=bool(np.isfinite(sample.log_effective).any()))
     oom_sizes = sample.log_batch[sample.out_of_memory & np.isfinite(sample.log_batch)]
@@ -155,7 +161,7 @@ def divergence(sample: Sample, danger: Danger | None) -> Divergence:
         share=share(n_diverged, len(sample)),
         frontier=rows,
         smallest_oom_batch_size=round(10 ** float(oom_sizes.min())) if len(oom_sizes) else None,
-        sentence=_sentence(rows, n_diverged, len(sample)),
+        sentence=_sentence(rows, n_diverged, len(sample), choices or {}),
         caveat=caveat,
     )
 
@@ -190,10 +196,12 @@ def _edge(danger: Danger, log_batch: float) -> Estimate:
     return power_of_ten(Estimate(value=value, low=low, high=high, caveat=caveat))
 
 
-def _sentence(rows: list[FrontierRow], n_diverged: int, n: int) -> str:
+def _sentence(rows: list[FrontierRow], n_diverged: int, n: int, choices: Mapping[str, Scalar]) -> str:
+    chosen = ", ".join(f"{name} {choice}" for name, choice in choices.items())
+    among = f" with {chosen}" if choices else ""
     if not n_diverged:
-        return "No trial diverged."
-    count = f"{n_diverged} of {counted(n, 'trial')} diverged"
+        return f"No trial{among} diverged."
+    count = f"{n_diverged} of {counted(n, 'trial')}{among} diverged"
     known = [row for row in rows if row.learning_rate.value is not None]
     if not known:
         return f"{count}; not enough trials to say from which learning rate on."

@@ -57,7 +57,7 @@ def make_report(evidence: Evidence, findings: Findings | None = None) -> Report:
         sensitivity=sensitivity(findings),
         comparisons=comparisons(findings, evidence.space),
         importances=importances(sample, evidence),
-        divergence=divergence(findings.about, findings.danger),
+        divergence=divergence(findings.about, findings.danger, choices=choices),
         answer=answer,
         recommendation=answer.sentence,
         confidence=answer.words,
@@ -114,18 +114,15 @@ def _best_trial_rate(sample: Sample) -> float | None:
 
 
 def _noise(findings: Findings) -> Estimate:
-    """Return the standard deviation between trainings that should be alike: replicates, else what the fit leaves."""
-    sample = findings.sample
-    alike, sizes = np.unique(sample.group, return_counts=True)
-    groups = [sample.cost[sample.completed & (sample.group == one)] for one in alike[sizes > 1]]
-    repeated = [costs for costs in groups if len(costs) > 1]
+    """Return the standard deviation between trainings that should be alike: repeated ones, else what the fit leaves."""
+    repeated = findings.sample.repeated()
     df = sum(len(costs) - 1 for costs in repeated)
     if df:
         return deviation(sum(float(((c - c.mean()) ** 2).sum()) for c in repeated) / df, df)
     if isinstance(findings.landscape, Unclear) or isinstance(findings.best, Unclear):
-        return unknown("no replicates, and no fit whose scatter could stand in for them")
+        return unknown("nothing was trained twice, and there is no fit whose scatter could stand in for them")
     found = of_draws(noise_at(findings.landscape, findings.best))
-    caveat = "no replicates: the scatter of trials around the fitted valley stands in for them"
+    caveat = "nothing was trained twice: the scatter of trials around the fitted valley stands in for them"
     return found.model_copy(update={"caveat": caveat})
 
 
@@ -143,7 +140,10 @@ def _caveats(evidence: Evidence, findings: Findings, answer: Answer) -> list[str
         caveats.append(f"About {evidence.objectives[0].metric} alone; the job optimises {others} too: see its front.")
     if answer.choices:
         chosen = ", ".join(f"{name} {choice}" for name, choice in answer.choices.items())
-        caveats.append(f"The law, the sensitivity and the recommendation are about trials with {chosen} only.")
+        caveats.append(
+            "The law, the sensitivity, the recommendation, the batch sizes and the divergence are about trials with "
+            f"{chosen} only."
+        )
     if beyond := ", ".join(f"{10**at:.0f}" for at in sorted(findings.edges) if at):
         caveats.append(f"At batch size {beyond} the best learning rate lies beyond those searched: widen the space.")
     n_predicted = int((sample.pruned & sample.has_cost).sum())

@@ -75,6 +75,18 @@ class Sample:
         is_search: Mask = (self.group == self.number) & ~self.confirms
         return is_search
 
+    def configuration(self, row: int) -> str:
+        """Name what a trial was trained with: the same for the same parameters."""
+        return repr(sorted(self.params[row].items()))
+
+    def repeated(self) -> list[Floats]:
+        """Return the costs of trainings that should be alike: a trial and its replicates, and checks of one rate."""
+        costs: dict[int | str, list[float]] = {}
+        for row in np.flatnonzero(self.completed & self.has_cost).tolist():
+            alike = self.configuration(row) if self.confirms[row] else int(self.group[row])
+            costs.setdefault(alike, []).append(float(self.cost[row]))
+        return [np.array(one) for one in costs.values() if len(one) > 1]
+
     @property
     def ranked(self) -> Ints:
         """Rows of the trials of the search that have completed with a value, best first."""

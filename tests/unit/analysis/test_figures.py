@@ -182,6 +182,19 @@ def test_a_range_test_is_drawn_with_its_rates_and_without_findings() -> None:
     assert _colliding_ticks(figure) == []
 
 
+def test_an_interval_over_all_rates_does_not_hide_the_sweep_it_comes_from() -> None:
+    rate = [10 ** (-5 + step / 10) for step in range(60)]
+    curve = RangeTestCurve(learning_rate=rate, losses=[[2.0] * 60], smoothed=[2.0] * 60)
+    wide = Estimate(value=1e-3, low=1e-25, high=1e19)
+    result = RangeTestResult(batch_size=32, low=wide, suggestion=wide, high=wide, curve=curve)
+    findings = RangeTestFindings(sweep_low=1e-5, sweep_high=10.0, results=[result])
+
+    low, high = range_test_figure(evidence([], range_test=findings), LIGHT).axes[0].get_xlim()
+
+    assert low > 1e-6
+    assert high < 100
+
+
 def test_a_schedule_is_drawn() -> None:
     svg = render(
         lambda palette: schedule_figure("cosine", range(100), [1.0 - step / 99 for step in range(100)], palette),

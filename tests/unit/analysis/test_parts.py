@@ -59,6 +59,8 @@ def test_without_divergence_there_is_no_frontier() -> None:
 
     assert found.frontier == []
     assert found.sentence == "No trial diverged."
+    only_adam = divergence(make_sample(valley_evidence(30)), None, choices={"optimizer": "adam"})
+    assert only_adam.sentence == "No trial with optimizer adam diverged."
     assert found.share.value == 0.0
     assert found.share.high is not None
     # Wilson's interval for 0 of 30: z² / (n + z²) = 3.84 / 33.84.

@@ -473,6 +473,18 @@ def test_replicates_measure_the_noise() -> None:
     assert report.best_trial.number < 40, "a replicate is never the best trial"
 
 
+def test_checks_of_one_rate_measure_the_noise_without_the_lucky_trial_they_check() -> None:
+    base = valley_evidence(40, noise=0.02)
+    trials = [trial(params, **values) for params, values in _pairs(base)]
+    best = min(range(40), key=lambda row: base.trials.values[row]["loss"])
+    trials += [trial(base.trials.params[best], purpose="confirm", loss=loss) for loss in (0.4, 0.5, 0.6)]
+    trials.append(trial({**base.trials.params[best], "learning_rate": 0.02}, purpose="confirm", loss=5.0))
+    noise = make_report(evidence(trials)).noise
+
+    assert noise.value == pytest.approx(0.1)
+    assert noise.caveat is None
+
+
 def test_nothing_is_said_to_lie_above_minus_nought() -> None:
     trials = [trial({"learning_rate": 10.0**-x, "batch_size": 32}, accuracy=value) for x, value in ((1, 0.0), (1, 0.9))]
     job = evidence(trials, objectives=[Objective(metric="accuracy", direction=Direction.MAXIMIZE)])

@@ -577,6 +577,22 @@ def test_an_answer_that_was_checked_quotes_what_was_measured() -> None:
     assert f"5 fresh trainings at {rate:.3g} gave loss 0.1" in answer.sentence
 
 
+def test_an_answer_for_another_batch_size_than_was_checked_says_so() -> None:
+    searched = valley_evidence(60, noise=0.02)
+    pairs = zip(searched.trials.params, searched.trials.values, strict=True)
+    trials = [trial(dict(params), **values) for params, values in pairs]
+    told = make_answer(evidence(trials))
+    assert told.learning_rate.value is not None
+    other = 64 if told.batch_size == 32 else 32
+    params = {"learning_rate": told.learning_rate.value, "batch_size": other}
+    checks = [trial(params, purpose="confirm", loss=2.0 + 0.01 * at) for at in range(5)]
+    answer = make_answer(evidence([*trials, *checks]))
+
+    assert answer.batch_size != other
+    assert f"5 fresh trainings at {told.learning_rate.value:.3g} and batch size {other} gave loss" in answer.sentence
+    assert any(f"were at batch size {other}: " in caveat for caveat in answer.caveats)
+
+
 def test_an_answer_whose_check_failed_is_not_well_supported() -> None:
     answer = make_answer(_checked(0.2))
 
