@@ -102,3 +102,16 @@ def test_guesses_in_a_reports_tables_have_their_reasons_below(
     expect(page.get_by_text("Hollow and dotted: guesses")).to_be_visible()
     page.evaluate(AXE)
     assert serious_findings(page) == []
+
+
+def test_a_best_trial_that_was_checked_shows_the_mean_of_its_trainings(
+    site: Site, finished_job: str, open_page: OpenPage
+) -> None:
+    (best,) = site.http.get(f"/v1/jobs/{finished_job}/best").json()["items"]
+    assert best["replicates"]["n"] > 1, "the scene needs a job whose answer was checked"
+    mean = best["replicates"]["mean"]["value"]
+    tile = open_page(f"#/jobs/{finished_job}").get_by_role("region", name="Best trial")
+
+    expect(tile).to_contain_text(f"Best by the mean of {best['replicates']['n']} trainings: ")
+    shown = float(tile.get_by_test_id("best-value").inner_text())
+    assert shown == pytest.approx(mean, rel=0.005), "three digits"
