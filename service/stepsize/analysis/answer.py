@@ -328,7 +328,8 @@ def _quote_range_test(evidence: Evidence) -> str:
     if not found:
         state = "found no range to search" if evidence.is_finished else "has not finished"
         return f"This learning-rate range test {state}."
-    return f"This learning-rate range test says where to search: {'; '.join(found)}."
+    refused = [f"nothing{_at(one)}, for {one.inconclusive}" for one in results if one.inconclusive is not None]
+    return f"This learning-rate range test says where to search: {'; '.join([*found, *refused])}."
 
 
 def _quote_sweeps(result: RangeTestResult) -> str | None:
@@ -336,5 +337,11 @@ def _quote_sweeps(result: RangeTestResult) -> str | None:
         return None
     low = f"from {result.low.value:.2g} " if result.low and result.low.value else ""
     high = f"up to {result.high.value:.2g}" if result.high and result.high.value else "upwards"
-    at = "" if result.batch_size is None else f" at batch size {result.batch_size}"
-    return f"{low}{high}{at} ({result.suggestion.value:.2g} is suggested)"
+    known = [one for one in (result.low, result.suggestion, result.high) if one is not None and one.value is not None]
+    caveats = dict.fromkeys(one.caveat for one in known if one.caveat is not None)
+    why = "; ".join([f"{result.suggestion.value:.2g} is suggested", *caveats])
+    return f"{low}{high}{_at(result)} ({why})"
+
+
+def _at(result: RangeTestResult) -> str:
+    return "" if result.batch_size is None else f" at batch size {result.batch_size}"

@@ -241,7 +241,9 @@ def test_a_report_of_a_running_job_says_that_it_is_one() -> None:
 
 
 def test_a_range_test_is_quoted_and_has_no_best_trial() -> None:
-    low, suggestion = Estimate(value=1e-3, low=None, high=None), Estimate(value=1e-2, low=None, high=None)
+    alone = "one curve says nothing about the spread over seeds"
+    low = Estimate(value=1e-3, low=None, high=None, caveat=alone)
+    suggestion = Estimate(value=1e-2, low=None, high=None, caveat=alone)
     curve = RangeTestCurve(learning_rate=[], losses=[], smoothed=[])
     results = [
         RangeTestResult(batch_size=32, low=low, suggestion=suggestion, high=suggestion, curve=curve),
@@ -255,7 +257,9 @@ def test_a_range_test_is_quoted_and_has_no_best_trial() -> None:
 
     assert report.recommendation == (
         "This learning-rate range test says where to search: "
-        "from 0.001 up to 0.01 at batch size 32 (0.01 is suggested)."
+        "from 0.001 up to 0.01 at batch size 32 "
+        "(0.01 is suggested; one curve says nothing about the spread over seeds); "
+        "nothing at batch size 64, for no descent."
     )
     assert report.best_trial is None
     assert "## " not in report_markdown(report), "it searches nothing: no part of a search's report"

@@ -268,7 +268,6 @@ def _sweep(axes: Axes, result: RangeTestResult, palette: Palette) -> None:
     smoothed = np.array([math.nan if one is None else one for one in curve.smoothed], dtype=np.float64)
     axes.plot(rates[: len(smoothed)], smoothed, color=palette.ink, linewidth=2, label="mean, smoothed")
     log_axis(axes, "x", most_ticks=5)
-    swept = rates[[0, -1]]
     for estimate, color, style, label in (
         (result.low, palette.blue, ":", "low"),
         (result.suggestion, palette.green, "-", "suggestion"),
@@ -278,8 +277,8 @@ def _sweep(axes: Axes, result: RangeTestResult, palette: Palette) -> None:
             axes.axvline(
                 estimate.value, color=color, linestyle=style, linewidth=2, label=f"{label} {estimate.value:.2g}"
             )
-            if estimate.low and estimate.high:
-                ends = np.clip([estimate.low, estimate.high], *swept)  # an interval may be wider than any axis
+            if estimate.low and estimate.high and len(rates):
+                ends = np.clip([estimate.low, estimate.high], rates[0], rates[-1])  # it may be wider than any axis
                 axes.axvspan(*ends, color=color, alpha=0.1, linewidth=0)
     finite = smoothed[np.isfinite(smoothed)]
     if len(finite):
