@@ -8,7 +8,7 @@ import torch
 
 from stepsize.spec.optimizers import optimizer_types
 from stepsize.spec.space import Scalar
-from stepsize_workers.trainers.base import TRAINING_UPDATES, Params, Sweep, Trainer
+from stepsize_workers.trainers.base import TRAINING_UPDATES, UNTRAINED_LOSS, Params, Sweep, Trainer
 from stepsize_workers.trainers.registry import BUILT_IN, load_trainer
 from tests.fakes import RecordingContext
 from tests.unit.training.data import DATA_DIR
@@ -56,7 +56,7 @@ def sweep(row: tuple[type[Trainer[Params]], Params], *, seed: int = 0, stop_at: 
     trainer().sweep(context, SWEEP)
     for index, (step, values) in enumerate(context.reports, start=1):
         assert step == index
-        assert values.keys() - {TRAINING_UPDATES} == {"learning_rate", "loss"}
+        assert values.keys() - {TRAINING_UPDATES, UNTRAINED_LOSS} == {"learning_rate", "loss"}
     rates = [values["learning_rate"] for _, values in context.reports]
     begun = [rate for rate in rates if rate >= SWEEP.low]
     assert begun == [SWEEP.rate(step) for step in range(1, len(begun) + 1)]
